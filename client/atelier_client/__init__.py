@@ -1,0 +1,1 @@
+"""A typed TensorFlow Serving client without TensorFlow."""

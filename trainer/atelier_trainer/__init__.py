@@ -1,0 +1,1 @@
+"""Trains Keras models and publishes them as versioned SavedModels."""
