@@ -1,0 +1,53 @@
+# Atelier: train, publish, serve and evaluate. `make up` does it all; `make help` lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help up down evaluate predict logs ps clean test bench lock venv
+
+# Settings, given as `make up NAME=value`: ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
+export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
+STACK := python3 -m stack
+BIN := .venv/bin
+
+# A copy of the data beside the checkout spares tests and benchmarks the download.
+ifneq ($(wildcard ../shared/data/fashion-mnist),)
+test bench: export ATELIER_FASHION_MNIST ?= $(abspath ../shared/data/fashion-mnist)
+endif
+
+help:  ## list the targets (this text)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 GRPC_PORT=8500 REST_PORT=8501"
+
+up:  ## set up, train, publish, serve, evaluate; serving stays up
+	@$(STACK) up
+
+down:  ## stop serving; models, data and reports stay
+	@$(STACK) down
+
+evaluate:  ## evaluate the served model again
+	@$(STACK) evaluate
+
+predict:  ## classify test images over gRPC (ROWS=0:5)
+	@$(STACK) predict
+
+logs:  ## print the server's log
+	@$(STACK) logs
+
+ps:  ## show what runs, and its addresses
+	@$(STACK) ps
+
+clean:  ## stop, and delete models, data, reports, volumes and .venv
+	@$(STACK) clean
+
+venv:  ## make .venv with the components and the development tools
+	@$(STACK) venv
+
+test: venv  ## lint, type-check and run all tests but the long ones
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy stack client/atelier_client serving/atelier_serving trainer/atelier_trainer
+	$(BIN)/python -m pytest
+
+bench: venv  ## measure against peers; writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+lock:  ## resolve the lock files anew (needs uv)
+	stack/lock.sh

@@ -1,0 +1,173 @@
+"""What the user sees: steps, notes, and long commands whose output goes to a log with a sign of life on screen."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from stack.errors import StepFailed
+
+HEARTBEAT_SECONDS = 10.0
+CLEAN_UP_SECONDS = 30.0
+# What container tools say about their own bookkeeping; the step's own lines are what matters.
+_ENGINE_CHATTER = re.compile(
+    r"^\s*(Creating|Starting|Recreating|Stopping|Removing|Network|Volume|Container)\b.*|^\s*$"
+    r"|.*Found orphan containers.*"
+)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM reached this process alone, unlike a terminal's Ctrl-C."""
+
+
+def step(number: int, total: int, text: str) -> None:
+    """Announce one step of the loop."""
+    print(f"[{number}/{total}] {text}", file=sys.stderr, flush=True)
+
+
+def note(text: str) -> None:
+    """One line under the current step."""
+    print(f"      {text}", file=sys.stderr, flush=True)
+
+
+class SignOfLife:
+    """The latest line of a long command: rewritten in place on a terminal, every ten seconds in a log."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.latest = what, ""
+        self.started = self.shown = time.monotonic()
+        self.terminal = sys.stderr.isatty()
+
+    def update(self, line: str | None) -> None:
+        """Take the command's next line, or None when it was silent for a second."""
+        if line and line.strip():
+            self.latest = line.strip()
+        now = time.monotonic()
+        if now - self.shown < (0.5 if self.terminal else HEARTBEAT_SECONDS):
+            return
+        self.shown = now
+        text = f"      {self.what}: {now - self.started:.0f} s  {self.latest}"[:110]
+        print(
+            f"\r\x1b[K{text}" if self.terminal else text, file=sys.stderr, end="" if self.terminal else "\n"
+        )
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Leave a clean line."""
+        if self.terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def run_logged(command: Sequence[str], what: str, log: Path, env: Mapping[str, str] | None = None) -> None:
+    """Run a long command with its output in `log`; `StepFailed` shows the log's end."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    life = SignOfLife(what)
+    with open(log, "w", encoding="utf-8") as sink:
+        process = subprocess.Popen(
+            list(command),
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+        )
+        assert process.stdout is not None
+        try:
+            for line in _lines_or_silence(process.stdout):
+                sink.write(line or "")
+                life.update(line)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait()
+            life.close()
+    if process.returncode:
+        tail = "\n".join(log.read_text(errors="replace").rstrip().splitlines()[-12:])
+        raise StepFailed(f"{what} failed (exit {process.returncode}). The end of {log}:\n{tail}")
+    note(f"{what}: done in {time.monotonic() - life.started:.0f} s")
+
+
+def run_shown(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    capture: bool = False,
+    quiet_engine: bool = False,
+    alive: Callable[[], bool] | None = None,
+) -> str:
+    """Run a command whose own messages (stderr) are for the user; return its stdout when `capture`.
+
+    `quiet_engine` drops a container tool's bookkeeping lines from stderr. `alive` is asked every half second; when it
+    says no, what the command waits for is gone and the command is stopped. Raises `StepFailed` without a message:
+    the command has said what was wrong.
+    """
+    process = subprocess.Popen(
+        list(command),
+        env=env,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if capture else None,
+        stderr=subprocess.PIPE if quiet_engine else None,
+    )
+    forward = threading.Thread(target=_forward, args=(process.stderr,), daemon=True)
+    forward.start()
+    try:
+        output = process.stdout.read() if process.stdout else ""
+        while alive and process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+            if process.poll() is None and not alive():
+                process.terminate()
+                break
+        process.wait()
+    except KeyboardInterrupt as stop:
+        # A terminal sends Ctrl-C to the child too; any other way of stopping is passed on. It cleans up, then we leave.
+        if isinstance(stop, Terminated):
+            process.terminate()
+        try:
+            process.wait(timeout=CLEAN_UP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+    forward.join(timeout=10)
+    if process.returncode:
+        raise StepFailed("", exit_code=process.returncode if process.returncode > 0 else 1)
+    return output
+
+
+def _forward(stream: IO[str] | None) -> None:
+    for line in stream or ():
+        if not _ENGINE_CHATTER.match(line):
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+
+def _lines_or_silence(stream: IO[str]) -> Iterator[str | None]:
+    """Yield the stream's lines, and None for each second without one, until it ends."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in stream:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            line = lines.get(timeout=1.0)
+        except queue.Empty:
+            yield None
+            continue
+        if line is None:
+            return
+        yield line

@@ -1,0 +1,62 @@
+"""Which images the compose engine uses: the published ones, or the fallbacks, each announced in one line."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack import base_image
+from stack.console import note, run_logged
+from stack.docker import has_image
+from stack.errors import StepFailed, Unavailable
+
+PYTHON_IMAGE = "python:3.11-slim"
+SERVING_IMAGE = "tensorflow/serving:2.20.0"
+GPU_SERVING_IMAGE = "tensorflow/serving:2.20.0-gpu"
+
+
+@dataclass(frozen=True)
+class Images:
+    """The base of the images built here, and whether the embedded server stands in for TensorFlow Serving."""
+
+    base: str
+    embedded: bool
+
+
+def choose(state_dir: Path, gpu: bool) -> Images:
+    """Pull what can be pulled, else prepare the fallback; `Unavailable` when neither can be had."""
+    logs = state_dir / "logs"
+    base, embedded = PYTHON_IMAGE, False
+    if not _pull(PYTHON_IMAGE, logs):
+        reason = base_image.why_not()
+        if reason and not has_image(base_image.IMAGE):
+            raise Unavailable(f"{PYTHON_IMAGE} cannot be pulled, and {reason}")
+        note(
+            f"{PYTHON_IMAGE} cannot be pulled: using a base image built from Debian packages, with this host's CA bundle."
+        )
+        base = base_image.build(state_dir, logs)
+    serving = GPU_SERVING_IMAGE if gpu else SERVING_IMAGE
+    if not _pull(serving, logs):
+        if gpu:
+            raise Unavailable(
+                f"{serving} cannot be pulled, and the embedded server's image has no GPU support"
+            )
+        note(
+            f"{serving} cannot be pulled for {platform.machine()}: using the embedded server's image instead."
+        )
+        embedded = True
+    return Images(base, embedded)
+
+
+def _pull(image: str, logs: Path) -> bool:
+    if has_image(image):
+        return True
+    try:
+        run_logged(["docker", "pull", image], f"Pulling {image}", logs / f"pull-{image.translate(_SAFE)}.log")
+    except StepFailed:
+        return False
+    return True
+
+
+_SAFE = str.maketrans("/:", "--")

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Resolve every lock file anew, with hashes and one version of each package across the components (`make lock`).
+set -eu
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+compile() {
+    uv pip compile --universal --python-version 3.11 --quiet --no-header --no-annotate \
+        --generate-hashes --no-emit-index-url "$@"
+}
+echo 'flit-core>=3.11,<4' > "$work/build.in"
+sed -E 's/"tensorflow==/"tensorflow[and-cuda]==/' trainer/pyproject.toml > "$work/pyproject.toml"
+compile "$work/pyproject.toml" serving/pyproject.toml client/pyproject.toml tests/requirements.in "$work/build.in" -o "$work/all.lock"
+sed -E 's/ \\$//; /^ +--hash/d; s/^tensorflow\[and-cuda\]/tensorflow/' "$work/all.lock" > "$work/all.txt"
+for component in trainer serving client; do
+    compile "$component/pyproject.toml" "$work/build.in" -c "$work/all.txt" -o "$component/requirements.lock"
+done
+compile "$work/pyproject.toml" "$work/build.in" -c "$work/all.txt" -o trainer/requirements-gpu.lock
+compile tests/requirements.in -c "$work/all.txt" -o tests/requirements.lock

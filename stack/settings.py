@@ -1,0 +1,74 @@
+"""The settings of one run, read from the environment that `make NAME=value` passes on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.errors import UsageError
+
+ENGINES = ("auto", "compose", "local")
+DEFAULT_PORTS = {"GRPC_PORT": 8500, "REST_PORT": 8501}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for. `None` means not said: a running service's own value holds, else the default."""
+
+    root: Path
+    engine: str
+    job: str
+    gpu: bool
+    retrain: bool
+    grpc_port: int | None
+    rest_port: int | None
+    rows: str
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the stack keeps its pid file, logs and state: `.atelier`, in the checkout."""
+        return self.root / ".atelier"
+
+
+def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
+    """Validate the settings; `UsageError` names the first wrong one."""
+    engine = environ.get("ENGINE") or "auto"
+    if engine not in ENGINES:
+        raise UsageError(f"ENGINE={engine}: expected one of {', '.join(ENGINES)}.")
+    grpc_port, rest_port = _port(environ, "GRPC_PORT"), _port(environ, "REST_PORT")
+    if (grpc_port or DEFAULT_PORTS["GRPC_PORT"]) == (rest_port or DEFAULT_PORTS["REST_PORT"]):
+        raise UsageError("GRPC_PORT and REST_PORT must differ.")
+    return Settings(
+        root=root,
+        engine=engine,
+        job=environ.get("JOB") or "fashion-dense",
+        gpu=_flag(environ, "GPU"),
+        retrain=_flag(environ, "RETRAIN"),
+        grpc_port=grpc_port,
+        rest_port=rest_port,
+        rows=environ.get("ROWS") or "0:5",
+    )
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    value = environ.get(name, "")
+    if value not in ("", "0", "1"):
+        raise UsageError(f"{name}={value}: expected 1 or 0.")
+    return value == "1"
+
+
+def _port(environ: Mapping[str, str], name: str) -> int | None:
+    value = environ.get(name, "")
+    if not value:
+        return None
+    if not value.isdecimal() or not 1 <= int(value) <= 65535:
+        raise UsageError(f"{name}={value}: expected a port number from 1 to 65535.")
+    return int(value)
+
+
+def container_user() -> tuple[int, int]:
+    """Uid and gid the containers run as: the caller's own, or 10001 when the caller is root (never root inside)."""
+    uid, gid = os.getuid(), os.getgid()
+    return (uid, gid) if uid else (10001, 10001)

@@ -1,0 +1,88 @@
+"""The checkout's `.venv`: made once from the lock files, made anew when they change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from stack.console import note, run_logged
+from stack.errors import Unavailable
+
+COMPONENTS = ("trainer", "serving", "client")
+_PYTHONS = ("python3.11", "python3.12", "python3.13", "python3")
+_CHECK = "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
+
+
+def ensure(root: Path, tests: bool = False, gpu: bool = False) -> Path:
+    """Return `.venv/bin`, installing the components (and with `tests` the development tools) when the locks changed."""
+    venv = root / ".venv"
+    locks = [root / name / "requirements.lock" for name in COMPONENTS]
+    if gpu:
+        locks[0] = root / "trainer" / "requirements-gpu.lock"
+    if tests:
+        locks.append(root / "tests" / "requirements.lock")
+    done = _read(venv / "atelier-installed")
+    wanted = {lock.parent.name + lock.name: _digest(lock, root) for lock in locks}
+    if all(done.get(name) == digest for name, digest in wanted.items()):
+        return venv / "bin"
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
+    log = root / ".atelier" / "logs" / "install.log"
+    if not (venv / "bin" / "pip").exists():
+        shutil.rmtree(venv, ignore_errors=True)
+        run_logged([find_python(), "-m", "venv", str(venv)], "Creating .venv", log)
+    (venv / "atelier-installed").unlink(missing_ok=True)
+    requirements = [argument for lock in locks for argument in ("-r", str(lock))]
+    what = "Installing the locked packages (about 2.5 GB on disk, mostly TensorFlow)"
+    run_logged([*pip, "--progress-bar=off", "--require-hashes", *requirements], what, log)
+    editable = [argument for name in COMPONENTS for argument in ("--editable", str(root / name))]
+    run_logged([*pip, "--no-deps", "--no-build-isolation", *editable], "Installing the components", log)
+    lines = "".join(f"{name} {digest}\n" for name, digest in {**done, **wanted}.items())
+    (venv / "atelier-installed").write_text(lines)
+    return venv / "bin"
+
+
+def find_python() -> str:
+    """The first Python 3.11 to 3.13 that can make virtual environments; `Unavailable` says what to install."""
+    for name in (sys.executable, *_PYTHONS):
+        path = shutil.which(name)
+        if path and subprocess.run([path, "-c", _CHECK], capture_output=True, check=False).returncode == 0:
+            return path
+    raise Unavailable(
+        "No Python from 3.11 to 3.13 with venv and ensurepip was found (tried: "
+        + ", ".join(dict.fromkeys(_PYTHONS))
+        + "). TensorFlow 2.20 needs one; on Debian and Ubuntu: apt-get install python3-venv."
+    )
+
+
+def component_environment(root: Path, grpc_port: int) -> dict[str, str]:
+    """The environment the components' commands run in: the checkout's folders, and the service's address."""
+    return {
+        **os.environ,
+        "ATELIER_MODELS": str(root / "models"),
+        "ATELIER_DATA": str(root / "data"),
+        "ATELIER_REPORTS": str(root / "reports"),
+        "ATELIER_TARGET": f"127.0.0.1:{grpc_port}",
+    }
+
+
+def _digest(lock: Path, root: Path) -> str:
+    """The lock's contents with the component's metadata (its scripts), and where the checkout stands."""
+    project = lock.parent / "pyproject.toml"
+    parts = [
+        lock.read_bytes(),
+        project.read_bytes() if project.exists() else b"",
+        str(root.resolve()).encode(),
+    ]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _read(stamp: Path) -> dict[str, str]:
+    try:
+        return dict(line.split() for line in stamp.read_text().splitlines())
+    except OSError:
+        note("No .venv yet: setting it up.")
+        return {}
