@@ -108,7 +108,12 @@ class Compose:
 
     def _state_environment(self, state: State) -> dict[str, str]:
         environment = self._environment(Images(state.base_image, state.embedded), state.gpu)
-        return {**environment, "GRPC_PORT": str(state.grpc_port), "REST_PORT": str(state.rest_port)}
+        return {
+            **environment,
+            "GRPC_PORT": str(state.grpc_port),
+            "REST_PORT": str(state.rest_port),
+            "ATELIER_MODEL": state.model,
+        }
 
     def _environment(self, images: Images, gpu: bool) -> dict[str, str]:
         layers = ["compose.yaml"]

@@ -76,9 +76,7 @@ def prepare(settings: Settings, running: State | None) -> tuple[Engine, dict[str
         except StackError as reason:
             if settings.engine == "compose":
                 raise
-            note(
-                f"ENGINE=auto: running as local processes, because {str(reason).strip() or 'the images failed to build'}"
-            )
+            note(f"ENGINE=auto: running as local processes, because {reason}")
     local = Local(settings)
     return local, local.prepare(None)
 

@@ -33,7 +33,7 @@ def choose(state_dir: Path, gpu: bool) -> Images:
         if reason and not has_image(base_image.IMAGE):
             raise Unavailable(f"{PYTHON_IMAGE} cannot be pulled, and {reason}")
         note(
-            f"{PYTHON_IMAGE} cannot be pulled: using a base image built from Debian packages, with this host's CA bundle."
+            f"{PYTHON_IMAGE} cannot be pulled: using a base image of Debian packages with this host's CA bundle."
         )
         base = base_image.build(state_dir, logs)
     serving = GPU_SERVING_IMAGE if gpu else SERVING_IMAGE

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Resolve every lock file anew, with hashes and one version of each package across the components (`make lock`).
+# trainer/ and serving/ each get a byte-identical tensorflow.lock, so that their images share that layer.
 set -eu
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -9,11 +10,14 @@ compile() {
         --generate-hashes --no-emit-index-url "$@"
 }
 echo 'flit-core>=3.11,<4' > "$work/build.in"
+grep -ho '"tensorflow[a-z-]*==[^"]*"' serving/pyproject.toml | tr -d '"' > "$work/tensorflow.in"
 sed -E 's/"tensorflow==/"tensorflow[and-cuda]==/' trainer/pyproject.toml > "$work/pyproject.toml"
 compile "$work/pyproject.toml" serving/pyproject.toml client/pyproject.toml tests/requirements.in "$work/build.in" -o "$work/all.lock"
 sed -E 's/ \\$//; /^ +--hash/d; s/^tensorflow\[and-cuda\]/tensorflow/' "$work/all.lock" > "$work/all.txt"
 for component in trainer serving client; do
     compile "$component/pyproject.toml" "$work/build.in" -c "$work/all.txt" -o "$component/requirements.lock"
 done
+compile "$work/tensorflow.in" -c "$work/all.txt" -o trainer/tensorflow.lock
+cp trainer/tensorflow.lock serving/tensorflow.lock
 compile "$work/pyproject.toml" "$work/build.in" -c "$work/all.txt" -o trainer/requirements-gpu.lock
 compile tests/requirements.in -c "$work/all.txt" -o tests/requirements.lock

@@ -18,7 +18,7 @@ _CHECK = "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[
 
 
 def ensure(root: Path, tests: bool = False, gpu: bool = False) -> Path:
-    """Return `.venv/bin`, installing the components (and with `tests` the development tools) when the locks changed."""
+    """Return `.venv/bin`; installs the components (with `tests` also the tools) when their locks changed."""
     venv = root / ".venv"
     locks = [root / name / "requirements.lock" for name in COMPONENTS]
     if gpu:
