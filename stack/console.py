@@ -70,25 +70,20 @@ def run_logged(command: Sequence[str], what: str, log: Path, env: Mapping[str, s
     """Run a long command with its output in `log`; `StepFailed` shows the log's end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     life = SignOfLife(what)
-    with open(log, "w", encoding="utf-8") as sink:
-        process = subprocess.Popen(
-            list(command),
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-        )
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with (
+        open(log, "w", encoding="utf-8") as sink,
+        subprocess.Popen(list(command), env=env, text=True, errors="replace", **pipes) as process,
+    ):
         assert process.stdout is not None
         try:
             for line in _lines_or_silence(process.stdout):
                 sink.write(line or "")
                 life.update(line)
+        except BaseException:
+            process.terminate()
+            raise
         finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait()
             life.close()
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").rstrip().splitlines()[-12:])
@@ -110,7 +105,7 @@ def run_shown(
     says no, what the command waits for is gone and the command is stopped. Raises `StepFailed` without a message:
     the command has said what was wrong.
     """
-    process = subprocess.Popen(
+    with subprocess.Popen(
         list(command),
         env=env,
         text=True,
@@ -118,31 +113,34 @@ def run_shown(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if capture else None,
         stderr=subprocess.PIPE if quiet_engine else None,
-    )
-    forward = threading.Thread(target=_forward, args=(process.stderr,), daemon=True)
-    forward.start()
-    try:
-        output = process.stdout.read() if process.stdout else ""
-        while alive and process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=0.5)
-            if process.poll() is None and not alive():
-                process.terminate()
-                break
-        process.wait()
-    except KeyboardInterrupt as stop:
-        # A terminal sends Ctrl-C to the child too; any other way of stopping is passed on. It cleans up, then we leave.
-        if isinstance(stop, Terminated):
-            process.terminate()
+    ) as process:
+        forward = threading.Thread(target=_forward, args=(process.stderr,), daemon=True)
+        forward.start()
         try:
-            process.wait(timeout=CLEAN_UP_SECONDS)
-        except subprocess.TimeoutExpired:
+            output = process.stdout.read() if process.stdout else ""
+            _wait(process, alive)
+        except KeyboardInterrupt as stop:
+            # A terminal sends Ctrl-C to the child too; any other way of stopping is passed on. It cleans up first.
+            if isinstance(stop, Terminated):
+                process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=CLEAN_UP_SECONDS)
             process.kill()
-        raise
-    forward.join(timeout=10)
+            raise
+        forward.join(timeout=10)
     if process.returncode:
         raise StepFailed("", exit_code=process.returncode if process.returncode > 0 else 1)
     return output
+
+
+def _wait(process: subprocess.Popen[str], alive: Callable[[], bool] | None) -> None:
+    while alive and process.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
+        if process.poll() is None and not alive():
+            process.terminate()
+            break
+    process.wait()
 
 
 def _forward(stream: IO[str] | None) -> None:

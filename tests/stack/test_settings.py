@@ -1,0 +1,46 @@
+"""Settings: every wrong value is named, with what was expected."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from stack.errors import UsageError
+from stack.settings import container_user, read_settings
+
+ROOT = Path("checkout")
+
+
+def test_defaults_are_auto_engine_and_the_dense_job():
+    settings = read_settings(ROOT, {})
+    assert (settings.engine, settings.job, settings.gpu, settings.retrain) == (
+        "auto",
+        "fashion-dense",
+        False,
+        False,
+    )
+    assert settings.grpc_port is None
+    assert settings.rest_port is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"ENGINE": "podman"}, "ENGINE=podman: expected one of auto, compose, local"),
+        ({"GRPC_PORT": "http"}, "GRPC_PORT=http"),
+        ({"REST_PORT": "0"}, "REST_PORT=0"),
+        ({"REST_PORT": "65536"}, "REST_PORT=65536"),
+        ({"GPU": "yes"}, "GPU=yes: expected 1 or 0"),
+        ({"RETRAIN": "true"}, "RETRAIN=true: expected 1 or 0"),
+        ({"GRPC_PORT": "8501"}, "must differ"),
+    ],
+)
+def test_a_wrong_setting_is_named(environ, named):
+    with pytest.raises(UsageError, match=re.escape(named)):
+        read_settings(ROOT, environ)
+
+
+def test_containers_never_run_as_root():
+    uid, gid = container_user()
+    assert uid > 0
+    assert gid > 0
