@@ -70,10 +70,17 @@ def run_logged(command: Sequence[str], what: str, log: Path, env: Mapping[str, s
     """Run a long command with its output in `log`; `StepFailed` shows the log's end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     life = SignOfLife(what)
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with (
         open(log, "w", encoding="utf-8") as sink,
-        subprocess.Popen(list(command), env=env, text=True, errors="replace", **pipes) as process,
+        subprocess.Popen(
+            list(command),
+            env=env,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process,
     ):
         assert process.stdout is not None
         try:

@@ -1,0 +1,25 @@
+"""Model repositories for tests, made by the real trainer code, without training or a data set."""
+
+from pathlib import Path
+
+import numpy as np
+
+
+def publish_untrained(models: Path, name: str = "fashion", seed: int = 0) -> Path:
+    """Publish the dense classifier with the initial weights of `seed`; return the version's folder."""
+    from atelier_trainer.dataset import Split
+    from atelier_trainer.job import Job
+    from atelier_trainer.train import publish_untrained as publish
+
+    job = Job.model_validate(
+        {
+            "name": f"untrained-{seed}",
+            "model": name,
+            "data": "fashion-mnist",
+            "network": {"hidden": [128]},
+            "fit": {"batch_size": 1, "epochs": 1, "seed": seed},
+        }
+    )
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, [64, 28, 28], np.uint8)
+    return publish(job, models, Split(images, random.integers(0, 10, [64]).astype(np.uint8), "0" * 64))

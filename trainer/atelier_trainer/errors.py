@@ -1,0 +1,32 @@
+"""The trainer's errors: one message for the user each, and an exit code.
+
+AtelierTrainerError
+  +-- JobError            the job file is missing or wrong (exit 2)
+  +-- DataUnavailable     no source gave the data set (exit 1)
+  +-- DataCorrupt         bytes that are not what they should be (exit 1)
+  +-- PublishError        a version could not be written or numbered (exit 1)
+"""
+
+
+class AtelierTrainerError(Exception):
+    """Base of all errors shown to the user without a stack trace."""
+
+    exit_code = 1
+
+
+class JobError(AtelierTrainerError):
+    """The job cannot be read or does not say what a job must say."""
+
+    exit_code = 2
+
+
+class DataUnavailable(AtelierTrainerError):
+    """Every source of a data set failed; the message lists each with its reason."""
+
+
+class DataCorrupt(AtelierTrainerError):
+    """A file's content is not what its name, header or checksum promises."""
+
+
+class PublishError(AtelierTrainerError):
+    """The model repository could not be written; nothing numbered was left behind."""

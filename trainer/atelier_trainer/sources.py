@@ -1,0 +1,166 @@
+"""Where Fashion-MNIST comes from: a local folder, the publisher, Debian's signed archive."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+import zlib
+from collections.abc import Callable, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import Protocol
+
+PUBLISHER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+DEBIAN_PACKAGE = "dataset-fashion-mnist"
+TIMEOUT_SECONDS = 30.0
+APT_SECONDS = 600.0
+_CHUNK = 1 << 20
+
+Admit = Callable[[str, Path], None]
+
+
+class SourceFailed(Exception):
+    """A source did not give a file; the message is the reason."""
+
+
+class Source(Protocol):
+    """A place to get files from, by their uncompressed names."""
+
+    title: str
+
+    def fetch(self, names: Sequence[str], work: Path, admit: Admit) -> None:
+        """Write each file, uncompressed, under `work` and hand it to `admit`. Raises `SourceFailed`."""
+
+
+def default_sources() -> list[Source]:
+    """The sources in their order: ATELIER_FASHION_MNIST when set, the publisher, Debian."""
+    local = os.environ.get("ATELIER_FASHION_MNIST")
+    return [*([Folder(Path(local))] if local else []), Publisher(PUBLISHER, TIMEOUT_SECONDS), DebianPackage()]
+
+
+class Folder:
+    """A folder holding the files, gzipped or not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.title = folder, f"the folder {folder}"
+
+    def fetch(self, names: Sequence[str], work: Path, admit: Admit) -> None:
+        for name in names:
+            packed, plain = self.folder / f"{name}.gz", self.folder / name
+            if packed.exists():
+                unzip(packed, work / name)
+            elif plain.exists():
+                _copy(plain, work / name)
+            else:
+                raise SourceFailed(f"neither {packed.name} nor {name} is there")
+            admit(name, work / name)
+
+
+class Publisher:
+    """Zalando's own copy, over HTTP: what is fetched is checked, so the transport needs no trust."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self.url, self.timeout, self.title = url, timeout, f"the publisher ({url})"
+
+    def fetch(self, names: Sequence[str], work: Path, admit: Admit) -> None:
+        for name in names:
+            packed = work / f"{name}.gz"
+            try:
+                with urllib.request.urlopen(f"{self.url}/{name}.gz", timeout=self.timeout) as answer:
+                    size = int(answer.headers.get("Content-Length") or 0)
+                    _download(answer, packed, name, size)
+            except (OSError, HTTPException, ValueError) as error:
+                raise SourceFailed(f"{name}.gz: {getattr(error, 'reason', None) or error}") from None
+            unzip(packed, work / name)
+            admit(name, work / name)
+
+
+class DebianPackage:
+    """The package `dataset-fashion-mnist`: fetched and unpacked without root, its signature checked by apt."""
+
+    title = f"Debian's archive (package {DEBIAN_PACKAGE})"
+
+    def fetch(self, names: Sequence[str], work: Path, admit: Admit) -> None:
+        if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+            raise SourceFailed("apt-get and dpkg-deb are not on this machine")
+        # apt gets folders of its own: the system's lists may be missing, and only root may write them.
+        apt = work / "apt"
+        for folder in ("state/lists/partial", "cache/archives/partial"):
+            (apt / folder).mkdir(parents=True)
+        options = [
+            f"-oDir::State={apt}/state",
+            f"-oDir::Cache={apt}/cache",
+            "-oDir::State::status=/dev/null",
+            "-oDebug::NoLocking=1",
+            "-oAPT::Sandbox::User=",
+            "-oAcquire::Languages=none",
+            "-oAcquire::Retries=1",
+            f"-oAcquire::http::Timeout={TIMEOUT_SECONDS:.0f}",
+        ]
+        _run(["apt-get", "-q", *options, "update"], apt)
+        _run(["apt-get", "-q", *options, "download", DEBIAN_PACKAGE], apt)
+        packages = list(apt.glob("*.deb"))
+        if not packages:
+            raise SourceFailed("apt-get downloaded no package")
+        _run(["dpkg-deb", "-x", packages[0].name, "unpacked"], apt)
+        found = {path.name: path for path in (apt / "unpacked").rglob("*-ubyte*")}
+        for name in names:
+            packed, plain = found.get(f"{name}.gz"), found.get(name)
+            if packed is None and plain is None:
+                raise SourceFailed(f"{name} is not in the package")
+            if packed is not None:
+                unzip(packed, work / name)
+            elif plain is not None:
+                _copy(plain, work / name)
+            admit(name, work / name)
+
+
+def unzip(packed: Path, target: Path) -> None:
+    """Uncompress a gzip file; `SourceFailed` when it is truncated or not gzip."""
+    try:
+        with gzip.open(packed, "rb") as source, open(target, "wb") as sink:
+            shutil.copyfileobj(source, sink, _CHUNK)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SourceFailed(f"{packed.name} is truncated or corrupt ({error})") from None
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise SourceFailed(str(error)) from None
+
+
+def _download(answer: object, target: Path, name: str, size: int) -> None:
+    done, told = 0, 0
+    with open(target, "wb") as sink:
+        while chunk := answer.read(_CHUNK):  # type: ignore[attr-defined]
+            sink.write(chunk)
+            done += len(chunk)
+            if done - told >= 8 * _CHUNK:
+                told = done
+                print(f"data: {name}: {done / 1e6:.0f} of {size / 1e6:.0f} MB", file=sys.stderr, flush=True)
+    if size and done != size:
+        raise SourceFailed(f"{name}.gz is truncated: {done} of {size} bytes came")
+
+
+def _run(command: list[str], folder: Path) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=APT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise SourceFailed(f"{command[0]} did not end within {APT_SECONDS:.0f} s") from None
+    if done.returncode:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise SourceFailed(f"{command[0]}: {lines[-1] if lines else f'exit {done.returncode}'}")
