@@ -1,0 +1,56 @@
+"""atelier-serving: the embedded server. Its flags are TensorFlow Serving's own; `--help` lists them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from atelier_serving.flags import parse, usage, validated
+from atelier_serving.quiet import silence_first_session, silence_startup
+from atelier_serving.status import Code, ServingError
+
+# TensorFlow Serving exits with -1 when it cannot start (model_servers/main.cc:343-346).
+_CANNOT_START = 255
+
+
+def main() -> None:
+    """The console script."""
+    arguments = sys.argv[1:]
+    if "--help" in arguments:
+        print(usage())
+        return
+    try:
+        flags = parse(arguments)
+        if flags.version:
+            print("atelier-serving 0.1.0 (TensorFlow Serving 2.20 API)")
+            return
+        _serve(validated(flags))
+    except (ServingError, OSError) as error:
+        failure = error if isinstance(error, ServingError) else ServingError(Code.UNAVAILABLE, str(error))
+        print(f"Failed to start server. Error: {failure}", flush=True)
+        # Loads may still be retrying in their threads; there is nothing left to wait for.
+        os._exit(_CANNOT_START)
+
+
+def _serve(flags: object) -> None:
+    silence_startup()
+    silence_first_session()
+    # Imported here: `--help` and flag errors need no TensorFlow.
+    from atelier_serving.server import Server
+
+    server = Server(flags)  # type: ignore[arg-type]
+    signals = []
+
+    def on_signal(number: int, frame: object) -> None:
+        signals.append(number)
+        if len(signals) > 1:
+            os._exit(128 + number)
+        server.stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    server.run()
+    sys.stdout.flush()
+    # Loaded sessions go with the process: taking TensorFlow down in order takes longer than the drain.
+    os._exit(0)

@@ -1,0 +1,147 @@
+"""TensorFlow Serving's flags: same names, same defaults, same forms (`--port=8500`, `--port 8500`).
+
+Source: model_servers/main.cc of TensorFlow Serving 2.20.0.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from atelier_serving.status import ServingError, invalid
+
+_THREADS = 4 * (os.cpu_count() or 1)
+
+
+@dataclass
+class Flags:
+    """The flags this server honours; the type of the default is the type of the flag."""
+
+    host: str = "0.0.0.0"
+    port: int = 8500
+    rest_api_port: int = 0
+    rest_api_enable_cors_support: bool = False
+    model_name: str = "default"
+    model_base_path: str = ""
+    model_config_file: str = ""
+    model_config_file_poll_wait_seconds: float = 0.0
+    file_system_poll_wait_seconds: float = 1.0
+    allow_version_labels_for_unavailable_models: bool = False
+    max_num_load_retries: int = 5
+    load_retry_interval_micros: int = 60_000_000
+    tensorflow_session_parallelism: int = 0
+    tensorflow_intra_op_parallelism: int = 0
+    tensorflow_inter_op_parallelism: int = 0
+    saved_model_tags: str = "serve"
+    grpc_max_threads: int = _THREADS
+    enable_model_warmup: bool = True
+    enable_serialization_as_tensor_content: bool = False
+    version: bool = False
+
+
+# Accepted without effect: what they ask for is how this server works anyway.
+IMPLIED = {
+    "num_load_threads": "each load has a thread of its own",
+    "num_unload_threads": "each unload has a thread of its own",
+    "enable_grpc_healthcheck_service": "the health service is always on",
+    "flush_filesystem_caches": "nothing is cached between loads",
+    "rest_api_num_threads": "REST requests share the threads of gRPC",
+    "enable_profiler": "there is no profiler service",
+    "remove_unused_fields_from_bundle_metagraph": "an optimization of memory",
+}
+# Known to TensorFlow Serving and of consequence, but not here: refused, never silently ignored.
+REFUSED = (
+    "enable_batching",
+    "batching_parameters_file",
+    "enable_per_model_batching_parameters",
+    "grpc_socket_path",
+    "ssl_config_file",
+    "use_alts_credentials",
+    "platform_config_file",
+    "tensorflow_session_config_file",
+    "per_process_gpu_memory_fraction",
+    "grpc_channel_arguments",
+    "monitoring_config_file",
+    "prefer_tflite_model",
+    "num_tflite_pools",
+    "mixed_precision",
+    "num_tflite_interpreters_per_pool",
+    "enable_signature_method_name_check",
+    "xla_cpu_compilation_enabled",
+    "xla_gpu_compilation_enabled",
+    "thread_pool_factory_config_file",
+    "skip_initialize_tpu",
+    "rest_api_timeout_in_ms",
+    "num_request_iterations_for_warmup",
+)
+
+
+def usage() -> str:
+    """What `--help` prints."""
+    lines = [
+        "usage: atelier-serving [flags]",
+        "",
+        "Serves SavedModels over TensorFlow Serving's gRPC and REST.",
+        "",
+        "  atelier-serving --model_name=fashion --model_base_path=$PWD/models/fashion --rest_api_port=8501",
+        "  atelier-serving --model_config_file=models/models.config --model_config_file_poll_wait_seconds=2",
+        "",
+        "Flags (TensorFlow Serving's own, but for --host, the address to listen on):",
+    ]
+    lines += [
+        f"  --{field.name}={field.default!s:<12} {type(field.default).__name__}" for field in fields(Flags)
+    ]
+    return "\n".join(lines)
+
+
+def parse(arguments: Sequence[str]) -> Flags:
+    """Read the command line. Raises `ServingError` for a malformed or refused flag.
+
+    An unknown flag is reported and skipped, as TensorFlow Serving does (main.cc:333-335).
+    """
+    flags, known = Flags(), {field.name: type(field.default) for field in fields(Flags)}
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, value = argument.lstrip("-").partition("=")
+        if not argument.startswith("--") or name not in {*known, *IMPLIED, *REFUSED}:
+            print(f"unknown argument: {argument}\n{usage()}", file=sys.stderr)
+            continue
+        if not equals:
+            takes_next = known.get(name) is not bool and rest and not rest[0].startswith("--")
+            value = rest.pop(0) if takes_next else "true"
+        if name in REFUSED:
+            raise invalid(
+                f"--{name} is a flag of TensorFlow Serving that atelier-serving does not have; remove it."
+            )
+        if name in known:
+            setattr(flags, name, _value(name, known[name], value))
+    return flags
+
+
+def validated(flags: Flags) -> Flags:
+    """Check what TensorFlow Serving checks at start (server.cc). Raises `ServingError`."""
+    if not flags.model_base_path and not flags.model_config_file:
+        raise invalid("Both server_options.model_base_path and server_options.model_config_file are empty!")
+    if not 0 < flags.port < 65536:
+        raise invalid(f"--port={flags.port}: expected a port from 1 to 65535.")
+    if flags.rest_api_port == flags.port:
+        raise invalid(f"--rest_api_port={flags.rest_api_port} must differ from --port.")
+    return flags
+
+
+def _value(name: str, kind: type, text: str) -> object:
+    if kind is bool:
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise invalid(f"--{name}={text}: expected true or false.")
+        return text.lower() in ("true", "1")
+    try:
+        return kind(text)
+    except ValueError:
+        raise _malformed(name, kind, text) from None
+
+
+def _malformed(name: str, kind: type, text: str) -> ServingError:
+    return invalid(f"--{name}={text}: expected {'a whole number' if kind is int else 'a number'}.")

@@ -1,0 +1,103 @@
+"""Predict: the checks of TensorFlow Serving in its order, then the run.
+
+Sources of order and texts: servables/tensorflow/predict_util.cc and TensorFlow's cc/saved_model/util.cc at 2.20.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from atelier_serving.servable import Servable
+from atelier_serving.status import Code, ServingError, invalid
+from atelier_serving.tensors import TensorError, decode
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+def predict(
+    servable: Servable,
+    signature_name: str,
+    inputs: Mapping[str, tensor_pb2.TensorProto],
+    output_filter: Sequence[str],
+) -> dict[str, np.ndarray]:
+    """Run a signature; named arrays out, those of `output_filter` (all when empty). Raises `ServingError`."""
+    signature = servable.signatures.get(signature_name)
+    if signature is None:
+        raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
+    feeds = _feeds(signature, inputs)
+    aliases = _aliases(signature, output_filter)
+    return run(servable, signature, feeds, aliases)
+
+
+def run(
+    servable: Servable,
+    signature: meta_graph_pb2.SignatureDef,
+    feeds: Sequence[tuple[str, np.ndarray]],
+    aliases: Sequence[str],
+) -> dict[str, np.ndarray]:
+    """Run checked feeds (tensor name, array) for the output aliases. Raises `ServingError` with the runtime's text."""
+    try:
+        values = servable.run(feeds, [signature.outputs[alias].name for alias in aliases])
+    except tf.errors.OpError as error:
+        raise ServingError(Code(error.error_code), error.message) from None
+    except (KeyError, ValueError) as error:
+        # The graph has no such tensor: the init op listed as a signature, for one.
+        raise ServingError(Code.OUT_OF_RANGE, str(error).strip("'\"")) from None
+    return dict(zip(aliases, values, strict=True))
+
+
+def _feeds(
+    signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tensor_pb2.TensorProto]
+) -> list[tuple[str, np.ndarray]]:
+    defaults = signature.defaults
+    if len(inputs) != len(signature.inputs) and not defaults:
+        raise invalid(
+            f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
+            f"len({_set(inputs)}) != len({_set(signature.inputs)}). "
+            f"Sent extra: {_set(set(inputs) - set(signature.inputs))}. "
+            f"Missing but required: {_set(set(signature.inputs) - set(inputs))}."
+        )
+    feeds, used = [], []
+    for alias in sorted(signature.inputs):
+        name = signature.inputs[alias].name
+        proto = inputs.get(alias) if alias in inputs else defaults.get(alias)
+        if proto is None:
+            raise invalid(
+                f"Signature input alias: {alias}(feed name: {name}) not found in request and no default value "
+                f"provided. Inputs expected to be in the request {_set(inputs)}, or default input alias set: "
+                f"{','.join(sorted(defaults))}"
+            )
+        try:
+            feeds.append((name, decode(proto)))
+        except TensorError:
+            raise invalid(f"tensor parsing error: {alias}") from None
+        used += [alias] if alias in inputs else []
+    if len(used) != len(inputs):
+        raise invalid(
+            f"Inputs contains invalid name. Used request inputs: {','.join(sorted(used))}, "
+            f"request input: {','.join(sorted(inputs))}"
+        )
+    return feeds
+
+
+def _aliases(signature: meta_graph_pb2.SignatureDef, output_filter: Sequence[str]) -> list[str]:
+    if not output_filter:
+        return sorted(signature.outputs)
+    for position, alias in enumerate(output_filter):
+        if alias not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {alias} "
+                f"Outputs expected to be in the set {_set(signature.outputs)}."
+            )
+        if alias in output_filter[:position]:
+            raise invalid(f"duplicate output tensor alias: {alias}")
+    return list(output_filter)
+
+
+def _set(names: Iterable[str]) -> str:
+    return "{" + ",".join(sorted(names)) + "}"

@@ -1,0 +1,102 @@
+"""TensorProto to ndarray and back, both encodings, without TensorFlow's own converters (they are the slow part).
+
+The rules are those of tensorflow/core/framework/tensor.cc, Tensor::FromProto: `tensor_content` when present, else the
+typed list; a list shorter than the shape repeats its last value, an empty one means zeros, surplus values are ignored.
+"""
+
+from __future__ import annotations
+
+import math
+
+import ml_dtypes
+import numpy as np
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+# dtype number: (numpy dtype, field of the typed list)
+_KINDS: dict[int, tuple[np.dtype, str]] = {
+    types_pb2.DT_FLOAT: (np.dtype("<f4"), "float_val"),
+    types_pb2.DT_DOUBLE: (np.dtype("<f8"), "double_val"),
+    types_pb2.DT_INT8: (np.dtype("i1"), "int_val"),
+    types_pb2.DT_INT16: (np.dtype("<i2"), "int_val"),
+    types_pb2.DT_INT32: (np.dtype("<i4"), "int_val"),
+    types_pb2.DT_INT64: (np.dtype("<i8"), "int64_val"),
+    types_pb2.DT_UINT8: (np.dtype("u1"), "int_val"),
+    types_pb2.DT_UINT16: (np.dtype("<u2"), "int_val"),
+    types_pb2.DT_UINT32: (np.dtype("<u4"), "uint32_val"),
+    types_pb2.DT_UINT64: (np.dtype("<u8"), "uint64_val"),
+    types_pb2.DT_BOOL: (np.dtype("?"), "bool_val"),
+    types_pb2.DT_HALF: (np.dtype("<f2"), "half_val"),
+    types_pb2.DT_BFLOAT16: (np.dtype(ml_dtypes.bfloat16), "half_val"),
+    types_pb2.DT_COMPLEX64: (np.dtype("<c8"), "scomplex_val"),
+    types_pb2.DT_COMPLEX128: (np.dtype("<c16"), "dcomplex_val"),
+    types_pb2.DT_STRING: (np.dtype(object), "string_val"),
+}
+_NUMBERS = {dtype: number for number, (dtype, _) in _KINDS.items()}
+# A proto of a few bytes may claim any shape; what it would fill is bounded.
+MAX_ELEMENTS = 1 << 31
+
+
+class TensorError(ValueError):
+    """A TensorProto that describes no tensor."""
+
+
+def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
+    """The proto's tensor; numbers in `tensor_content` are viewed, not copied. Raises `TensorError`."""
+    if proto.dtype not in _KINDS:
+        raise TensorError(f"dtype {proto.dtype} is not supported")
+    dtype, field = _KINDS[proto.dtype]
+    shape = () if proto.tensor_shape.unknown_rank else tuple(dim.size for dim in proto.tensor_shape.dim)
+    count = math.prod(shape)
+    if any(size < 0 for size in shape) or count > MAX_ELEMENTS or len(shape) > 254:
+        raise TensorError(f"shape {shape} is not a tensor's")
+    if proto.tensor_content and field != "string_val":
+        if len(proto.tensor_content) != count * dtype.itemsize:
+            raise TensorError(f"{len(proto.tensor_content)} bytes for {count} elements of {dtype.itemsize}")
+        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+    return _from_list(getattr(proto, field), field, dtype, count).reshape(shape)
+
+
+def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, as_content: bool) -> None:
+    """Write an array into an empty proto: `tensor_content` when asked (never for strings), else the typed list."""
+    kind = np.dtype(object) if array.dtype.kind in "OSU" else array.dtype.newbyteorder("<")
+    number = _NUMBERS[kind]
+    proto.dtype = number
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    field = _KINDS[number][1]
+    if field == "string_val":
+        proto.string_val.extend(
+            item if isinstance(item, bytes) else str(item).encode() for item in array.ravel()
+        )
+    elif as_content:
+        proto.tensor_content = array.tobytes()
+    elif field == "half_val":
+        proto.half_val.extend(array.ravel().view(np.uint16).tolist())
+    elif field.endswith("complex_val"):
+        parts = np.float32 if field == "scomplex_val" else np.float64
+        getattr(proto, field).extend(np.ascontiguousarray(array).ravel().view(parts).tolist())
+    else:
+        getattr(proto, field).extend(array.ravel().tolist())
+
+
+def _from_list(values: object, field: str, dtype: np.dtype, count: int) -> np.ndarray:
+    if field == "string_val":
+        items = list(values)[:count]  # type: ignore[call-overload]
+        array = np.empty(count, object)
+        array[:] = b""
+        array[: len(items)] = items
+        if items:
+            array[len(items) :] = items[-1]
+        return array
+    if field == "half_val":
+        given = np.fromiter(values, np.uint32).astype(np.uint16).view(dtype)  # type: ignore[call-overload]
+    elif field.endswith("complex_val"):
+        parts = np.float32 if field == "scomplex_val" else np.float64
+        given = np.array(values, parts)
+        given = given[: len(given) // 2 * 2].view(dtype)
+    else:
+        # Through 64 bits: a small integer type wraps as in C++, instead of refusing.
+        given = np.array(values, np.int64).astype(dtype) if field == "int_val" else np.array(values, dtype)
+    if len(given) >= count:
+        return given[:count]
+    return np.concatenate([given, np.full(count - len(given), given[-1] if len(given) else 0, dtype)])

@@ -1,0 +1,111 @@
+"""The life of one version: its state, its servable, and the requests that are using it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+
+from atelier_serving.servable import Servable
+from atelier_serving.status import ServingError, of_exception
+
+# A request that never ends must not keep its version's memory for ever.
+UNLOAD_WAIT_SECONDS = 60.0
+
+
+class State(IntEnum):
+    """The manager's states (apis/get_model_status.proto)."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+class Version:
+    """One version of one model. Loading and unloading are called by the manager, in threads of their own."""
+
+    def __init__(self, model: str, number: int, path: Path, changed: Callable[[Version], None]) -> None:
+        self.model, self.number, self.path = model, number, path
+        self.state = State.START
+        self.error: ServingError | None = None
+        self.wanted = threading.Event()
+        self.wanted.set()
+        self._changed = changed
+        self._servable: Servable | None = None
+        self._users = 0
+        self._idle = threading.Condition()
+
+    def __str__(self) -> str:
+        return f"{{name: {self.model} version: {self.number}}}"
+
+    @contextmanager
+    def use(self) -> Iterator[Servable | None]:
+        """Hold the servable for one request; None when the version does not answer (any more)."""
+        with self._idle:
+            servable = self._servable if self.state == State.AVAILABLE else None
+            self._users += servable is not None
+        try:
+            yield servable
+        finally:
+            if servable is not None:
+                with self._idle:
+                    self._users -= 1
+                    self._idle.notify_all()
+
+    def load(
+        self, loader: Callable[[Path], Servable], attempts: int, interval: float, stop: threading.Event
+    ) -> None:
+        """Load with retries: AVAILABLE, or END with the error. Stops trying when no longer wanted."""
+        self._move(State.LOADING)
+        for attempt in range(attempts):
+            try:
+                servable = loader(self.path)
+            except Exception as error:
+                self.error = of_exception(error)
+            else:
+                with self._idle:
+                    self._servable, self.error = servable, None
+                self._move(State.AVAILABLE)
+                return
+            if attempt + 1 < attempts:
+                print_state(
+                    f"Loading servable: {self} failed ({self.error}); retry {attempt + 1} in {interval:g} s"
+                )
+            if (
+                not self.wanted.is_set()
+                or attempt + 1 == attempts
+                or stop.wait(interval)
+                or not self.wanted.is_set()
+            ):
+                break
+        self._move(State.END)
+
+    def unload(self) -> None:
+        """Take no more requests, wait for those in flight, free the session."""
+        with self._idle:
+            servable, self._servable = self._servable, None
+            self.state = State.UNLOADING
+        self._move(State.UNLOADING)
+        if servable is not None:
+            with self._idle:
+                self._idle.wait_for(lambda: self._users == 0, timeout=UNLOAD_WAIT_SECONDS)
+            servable.close()
+        self._move(State.END)
+
+    def _move(self, state: State) -> None:
+        self.state = state
+        print_state(f"Servable {self} is {state.name}" + (f": {self.error}" if self.error else ""))
+        self._changed(self)
+
+
+def print_state(text: str) -> None:
+    """One line of the server's log."""
+    # Imported here: the log's clock is of no use to the request path.
+    import sys
+    import time
+
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=sys.stderr, flush=True)

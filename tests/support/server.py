@@ -1,0 +1,83 @@
+"""A real `atelier-serving` process for tests, on free loopback ports."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+START_SECONDS = 60
+
+
+@dataclass
+class RunningServer:
+    """Where it answers, its process and its log."""
+
+    grpc: str
+    rest: str
+    process: subprocess.Popen
+    log: Path
+
+    def log_text(self) -> str:
+        """What the server has printed so far."""
+        return self.log.read_text(errors="replace")
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_server(models: Path, *flags: str, model: str = "fashion") -> Iterator[RunningServer]:
+    """Serve `models/<model>` (or what `--model_config_file` says) until the block ends."""
+    port, rest_port = free_port(), free_port()
+    command = [
+        str(Path(sys.executable).parent / "atelier-serving"),
+        "--host=127.0.0.1",
+        f"--port={port}",
+        f"--rest_api_port={rest_port}",
+        f"--model_name={model}",
+        f"--model_base_path={models / model}",
+        *flags,
+    ]
+    with (
+        tempfile.NamedTemporaryFile(prefix="serving-", suffix=".log") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as process,
+    ):
+        server = RunningServer(f"127.0.0.1:{port}", f"http://127.0.0.1:{rest_port}", process, Path(log.name))
+        try:
+            _await_port(server)
+            yield server
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def _await_port(server: RunningServer) -> None:
+    """The REST port answers last: any answer means that the configured models do."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{server.rest}/", timeout=2):
+                return
+        except urllib.error.HTTPError as answer:
+            answer.close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"the server did not come up (exit {server.process.poll()}):\n{server.log_text()}")
