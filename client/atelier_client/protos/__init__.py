@@ -1,0 +1,1 @@
+"""The wire messages: serving.proto and what is generated from it."""
