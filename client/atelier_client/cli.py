@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from atelier_client.client import Client
 from atelier_client.errors import ClientError
@@ -156,9 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(
-    commands: argparse._SubParsersAction, name: str, run: object, text: str
-) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, run: object, text: str) -> argparse.ArgumentParser:
     example = next(line for line in (__doc__ or "").splitlines() if f"atelier-client {name}" in line).strip()
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=text, epilog=f"Example: {example}"

@@ -61,4 +61,5 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def _ratio(above: NDArray[Any], below: NDArray[Any]) -> NDArray[Any]:
-    return np.divide(above, below, out=np.zeros(len(above)), where=below != 0)
+    ratio: NDArray[Any] = np.divide(above, below, out=np.zeros(len(above)), where=below != 0)
+    return ratio

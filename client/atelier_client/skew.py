@@ -24,7 +24,7 @@ def measure(client: Client, version: int, golden: Golden | None) -> dict[str, An
     rows = len(next(iter(golden.inputs.values())))
     largest, mismatched = 0.0, np.zeros(rows, bool)
     for name, wanted in golden.outputs.items():
-        got = served[name] if name in served else None
+        got = served.get(name)
         if got is None or got.shape != wanted.shape:
             mismatched[:] = True
         elif wanted.dtype.kind == "f":
@@ -44,7 +44,7 @@ def verdict(skew: dict[str, Any]) -> str | None:
     if skew["examples"] is None or (skew["mismatched_labels"] == 0 and skew["max_abs_diff"] <= TOLERANCE):
         return None
     return (
-        f"The served model answers its golden examples wrongly: {skew['mismatched_labels']} of {skew['examples']} labels "
-        f"differ, the largest difference of a value is {skew['max_abs_diff']:.3g} (allowed {TOLERANCE:g}). "
+        "The served model answers its golden examples wrongly: "
+        f"{skew['mismatched_labels']} of {skew['examples']} labels differ, the largest difference of a value is {skew['max_abs_diff']:.3g} (allowed {TOLERANCE:g}). "
         "It is not the model that was trained; publish it again (make up RETRAIN=1)."
     )

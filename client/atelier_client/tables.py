@@ -31,7 +31,7 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     latency, rate = report["latency_ms"], report["throughput"]["examples_per_s"]
     console.print(
         f"accuracy {metrics['accuracy']:.4f}   loss {metrics['loss']:.4f}   top-3 {metrics['top_3_accuracy']:.4f}\n"
-        f"{rate:,.0f} examples/s   a request: p50 {latency['p50']} ms, p95 {latency['p95']} ms, p99 {latency['p99']} ms",
+        f"{rate:,.0f} examples/s   request p50 {latency['p50']} ms, p95 {latency['p95']} ms, p99 {latency['p99']} ms",
         highlight=False,
     )
     skew = report["skew"]
