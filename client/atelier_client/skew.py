@@ -44,7 +44,7 @@ def verdict(skew: dict[str, Any]) -> str | None:
     if skew["examples"] is None or (skew["mismatched_labels"] == 0 and skew["max_abs_diff"] <= TOLERANCE):
         return None
     return (
-        "The served model answers its golden examples wrongly: "
-        f"{skew['mismatched_labels']} of {skew['examples']} labels differ, the largest difference of a value is {skew['max_abs_diff']:.3g} (allowed {TOLERANCE:g}). "
+        f"The served model answers its golden examples wrongly: of {skew['examples']} labels "
+        f"{skew['mismatched_labels']} differ, and a value by {skew['max_abs_diff']:.3g} (allowed {TOLERANCE:g}). "
         "It is not the model that was trained; publish it again (make up RETRAIN=1)."
     )
