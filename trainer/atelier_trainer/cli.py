@@ -93,12 +93,10 @@ def main() -> None:
     """The console script: exit codes as in docs/contracts.md, no stack traces for user mistakes."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app(standalone_mode=False)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
+        # Outside its standalone mode typer returns the exit code of an interrupt instead of raising it.
+        code = app(standalone_mode=False) or 0
     except (typer.Abort, KeyboardInterrupt):
-        _say("Interrupted; nothing was published.")
-        sys.exit(130)
+        code = 130
     except AtelierTrainerError as error:
         _say(f"error: {error}")
         sys.exit(error.exit_code)
@@ -111,6 +109,9 @@ def main() -> None:
             raise
         error.show()
         sys.exit(2)
+    if code == 130:
+        _say("Interrupted; nothing was published.")
+    sys.exit(code)
 
 
 def _say(text: str) -> None:
