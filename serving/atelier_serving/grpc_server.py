@@ -6,6 +6,7 @@ it matters, and every status is set in one place.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,7 @@ from atelier_serving.status import Code, of_exception, truncated
 from atelier_serving.version import print_state
 
 _MAX_MESSAGE = 2**31 - 1
+REFUSE_SECONDS = 0.3
 _HEALTH_NAMES = (
     "",
     "PredictionService",
@@ -42,8 +44,12 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Prediction(api), self._server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Model(api), self._server)
+        gate = _Gate()
+        self._gate = gate
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            _Prediction(api, gate), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Model(api, gate), self._server)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         for name in _HEALTH_NAMES:
@@ -60,43 +66,55 @@ class GrpcServer:
     def stop(self, seconds: float) -> None:
         """Turn health to NOT_SERVING, refuse new requests, give those in flight up to `seconds`."""
         self._health.enter_graceful_shutdown()
+        # gRPC gives CANCELLED to what arrives in the very moment of its stop, which no client retries. So new requests
+        # are refused with UNAVAILABLE first, until the clients have noticed.
+        self._gate.closed = True
+        time.sleep(REFUSE_SECONDS)
         self._server.stop(seconds).wait()
 
 
-def _answer(call: Callable[[], Any], context: grpc.ServicerContext) -> Any:
-    """The one place where an exception becomes a status."""
-    try:
-        return call()
-    except Exception as error:
-        failure = of_exception(error)
-        if failure.code == Code.INTERNAL:
-            print_state(f"internal error: {failure.message}")
-        context.abort(_CODES[failure.code], truncated(failure.message))
+class _Gate:
+    """Calls the API, unless the server is stopping; the one place where an exception becomes a status."""
+
+    closed = False
+
+    def answer(self, call: Callable[[], Any], context: grpc.ServicerContext) -> Any:
+        """Run one call of the API."""
+        if self.closed:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "The server is stopping.")
+        try:
+            answer = call()
+        except Exception as error:
+            failure = of_exception(error)
+            if failure.code == Code.INTERNAL:
+                print_state(f"internal error: {failure.message}")
+            context.abort(_CODES[failure.code], truncated(failure.message))
+        return answer
 
 
 class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, api: Api, gate: _Gate) -> None:
+        self._api, self._gate = api, gate
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return _answer(lambda: self._api.predict(request), context)
+        return self._gate.answer(lambda: self._api.predict(request), context)
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return _answer(lambda: self._api.classify(request), context)
+        return self._gate.answer(lambda: self._api.classify(request), context)
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return _answer(lambda: self._api.regress(request), context)
+        return self._gate.answer(lambda: self._api.regress(request), context)
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return _answer(lambda: self._api.metadata(request), context)
+        return self._gate.answer(lambda: self._api.metadata(request), context)
 
 
 class _Model(model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, api: Api, gate: _Gate) -> None:
+        self._api, self._gate = api, gate
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return _answer(lambda: self._api.status(request), context)
+        return self._gate.answer(lambda: self._api.status(request), context)
 
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return _answer(lambda: self._api.reload(request, context.time_remaining()), context)
+        return self._gate.answer(lambda: self._api.reload(request, context.time_remaining()), context)

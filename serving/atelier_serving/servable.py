@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from atelier_serving.flags import Flags
-from atelier_serving.status import Code, ServingError
+from atelier_serving.status import Code, ServingError, invalid
 
 _VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
 # A client may ask for any subset of outputs; each costs a callable, so their number is bounded.
 _MAX_CALLABLES = 256
+_Compiled = tuple[Callable[..., Any], list[Any]]
 
 
 class Servable:
@@ -37,7 +39,7 @@ class Servable:
         self.folder = folder
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=options)
-        self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], object] = {}
+        self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], _Compiled] = {}
         self._lock = threading.Lock()
         try:
             with self._graph.as_default():
@@ -46,32 +48,41 @@ class Servable:
                 )
             self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta.signature_def)
             _require_variables(folder, self._graph)
-        except BaseException:
+        except BaseException as error:
             self._session.close()
-            raise
+            raise _in_serving_words(error, folder, flags.saved_model_tags) from None
 
     def run(self, feeds: Sequence[tuple[str, np.ndarray]], fetches: Sequence[str]) -> list[np.ndarray]:
-        """Run the graph: values for tensor names in, the fetched tensors out, in order."""
+        """Run the graph: values for tensor names in, the fetched tensors out, in order.
+
+        Raises `ServingError` for a wrong dtype, with the text of a session's run (a compiled callable words it
+        otherwise), and TensorFlow's own errors.
+        """
         key = (tuple(name for name, _ in feeds), tuple(fetches))
-        call = self._callables.get(key) or self._compile(key)
-        return call(*(value for _, value in feeds))  # type: ignore[operator]
+        call, dtypes = self._callables.get(key) or self._compile(key)
+        for position, (dtype, (_, value)) in enumerate(zip(dtypes, feeds, strict=True)):
+            if value.dtype != dtype.as_numpy_dtype:
+                got = types_pb2.DataType.Name(tf.as_dtype(value.dtype).as_datatype_enum)[3:].lower()
+                want = types_pb2.DataType.Name(dtype.as_datatype_enum)[3:].lower()
+                raise invalid(f"Expects arg[{position}] to be {want} but {got} is provided")
+        return call(*(value for _, value in feeds))
 
     def close(self) -> None:
         """Free the session; no request may be running."""
         self._callables.clear()
         self._session.close()
 
-    def _compile(self, key: tuple[tuple[str, ...], tuple[str, ...]]) -> object:
+    def _compile(self, key: tuple[tuple[str, ...], tuple[str, ...]]) -> _Compiled:
         feeds, fetches = key
         with self._lock:
             if key not in self._callables:
                 if len(self._callables) >= _MAX_CALLABLES:
                     self._callables.clear()
-                for name in (*feeds, *fetches):
-                    # A missing tensor is told apart here: the runtime would abort the whole callable later.
-                    self._graph.get_tensor_by_name(name)
+                # A missing tensor is told apart here: the runtime would refuse the whole callable.
+                tensors = [self._graph.get_tensor_by_name(name) for name in (*feeds, *fetches)]
                 options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
-                self._callables[key] = self._session._make_callable_from_options(options)
+                call = self._session._make_callable_from_options(options)
+                self._callables[key] = (call, [tensor.dtype for tensor in tensors[: len(feeds)]])
             return self._callables[key]
 
 
@@ -87,12 +98,25 @@ def _require_complete(folder: Path) -> None:
 
 def _require_variables(folder: Path, graph: tf.Graph) -> None:
     """Refuse the trap of a complete saved_model.pb without its variables, which the loader takes for a whole model."""
-    if os.path.exists(folder / "variables" / "variables.index"):
-        return
-    names = [operation.name for operation in graph.get_operations() if operation.type in _VARIABLE_OPS]
-    if names:
-        raise ServingError(
-            Code.FAILED_PRECONDITION,
-            f"{folder}/variables/variables.index is missing, and the graph has {len(names)} variables "
-            f"(such as {names[0]}): the version is incomplete.",
+    has_variables = any(operation.type in _VARIABLE_OPS for operation in graph.get_operations())
+    if has_variables and not (folder / "variables" / "variables.index").exists():
+        raise _without_variables(folder)
+
+
+def _without_variables(folder: Path) -> ServingError:
+    text = f"{folder}/variables/variables.index is missing, but the graph has variables: the version is incomplete."
+    return ServingError(Code.FAILED_PRECONDITION, text)
+
+
+def _in_serving_words(error: BaseException, folder: Path, tags: str) -> BaseException:
+    """Two checks that only the loader's Python side makes, in the words of its C++ side or of this server."""
+    if isinstance(error, RuntimeError) and "MetaGraphDef associated with tags" in str(error):
+        wanted = " ".join(tags.split(","))
+        return ServingError(
+            Code.NOT_FOUND,
+            f"Could not find meta graph def matching supplied tags: {{ {wanted} }}. To inspect available tag-sets in "
+            "the SavedModel, please use the SavedModel CLI: `saved_model_cli`",
         )
+    if isinstance(error, ValueError) and "not a valid checkpoint" in str(error):
+        return _without_variables(folder)
+    return error

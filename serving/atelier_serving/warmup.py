@@ -31,7 +31,7 @@ def warm_up(servable: Servable) -> int:
         return 0
     count = 0
     try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        for record in tf.compat.v1.io.tf_record_iterator(str(path)):
             _replay(servable, _parsed(record, path))
             count += 1
             if count > MAX_RECORDS:

@@ -1,0 +1,113 @@
+"""The client's own messages are, byte for byte, the official ones; and they live together in one process."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from atelier_client.core import model_spec
+from atelier_client.protos import serving_pb2 as pb
+from atelier_client.tensors import decode, encode
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+
+KINDS = ("<f4", "<f8", "<f2", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", "?")
+ARRAYS = st.sampled_from(KINDS).flatmap(
+    lambda kind: hnp.arrays(np.dtype(kind), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+)
+NAMES = st.text(max_size=8)
+
+
+@given(ARRAYS)
+def test_an_encoded_tensor_is_the_official_one(array):
+    mine = pb.Tensor()
+    encode(array, mine)
+    official = tensor_pb2.TensorProto.FromString(mine.SerializeToString())
+    np.testing.assert_array_equal(tf.make_ndarray(official), array)
+    assert official.SerializeToString(deterministic=True) == mine.SerializeToString(deterministic=True)
+
+
+@given(ARRAYS)
+def test_a_tensor_of_tensorflow_is_decoded(array):
+    got = decode(pb.Tensor.FromString(tf.make_tensor_proto(array).SerializeToString()))
+    assert got.dtype == array.dtype
+    np.testing.assert_array_equal(got, array)
+
+
+@given(st.lists(st.binary(max_size=6), max_size=6))
+def test_strings_travel_whole(items):
+    array = np.empty(len(items), object)
+    array[:] = items
+    mine = pb.Tensor()
+    encode(array, mine)
+    official = tensor_pb2.TensorProto.FromString(mine.SerializeToString())
+    assert list(official.string_val) == items
+    assert decode(mine).tolist() == items
+
+
+@given(NAMES, NAMES, st.one_of(st.none(), st.integers(0, 2**63 - 1)), st.lists(NAMES, max_size=3), ARRAYS)
+def test_a_request_is_the_official_one(name, signature, version, outputs, array):
+    mine = pb.PredictRequest(model_spec=model_spec(name, signature, version), output_filter=outputs)
+    encode(array, mine.inputs["x"])
+    official = predict_pb2.PredictRequest()
+    official.model_spec.name, official.model_spec.signature_name = name, signature
+    if version is not None:
+        official.model_spec.version.value = version
+    official.output_filter.extend(outputs)
+    official.inputs["x"].ParseFromString(mine.inputs["x"].SerializeToString())
+    assert mine.SerializeToString(deterministic=True) == official.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize(
+    ("mine", "official"),
+    [
+        (pb.GetModelStatusResponse, get_model_status_pb2.GetModelStatusResponse),
+        (pb.GetModelMetadataRequest, get_model_metadata_pb2.GetModelMetadataRequest),
+        (pb.SignatureDefMap, get_model_metadata_pb2.SignatureDefMap),
+        (pb.PredictResponse, predict_pb2.PredictResponse),
+    ],
+)
+def test_every_field_has_the_official_number_and_type(mine, official):
+    _compare(mine.DESCRIPTOR, official.DESCRIPTOR, set())
+
+
+def _compare(mine, official, seen):
+    if mine.full_name in seen or mine.full_name.startswith("google."):
+        return
+    seen.add(mine.full_name)
+    for field in mine.fields:
+        twin = official.fields_by_number[field.number]
+        assert twin.name == field.name
+        # An enum is a number on the wire; ours are plain int32.
+        assert twin.type == field.type or (twin.type, field.type) == (twin.TYPE_ENUM, field.TYPE_INT32)
+        assert twin.is_repeated == field.is_repeated
+        if field.message_type:
+            _compare(field.message_type, twin.message_type, seen)
+
+
+@pytest.mark.parametrize(
+    "order", [("atelier_client", "tensorflow_serving.apis.predict_pb2"), ("tensorflow", "atelier_client")]
+)
+def test_the_client_and_tensorflow_share_a_process_in_either_order(order):
+    script = (
+        f"import {order[0]}, {order[1]}; from atelier_client.protos import serving_pb2; print('together')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "together\n", done.stderr
+
+
+def test_the_client_never_imports_tensorflow():
+    script = (
+        "import sys, atelier_client.cli, atelier_client.evaluation, atelier_client.html_report, atelier_client.tables;"
+        "print([name for name in sys.modules if name.split('.')[0] in ('tensorflow', 'keras', 'tensorflow_serving')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -1,0 +1,70 @@
+"""Flags behave as TensorFlow Serving's."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from atelier_serving.flags import parse, validated
+from atelier_serving.status import ServingError
+
+from tests.support.server import free_port
+
+COMMAND = str(Path(sys.executable).parent / "atelier-serving")
+
+
+def test_both_forms_of_a_flag_and_the_last_of_two():
+    flags = parse(
+        [
+            "--port=1",
+            "--port",
+            "2",
+            "--enable_model_warmup=false",
+            "--allow_version_labels_for_unavailable_models",
+        ]
+    )
+    assert (flags.port, flags.enable_model_warmup, flags.allow_version_labels_for_unavailable_models) == (
+        2,
+        False,
+        True,
+    )
+
+
+def test_an_unknown_flag_is_reported_and_skipped(capsys):
+    assert parse(["--prot=1", "--model_name=m"]).model_name == "m"
+    assert "unknown argument: --prot=1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--port=http"], "--port=http: expected a whole number"),
+        (["--version=maybe"], "expected true or false"),
+        (["--enable_batching=true"], "does not have"),
+        (["--ssl_config_file=x"], "does not have"),
+        ([], "model_base_path and server_options.model_config_file are empty"),
+        (["--model_base_path=/m", "--port=8500", "--rest_api_port=8500"], "must differ"),
+    ],
+)
+def test_a_flag_that_cannot_be_honoured_is_refused(arguments, text):
+    with pytest.raises(ServingError, match=text):
+        validated(parse(arguments))
+
+
+def test_a_failed_start_says_so_on_stdout_and_exits_255(tmp_path):
+    done = subprocess.run(
+        [COMMAND, f"--port={free_port()}", "--model_config_file=nowhere.config"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 255
+    assert done.stdout.startswith("Failed to start server. Error: NOT_FOUND")
+    assert "Traceback" not in done.stderr
+
+
+def test_help_lists_the_flags():
+    done = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True, timeout=60)
+    assert "--file_system_poll_wait_seconds" in done.stdout

@@ -1,0 +1,54 @@
+"""Tensors: what TensorFlow's own converter writes is read, and what is written it reads."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from atelier_serving.tensors import TensorError, decode, encode
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from tensorflow.core.framework import tensor_pb2
+
+KINDS = ("<f4", "<f8", "<f2", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", "?")
+ARRAYS = st.sampled_from(KINDS).flatmap(
+    lambda kind: hnp.arrays(np.dtype(kind), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+)
+
+
+@given(ARRAYS)
+def test_what_tensorflow_writes_is_read(array):
+    got = decode(tf.make_tensor_proto(array))
+    assert got.dtype == array.dtype
+    np.testing.assert_array_equal(got, array)
+
+
+@given(ARRAYS, st.booleans())
+def test_what_is_written_tensorflow_reads(array, as_content):
+    proto = tensor_pb2.TensorProto()
+    encode(array, proto, as_content)
+    np.testing.assert_array_equal(tf.make_ndarray(proto), array)
+
+
+@given(st.lists(st.binary(max_size=5), max_size=5), st.booleans())
+def test_strings_travel_whole(items, as_content):
+    array = np.empty(len(items), object)
+    array[:] = items
+    proto = tensor_pb2.TensorProto()
+    encode(array, proto, as_content)
+    assert decode(proto).tolist() == items
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        tensor_pb2.TensorProto(dtype=1, tensor_content=b"123"),
+        tensor_pb2.TensorProto(dtype=0),
+        tensor_pb2.TensorProto(dtype=20),
+        tensor_pb2.TensorProto(dtype=1, tensor_shape={"dim": [{"size": -1}]}),
+        tensor_pb2.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1 << 40}]}),
+        tensor_pb2.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1}] * 255}),
+    ],
+)
+def test_a_proto_that_is_no_tensor_is_refused(proto):
+    with pytest.raises(TensorError):
+        decode(proto)

@@ -1,0 +1,58 @@
+"""SavedModels of a line or two, for the facts of the protocol that a classifier does not show."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+
+class Toy(tf.Module):
+    """A variable and an echo of several types."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = tf.Variable(factor)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def scale(self, x):
+        """x times the factor."""
+        return {"y": x * self.factor}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, name="text"),
+            tf.TensorSpec([None], tf.int64, name="number"),
+        ]
+    )
+    def echo(self, text, number):
+        """Two inputs, three outputs."""
+        return {"text": text, "raw_bytes": text, "number": number + 1}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.bool, name="flag")])
+    def scalar(self, flag):
+        """A tensor without a batch."""
+        return {"flag": tf.logical_not(flag)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float16, name="x")])
+    def half(self, x):
+        """float16 both ways."""
+        return {"y": x + tf.constant(1, tf.float16)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="size")])
+    def large(self, size):
+        """As many float32 ones as asked for."""
+        return {"ones": tf.ones([size[0]])}
+
+
+def save_toy(models: Path, name: str = "toy", version: int = 1, factor: float = 2.0) -> Path:
+    """Write a version under its final name in one step; return its folder."""
+    toy = Toy(factor)
+    signatures = {
+        "serving_default": toy.scale,
+        "echo": toy.echo,
+        "scalar": toy.scalar,
+        "half": toy.half,
+        "large": toy.large,
+    }
+    staging = models / name / f".staging-{version}"
+    tf.saved_model.save(toy, str(staging), signatures=signatures)
+    return staging.rename(models / name / str(version))
