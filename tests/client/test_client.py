@@ -106,13 +106,13 @@ def test_no_server_is_told_with_its_usual_causes():
     with Client(f"127.0.0.1:{free_port()}", "fashion", timeout=5) as opened:
         with pytest.raises(NotReachable, match="usual causes"):
             opened.status()
-        with pytest.raises(TimedOut, match="not ready within 0.5 s. Last seen: Cannot reach"):
+        with pytest.raises(TimedOut, match=r"not ready within 0.5 s\. Last seen: Cannot reach"):
             opened.wait_ready(0.5)
 
 
 def test_wait_ready_names_the_states_of_a_version_that_does_not_come(client):
     assert client.wait_ready(5) == client.wait_ready(5, version=1) == 1
-    with pytest.raises(TimedOut, match="version 2 was not ready within 0.3 s. Last seen: 1 AVAILABLE"):
+    with pytest.raises(TimedOut, match=r"version 2 was not ready within 0.3 s\. Last seen: 1 AVAILABLE"):
         client.wait_ready(0.3, version=2)
 
 

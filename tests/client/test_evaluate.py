@@ -1,5 +1,6 @@
 """The commands, run as a user runs them."""
 
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from atelier_client.metrics import per_class, summary
 from atelier_client.png import png
+from PIL import Image
 
 from tests.client.conftest import COMMAND, command, write_split
 from tests.support.models import publish_untrained
@@ -200,9 +202,6 @@ def test_help_has_an_example_for_every_command():
 
 
 def test_a_picture_survives_the_png_encoder():
-    import io
-
-    pillow = pytest.importorskip("PIL.Image")
     image = np.arange(28 * 28, dtype=np.uint8).reshape(28, 28)
-    with pillow.open(io.BytesIO(png(image))) as opened:
+    with Image.open(io.BytesIO(png(image))) as opened:
         np.testing.assert_array_equal(np.asarray(opened), image)

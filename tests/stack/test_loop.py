@@ -74,6 +74,9 @@ def test_the_loop_from_a_fresh_clone(up):
     checkout.make("logs")
     assert "Ankle boot" in checkout.make("predict", "ROWS=0:1")
 
+    if checkout.settings["ENGINE"] == "local":
+        _kill_the_server_and_start_again(checkout)
+
     # Stopped, it is gone; started again, it serves what was trained.
     checkout.make("down")
     with pytest.raises(OSError, match="refused"):
@@ -82,15 +85,13 @@ def test_the_loop_from_a_fresh_clone(up):
     assert json.loads(evaluation.read_text())["model"]["version"] == 2
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("up", ["local"], indirect=True)
-def test_a_killed_server_is_noticed_and_started_again(up):
-    checkout, _ = up
-    pid = json.loads((checkout.path / ".atelier" / "state.json").read_text())["pid"]
+def _kill_the_server_and_start_again(checkout) -> None:
+    state = checkout.path / ".atelier" / "state.json"
+    pid = json.loads(state.read_text())["pid"]
     os.kill(pid, signal.SIGKILL)
     assert "not running" in checkout.make("evaluate", expect=3)
     checkout.make("up")
-    assert json.loads((checkout.path / ".atelier" / "state.json").read_text())["pid"] != pid
+    assert json.loads(state.read_text())["pid"] != pid
 
 
 def _status(rest: str) -> dict[str, str]:
