@@ -49,8 +49,8 @@ def _page(rows: list[Row]) -> str:
             "|---|---|---|---|",
             *lines,
             "",
-            "The usual client loop is `benchmarks/usual_client.py`: the official stubs, `tf.make_tensor_proto`, one image "
-            "a request. Both sides are timed from process start to the numbers.",
+            "The usual client loop is `benchmarks/usual_client.py`: the official stubs, `tf.make_tensor_proto`, "
+            "one image a request. Both sides are timed from process start to the numbers.",
             "",
         ]
     )

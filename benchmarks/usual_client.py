@@ -1,4 +1,4 @@
-"""The usual client loop, as the examples of TensorFlow Serving have it: one image a request, with TensorFlow's own tools.
+"""The usual client loop, as TensorFlow Serving's examples have it: one image a request, with TensorFlow's own tools.
 
 python -m benchmarks.usual_client HOST:PORT DATA_FOLDER
 """
