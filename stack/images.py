@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stack import base_image
 from stack.console import note, run_logged
-from stack.docker import has_image
+from stack.docker import find, has_image
 from stack.errors import StepFailed, Unavailable
 
 PYTHON_IMAGE = "python:3.11-slim"
@@ -55,6 +55,8 @@ def _pull(image: str, logs: Path) -> bool:
     try:
         run_logged(["docker", "pull", image], f"Pulling {image}", logs / f"pull-{image.translate(_SAFE)}.log")
     except StepFailed:
+        # An engine that died is another matter than an image that cannot be had.
+        find()
         return False
     return True
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stack import state as states
 from stack import venv
 from stack.console import note, run_shown
 from stack.errors import StepFailed, Unavailable
@@ -69,11 +70,13 @@ class Local:
                 stderr=log,
                 start_new_session=True,
             )
+        state.pid = process.pid
+        # Remembered before anything can interrupt: a server nobody knows of could not be stopped.
+        states.save(self.settings.state_dir, state)
         # A server that dies at once (bad configuration) is known by its exit, before anyone waits for its port.
         time.sleep(0.5)
         if process.poll() is not None:
             raise StepFailed(f"The server stopped at once (exit {process.returncode}).\n{self.log_tail()}")
-        state.pid = process.pid
         return state
 
     def running(self, state: State) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
@@ -11,7 +12,7 @@ from stack import engine as engines
 from stack import state as states
 from stack.console import note, step
 from stack.engine import Engine
-from stack.errors import NotRunning, StepFailed
+from stack.errors import NotRunning, StepFailed, Unavailable
 from stack.ports import require_free
 from stack.settings import DEFAULT_PORTS, Settings
 from stack.state import State
@@ -110,26 +111,28 @@ def clean(settings: Settings) -> None:
 
 
 def _running(settings: Settings) -> State | None:
+    """The remembered service when it runs. Without its engine it does not."""
     state = states.load(settings.state_dir)
-    if state and engines.of_state(settings, state).running(state):
-        return state
+    with contextlib.suppress(Unavailable):
+        if state and engines.of_state(settings, state).running(state):
+            return state
     return None
 
 
 def _require_running(settings: Settings) -> tuple[Engine, State]:
-    state = _running(settings)
-    if state is None:
+    state = states.load(settings.state_dir)
+    engine = engines.of_state(settings, state) if state else None
+    if state is None or engine is None or not engine.running(state):
         raise NotRunning(
             "The service is not running. `make up` starts it; `make logs` shows the last one's log."
         )
-    return engines.of_state(settings, state), state
+    return engine, state
 
 
 def _ports(settings: Settings, running: State | None) -> tuple[int, int]:
     if running is None:
-        return settings.grpc_port or DEFAULT_PORTS["GRPC_PORT"], settings.rest_port or DEFAULT_PORTS[
-            "REST_PORT"
-        ]
+        defaults = DEFAULT_PORTS["GRPC_PORT"], DEFAULT_PORTS["REST_PORT"]
+        return settings.grpc_port or defaults[0], settings.rest_port or defaults[1]
     asked = (settings.grpc_port or running.grpc_port, settings.rest_port or running.rest_port)
     if asked != (running.grpc_port, running.rest_port):
         note(

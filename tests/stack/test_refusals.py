@@ -1,8 +1,15 @@
 """What `make up` refuses, in one sentence and before it builds anything."""
 
+import os
+import shutil
 import socket
 
 import pytest
+
+from stack import docker
+from stack import state as states
+from stack.images import PYTHON_IMAGE
+from stack.state import State
 
 
 def test_an_absent_engine_is_one_clear_error(checkout):
@@ -10,6 +17,32 @@ def test_an_absent_engine_is_one_clear_error(checkout):
     assert "ENGINE=compose needs a container engine" in text
     assert "ENGINE=local" in text
     assert "Traceback" not in text
+
+
+def test_an_engine_that_dies_is_told_from_an_image_that_is_missing(checkout, engine):
+    """A docker command whose engine is gone from the first `pull` on."""
+    script, dead = checkout.path / "bin" / "docker", checkout.path / "dead"
+    script.parent.mkdir()
+    if docker.has_image(PYTHON_IMAGE):
+        pytest.skip("this machine has the Python image: nothing would be pulled")
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = pull ] && touch {dead}\n'
+        f"[ -e {dead} ] && export DOCKER_HOST=unix:///nonexistent/engine.sock\n"
+        f'exec {shutil.which("docker")} "$@"\n'
+    )
+    script.chmod(0o755)
+    text = checkout.make("up", "ENGINE=compose", expect=1, PATH=f"{script.parent}:{os.environ['PATH']}")
+    assert "the container engine does not answer" in text
+    assert "debootstrap" not in text
+    assert "Traceback" not in text
+
+
+def test_a_dead_engine_does_not_keep_the_loop_from_running_locally(checkout):
+    states.save(checkout.path / ".atelier", State("compose", 1, 2, "fashion"))
+    gone = {"DOCKER_HOST": "unix:///nonexistent/engine.sock"}
+    assert "container engine" in checkout.make("evaluate", expect=1, **gone)
+    text = checkout.make("up", "ENGINE=local", "GPU=1", expect=1, PATH="/usr/bin:/bin", **gone)
+    assert "GPU=1 needs an NVIDIA driver" in text
 
 
 def test_gpu_without_the_nvidia_runtime_stops_before_building(checkout, engine):
