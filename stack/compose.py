@@ -93,7 +93,7 @@ class Compose:
         run_shown([*self.docker.compose, "ps"], self._state_environment(state))
 
     def clean(self, state: State | None) -> None:
-        """Remove containers, volumes and the images built here."""
+        """Remove containers and volumes; the images stay, as the cache of the next build."""
         environment = self._state_environment(state) if state else self._environment(self.images, False)
         log = self.settings.state_dir / "logs" / "clean.log"
         command = [*self.docker.compose, "down", "--volumes", "--remove-orphans"]
