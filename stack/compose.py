@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -123,7 +124,8 @@ class Compose:
         return {
             **os.environ,
             "COMPOSE_FILE": os.pathsep.join(str(self.settings.root / layer) for layer in layers),
-            "COMPOSE_PROJECT_NAME": os.environ.get("COMPOSE_PROJECT_NAME") or "atelier",
+            "COMPOSE_PROJECT_NAME": os.environ.get("COMPOSE_PROJECT_NAME")
+            or project_name(self.settings.root),
             "ATELIER_UID": str(uid),
             "ATELIER_GID": str(gid),
             "ATELIER_REPORTS": str(self.reports),
@@ -142,6 +144,11 @@ class Compose:
         finally:
             if owner[0] == 0:
                 _chown(self.reports, owner)
+
+
+def project_name(root: Path) -> str:
+    """One compose project a checkout: two checkouts must not share volumes, or `make clean` in one empties the other."""
+    return f"atelier-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]}"
 
 
 def _chown(folder: Path, owner: tuple[int, int]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from stack.compose import project_name
 from stack.errors import UsageError
 from stack.settings import container_user, read_settings
 
@@ -38,6 +39,11 @@ def test_defaults_are_auto_engine_and_the_dense_job():
 def test_a_wrong_setting_is_named(environ, named):
     with pytest.raises(UsageError, match=re.escape(named)):
         read_settings(ROOT, environ)
+
+
+def test_two_checkouts_have_two_compose_projects(tmp_path):
+    assert project_name(tmp_path / "a") != project_name(tmp_path / "b")
+    assert project_name(tmp_path / "a") == project_name(tmp_path / "b" / ".." / "a")
 
 
 def test_containers_never_run_as_root():
