@@ -147,7 +147,7 @@ class Compose:
 
 
 def project_name(root: Path) -> str:
-    """One compose project a checkout: two checkouts must not share volumes, or `make clean` in one empties the other."""
+    """One compose project a checkout: with shared volumes, `make clean` in one would empty the other."""
     return f"atelier-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]}"
 
 
