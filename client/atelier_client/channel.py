@@ -14,6 +14,10 @@ OPTIONS: tuple[tuple[str, int | str], ...] = (
     # A proxy set for the web rarely knows the way to a model server.
     ("grpc.enable_http_proxy", 0),
     ("grpc.service_config", _RETRY),
+    # gRPC waits ever longer, up to two minutes, before it tries a dead address again. Measured with a server that comes
+    # up 12 s after the client: noticed 3.6 s late with the default, 0.8 s late with these.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
     # Two clients in a process each get a connection of their own.
     ("grpc.use_local_subchannel_pool", 1),
     # Large messages in large frames: fewer wake-ups a request.
