@@ -24,7 +24,7 @@ from typing import Any
 
 from atelier_client.client import Client
 from atelier_client.errors import ClientError
-from atelier_client.examples import CLASS_NAMES, read_class_names, read_golden, read_test_split
+from atelier_client.model_card import read_card, read_golden
 
 
 def main() -> None:
@@ -54,8 +54,7 @@ def run(arguments: Sequence[str]) -> int:
 def _evaluate(client: Client, options: argparse.Namespace) -> int:
     from atelier_client.evaluation import evaluate, write_json
 
-    examples = read_test_split(options.data)
-    evaluation = evaluate(client, examples, options.models, version=options.version, label=options.label)
+    evaluation = evaluate(client, options.data, options.models, version=options.version, label=options.label)
     write_json(evaluation.report, options.reports / "evaluation.json")
     if options.json:
         print(json.dumps(evaluation.report))
@@ -76,12 +75,18 @@ def _evaluate(client: Client, options: argparse.Namespace) -> int:
 
 
 def _predict(client: Client, options: argparse.Namespace) -> int:
+    from atelier_client.examples import read_test_split
     from atelier_client.prediction_files import parse_rows, read_inputs, readable_rows
 
     rows = parse_rows(options.rows)
-    inputs = read_inputs(options.file, rows)
+    if options.file:
+        inputs = read_inputs(options.file, rows)
+    else:
+        # The newest version's own test examples: what `make predict` shows, whatever the model is.
+        card = read_card(options.models / options.model / str(options.version or client.newest_available()))
+        inputs = read_test_split(options.data, card).inputs[rows]
     answer = client.predict(inputs, signature=options.signature, version=options.version, label=options.label)
-    names = read_class_names(options.models / options.model / str(answer.versions[0])) or CLASS_NAMES
+    names = read_card(options.models / options.model / str(answer.versions[0])).class_names
     readable = readable_rows(answer, names, rows.start or 0)
     if options.json:
         print(json.dumps({"version": answer.versions[0], "predictions": readable}))
@@ -143,11 +148,17 @@ def _parser() -> argparse.ArgumentParser:
     _folder(evaluate, "data", "the data folder")
     _folder(evaluate, "models", "the model repository, for golden examples and class names")
     _folder(evaluate, "reports", "where evaluation.json and evaluation.html go")
-    predict = _command(commands, "predict", _predict, "classify the rows of an .npy, .npz or IDX file")
-    predict.add_argument("file", type=Path, help=".npy, .npz (array names are inputs) or IDX, gzipped or not")
+    predict = _command(commands, "predict", _predict, "classify the rows of an .npy, .npz, IDX or CSV file")
+    predict.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        help=".npy, .npz (array names are inputs), IDX or CSV (default: the model's test examples)",
+    )
     predict.add_argument("--rows", default=":", help="rows A:B (default: all)")
     predict.add_argument("--signature", default="serving_default", help="default: %(default)s")
     _folder(predict, "models", "the model repository, for class names")
+    _folder(predict, "data", "the data folder, when no file is given")
     status = _command(commands, "status", _status, "the versions and their states")
     status.add_argument(
         "--wait", type=float, metavar="SECONDS", help="until a version answers, golden examples included"

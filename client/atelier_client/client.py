@@ -106,6 +106,12 @@ class Client:
             raise ModelNotFound(f"No version of {self.model} answers: {describe(entries)}.")
         return max(answering)
 
+    def version_of(self, label: str) -> int:
+        """The version a label stands for. Raises `ModelNotFound` when the model has no such label."""
+        spec = core.model_spec(self.model, label=label)
+        request = pb.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
+        return int(self._call(self._metadata, request).model_spec.version.value)
+
     def wait_ready(self, seconds: float, version: int | None = None) -> int:
         """Wait until a version (that one, when given) is AVAILABLE; return it. Raises `TimedOut`."""
         deadline, reason = time.monotonic() + seconds, "nothing was asked yet"

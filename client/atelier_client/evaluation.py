@@ -6,6 +6,7 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from atelier_client import metrics, skew
 from atelier_client.client import Client
 from atelier_client.errors import InputError
-from atelier_client.examples import DATASET, Examples, read_class_names, read_golden
+from atelier_client.examples import Examples, read_test_split
+from atelier_client.model_card import ModelCard, read_card, read_golden
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,22 @@ class Evaluation:
 
 
 def evaluate(
-    client: Client, examples: Examples, models: Path, *, version: int | None = None, label: str | None = None
+    client: Client, data: Path, models: Path, *, version: int | None = None, label: str | None = None
 ) -> Evaluation:
     """Evaluate one version, chosen at the start and asked for by every request. Raises `ClientError`.
 
-    `models` is the model repository, for class names and golden examples; without it the skew is not known.
+    `data` is the data folder. `models` is the model repository, for the model card and the golden examples; without it
+    the model is taken for one of Fashion-MNIST, and the skew is not known.
     """
-    pinned = version if version is not None or label is not None else client.newest_available()
+    if version is None:
+        version = client.version_of(label) if label is not None else client.newest_available()
+    folder = models / client.model / str(version)
+    card = read_card(folder)
+    examples, names = read_test_split(data, card), card.class_names
     started = time.perf_counter()
-    answer = client.predict(examples.images, outputs=["probabilities"], version=pinned, label=label)
+    answer = client.predict(examples.inputs, outputs=["probabilities"], version=version)
     elapsed = time.perf_counter() - started
-    probabilities, served = answer["probabilities"], answer.versions[0]
-    folder = models / client.model / str(served)
-    names = read_class_names(folder)
+    probabilities = answer["probabilities"]
     if probabilities.ndim != 2 or probabilities.shape[1] != len(names) or examples.labels.max() >= len(names):
         raise InputError(
             f"The model answers probabilities of shape {list(probabilities.shape)}, but there are {len(names)} classes "
@@ -51,16 +56,18 @@ def evaluate(
         )
     confusion = metrics.confusion_matrix(examples.labels, probabilities.argmax(axis=1), len(names))
     classes = metrics.per_class(confusion, names)
-    skewed = skew.measure(client, served, read_golden(folder))
+    skewed = skew.measure(client, version, read_golden(folder))
+    measured = metrics.summary(probabilities, examples.labels, classes)
     report = {
-        "model": {"name": client.model, "version": served, "label": label, "target": client.target},
+        "model": {"name": client.model, "version": version, "label": label, "target": client.target},
         "dataset": {
-            "name": DATASET,
+            "name": card.data,
             "split": "test",
             "examples": len(examples.labels),
             "sha256": examples.sha256,
         },
-        "metrics": metrics.summary(probabilities, examples.labels, classes),
+        "metrics": measured,
+        "trained": _against_the_trainer(measured, card),
         "per_class": classes,
         "confusion_matrix": confusion.tolist(),
         "latency_ms": metrics.percentiles(answer.seconds),
@@ -71,6 +78,15 @@ def evaluate(
         "skew": skewed,
     }
     return Evaluation(report, examples, probabilities, names, skew.verdict(skewed))
+
+
+def _against_the_trainer(measured: Mapping[str, float], card: ModelCard) -> dict[str, Any]:
+    """The trainer's own metrics on the same examples, and the largest difference; both None without a model card."""
+    shared = [name for name in measured if name in card.metrics]
+    if not shared:
+        return {"metrics": None, "max_abs_diff": None}
+    own = {name: card.metrics[name] for name in shared}
+    return {"metrics": own, "max_abs_diff": max(abs(measured[name] - own[name]) for name in shared)}
 
 
 def worst_mistakes(evaluation: Evaluation, count: int) -> list[int]:

@@ -12,6 +12,7 @@ from atelier_client.evaluation import Evaluation, worst_mistakes, write_text
 from atelier_client.png import data_uri
 
 MISTAKES = 24
+LONGEST_TEXT = 400
 
 
 def write_html(evaluation: Evaluation, path: Path) -> None:
@@ -52,13 +53,25 @@ def _cells(matrix: list[list[int]]) -> list[dict[str, Any]]:
     ]
 
 
+def _shown(evaluation: Evaluation, index: int) -> dict[str, Any]:
+    """The example itself: a picture when it is one in gray, else words."""
+    example = evaluation.examples.inputs[index]
+    if isinstance(example, bytes):
+        text = example.decode(errors="replace")
+        return {"picture": None, "text": text[:LONGEST_TEXT] + (" …" if len(text) > LONGEST_TEXT else "")}
+    if example.ndim == 2:
+        # Dark on light, as clothes on paper.
+        return {"picture": data_uri(255 - example), "text": None}
+    values = ", ".join(f"{value:.4g}" for value in example.ravel()[:12])
+    return {"picture": None, "text": values + (", …" if example.size > 12 else "")}
+
+
 def _mistake(evaluation: Evaluation, index: int) -> dict[str, Any]:
     probabilities, label = evaluation.probabilities[index], int(evaluation.examples.labels[index])
     guess = int(probabilities.argmax())
     return {
         "index": index,
-        # Dark on light, as clothes on paper.
-        "picture": data_uri(255 - evaluation.examples.images[index]),
+        **_shown(evaluation, index),
         "true": evaluation.class_names[label],
         "guess": evaluation.class_names[guess],
         "confidence": float(probabilities[guess]),

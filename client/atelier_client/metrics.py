@@ -37,7 +37,10 @@ def per_class(confusion: NDArray[Any], names: Sequence[str]) -> list[dict[str, A
 def summary(
     probabilities: NDArray[Any], labels: NDArray[Any], classes: Sequence[dict[str, Any]]
 ) -> dict[str, float]:
-    """Accuracy, loss (mean negative log likelihood), top-3 accuracy, and the plain means over the classes."""
+    """Accuracy, loss (mean negative log likelihood), and the plain means over the classes.
+
+    Top-3 accuracy only where there are more than three classes.
+    """
     rows = np.arange(len(labels))
     chosen = probabilities[rows, labels]
     # In the top 3: fewer than three classes are more probable than the true one.
@@ -46,7 +49,7 @@ def summary(
     return {
         "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
         "loss": float(-likelihood.mean()),
-        "top_3_accuracy": float((rank < 3).mean()),
+        **({"top_3_accuracy": float((rank < 3).mean())} if probabilities.shape[1] > 3 else {}),
         **{
             f"macro_{name}": float(np.mean([row[name] for row in classes]))
             for name in ("precision", "recall", "f1")

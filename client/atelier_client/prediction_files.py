@@ -12,15 +12,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from atelier_client.core import Prediction
 from atelier_client.errors import DataError
+from atelier_client.examples import read_csv
 from atelier_client.idx import read_idx
 
 TOP = 3
 
 
 def read_inputs(path: Path, rows: slice) -> dict[str, ArrayLike] | NDArray[Any]:
-    """The rows of an .npy, .npz (array names are inputs) or IDX file (.gz or not). Raises `DataError`."""
+    """The rows of an .npy, .npz (array names are inputs), CSV (see examples.py) or IDX file (.gz or not).
+
+    Raises `DataError`.
+    """
     if not path.exists():
-        raise DataError(f"{path} does not exist. Expected an .npy, .npz or IDX file.")
+        raise DataError(f"{path} does not exist. Expected an .npy, .npz, CSV or IDX file.")
+    if path.suffix == ".csv":
+        return read_csv(path).inputs[rows]
     if path.suffix not in (".npy", ".npz"):
         return read_idx(path)[0][rows]
     try:

@@ -28,12 +28,20 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     means = (f"{metrics[f'macro_{key}']:.3f}" for key in ("precision", "recall", "f1"))
     table.add_row("mean", *means, f"{data['examples']:,}")
     console.print(table)
+    top_3 = f"   top-3 {metrics['top_3_accuracy']:.4f}" if "top_3_accuracy" in metrics else ""
     latency, rate = report["latency_ms"], report["throughput"]["examples_per_s"]
     console.print(
-        f"accuracy {metrics['accuracy']:.4f}   loss {metrics['loss']:.4f}   top-3 {metrics['top_3_accuracy']:.4f}\n"
+        f"accuracy {metrics['accuracy']:.4f}   loss {metrics['loss']:.4f}{top_3}\n"
         f"{rate:,.0f} examples/s   request p50 {latency['p50']} ms, p95 {latency['p95']} ms, p99 {latency['p99']} ms",
         highlight=False,
     )
+    trained = report["trained"]
+    if trained["metrics"]:
+        console.print(
+            f"trainer's own: accuracy {trained['metrics']['accuracy']:.4f}   loss {trained['metrics']['loss']:.4f}   "
+            f"largest difference {trained['max_abs_diff']:.1e}",
+            highlight=False,
+        )
     skew = report["skew"]
     if skew["examples"] is not None:
         console.print(

@@ -31,7 +31,7 @@ def test_the_report_says_what_was_measured(server, models, data, tmp_path, image
     report = json.loads((tmp_path / "evaluation.json").read_text())
     assert report["model"] == {"name": "fashion", "version": 1, "label": None, "target": server.grpc}
     assert set(report) == {
-        "model", "dataset", "metrics", "per_class", "confusion_matrix", "latency_ms", "throughput", "skew"
+        "model", "dataset", "metrics", "trained", "per_class", "confusion_matrix", "latency_ms", "throughput", "skew"
     }  # fmt: skip
     labels = np.frombuffer((data / "fashion-mnist" / "t10k-labels-idx1-ubyte").read_bytes()[8:], np.uint8)
     right = client.predict(images)["class_id"] == labels

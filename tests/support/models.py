@@ -7,7 +7,8 @@ import numpy as np
 
 def publish_untrained(models: Path, name: str = "fashion", seed: int = 0) -> Path:
     """Publish the dense classifier with the initial weights of `seed`; return the version's folder."""
-    from atelier_trainer.dataset import Split
+    from atelier_trainer.dataset import DataSet, Examples
+    from atelier_trainer.fashion_mnist import CLASS_NAMES
     from atelier_trainer.job import Job
     from atelier_trainer.train import publish_untrained as publish
 
@@ -22,4 +23,14 @@ def publish_untrained(models: Path, name: str = "fashion", seed: int = 0) -> Pat
     )
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, [64, 28, 28], np.uint8)
-    return publish(job, models, Split(images, random.integers(0, 10, [64]).astype(np.uint8), "0" * 64))
+    examples = Examples(images, random.integers(0, 10, [64]), "0" * 64)
+    data = DataSet(
+        name="fashion-mnist",
+        kind="image",
+        class_names=CLASS_NAMES,
+        shape=(28, 28),
+        train=examples,
+        test=examples,
+        test_file={"format": "idx", "path": "fashion-mnist"},
+    )
+    return publish(job, models, data)
