@@ -1,6 +1,6 @@
 # Atelier: train, publish, serve and evaluate. `make up` does it all; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help up down evaluate predict logs ps clean test bench lock venv
+.PHONY: help up down study evaluate predict logs ps clean test bench lock venv
 
 # Settings, given as `make up NAME=value`: ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
 export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
@@ -11,6 +11,9 @@ BIN := .venv/bin
 ifneq ($(wildcard ../shared/data/fashion-mnist),)
 test bench: export ATELIER_FASHION_MNIST ?= $(abspath ../shared/data/fashion-mnist)
 endif
+ifneq ($(wildcard ../shared/data/aclImdb_v1.tar.gz),)
+test bench: export ATELIER_IMDB ?= $(abspath ../shared/data/aclImdb_v1.tar.gz)
+endif
 
 help:  ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +21,9 @@ help:  ## list the targets (this text)
 
 up:  ## set up, train, publish, serve, evaluate; serving stays up
 	@$(STACK) up
+
+study:  ## train the jobs of a study (JOB=imdb, JOB=fashion) and compare them
+	@$(STACK) study
 
 down:  ## stop serving; models, data and reports stay
 	@$(STACK) down
@@ -34,7 +40,7 @@ logs:  ## print the server's log
 ps:  ## show what runs, and its addresses
 	@$(STACK) ps
 
-clean:  ## stop, and delete models, data, reports, volumes and .venv
+clean:  ## stop, and delete models, data, reports, runs, volumes and .venv
 	@$(STACK) clean
 
 venv:  ## make .venv with the components and the development tools

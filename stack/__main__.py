@@ -17,6 +17,7 @@ from stack.settings import Settings, read_settings
 COMMANDS: dict[str, Callable[[Settings], None]] = {
     "up": loop.up,
     "evaluate": loop.evaluate,
+    "study": loop.study,
     "predict": loop.predict,
     "logs": loop.logs,
     "ps": loop.ps,

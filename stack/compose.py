@@ -17,6 +17,9 @@ from stack.images import PYTHON_IMAGE, Images, choose
 from stack.settings import Settings, container_user
 from stack.state import State
 
+# What may name a local copy of a data set, which the container then needs to see.
+LOCAL_SOURCES = ("ATELIER_FASHION_MNIST", "ATELIER_IMDB")
+
 
 class Compose:
     """Runs the components as containers of one compose project."""
@@ -25,7 +28,8 @@ class Compose:
 
     def __init__(self, settings: Settings, engine: docker.Docker) -> None:
         self.settings, self.docker = settings, engine
-        self.reports = settings.root / "reports"
+        self.reports, self.runs = settings.root / "reports", settings.root / "runs"
+        self.mounts: dict[str, str] = {}
         self.images = Images(PYTHON_IMAGE, embedded=False)
 
     def prepare(self, running: State | None) -> dict[str, Any]:
@@ -42,17 +46,35 @@ class Compose:
             run_logged(command, f"Image atelier-{service}", logs / f"build-{service}.log", environment)
         return {"base_image": self.images.base, "embedded": self.images.embedded}
 
+    def job(self, name: str) -> str:
+        """The job as the container finds it: a file on the host is mounted with its folder (and the data in it)."""
+        path = self.settings.root / name
+        if not path.is_file():
+            return name
+        self.mounts[str(path.resolve().parent)] = "/job"
+        return f"/job/{path.name}"
+
     def trainer(self, arguments: Sequence[str]) -> str:
         """Run the trainer's container; return its stdout."""
         environment = self._environment(self.images, self.settings.gpu)
-        command = [*self.docker.compose, "run", "--rm", "-T", "trainer", *arguments]
-        return run_shown(command, environment, capture=True, quiet_engine=True)
+        options = ["--rm", "-T"]
+        for variable in LOCAL_SOURCES:
+            given = os.environ.get(variable, "")
+            inside = f"/sources/{Path(given).name}" if given and Path(given).exists() else given
+            options += ["-e", f"{variable}={inside}"] if given else []
+            if inside != given:
+                self.mounts[str(Path(given).resolve())] = inside
+        for outside, inside in self.mounts.items():
+            options += ["-v", f"{outside}:{inside}:ro"]
+        command = [*self.docker.compose, "run", *options, "trainer", *arguments]
+        with self._writable(self.runs), self._writable(self.reports):
+            return run_shown(command, environment, capture=True, quiet_engine=True)
 
     def client(self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None) -> None:
         """Run the client's container against the serving one."""
         options = ["--rm", "-T", "--no-deps", "-e", f"ATELIER_MODEL={state.model}"]
         command = [*self.docker.compose, "run", *options, "client", *arguments]
-        with self._writable_reports():
+        with self._writable(self.reports):
             run_shown(command, self._state_environment(state), quiet_engine=True, alive=alive)
 
     def serve(self, state: State) -> State:
@@ -129,21 +151,22 @@ class Compose:
             "ATELIER_UID": str(uid),
             "ATELIER_GID": str(gid),
             "ATELIER_REPORTS": str(self.reports),
+            "ATELIER_RUNS": str(self.runs),
             "BASE_IMAGE": images.base,
         }
 
     @contextmanager
-    def _writable_reports(self) -> Iterator[None]:
-        """The container's user writes reports; what it wrote then belongs to the caller, also when that is root."""
-        self.reports.mkdir(exist_ok=True)
+    def _writable(self, folder: Path) -> Iterator[None]:
+        """The container's user writes there; what it wrote then belongs to the caller, also when that is root."""
+        folder.mkdir(exist_ok=True)
         owner = (os.getuid(), os.getgid())
         if owner[0] == 0:
-            _chown(self.reports, container_user())
+            _chown(folder, container_user())
         try:
             yield
         finally:
             if owner[0] == 0:
-                _chown(self.reports, owner)
+                _chown(folder, owner)
 
 
 def project_name(root: Path) -> str:
@@ -152,5 +175,5 @@ def project_name(root: Path) -> str:
 
 
 def _chown(folder: Path, owner: tuple[int, int]) -> None:
-    for path in (folder, *folder.iterdir()):
+    for path in (folder, *folder.rglob("*")):
         os.chown(path, *owner)

@@ -22,6 +22,9 @@ class Engine(Protocol):
     def prepare(self, running: State | None) -> dict[str, Any]:
         """Set up what the components need; return the State fields that say how the service is started."""
 
+    def job(self, name: str) -> str:
+        """The job as the trainer finds it, wherever the trainer runs."""
+
     def trainer(self, arguments: Sequence[str]) -> str:
         """Run the trainer, return its stdout."""
 

@@ -38,6 +38,10 @@ class Local:
         venv.ensure(self.root, gpu=self.settings.gpu)
         return {}
 
+    def job(self, name: str) -> str:
+        """The job as the trainer finds it: by name, or by its path."""
+        return name
+
     def trainer(self, arguments: Sequence[str]) -> str:
         """Run `atelier-trainer` with its progress on screen; return its stdout."""
         command = self.root / ".venv" / "bin" / "atelier-trainer"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 from stack import engine as engines
@@ -50,6 +51,16 @@ def up(settings: Settings) -> None:
     _summary(state, trained)
 
 
+def study(settings: Settings) -> None:
+    """Train the jobs of a study and compare them; nothing is published, a running service is left alone."""
+    with states.exclusive(settings.state_dir):
+        engine, _ = engines.prepare(settings, _running(settings))
+        note(f"Engine: {engine.name}")
+        engine.trainer(["study", engine.job(settings.study)])
+    name = Path(settings.study).stem
+    note(f"Compared: reports/compare-{name}.png and reports/compare-{name}.json; each run: runs/")
+
+
 def evaluate(settings: Settings) -> None:
     """Evaluate the running service again."""
     engine, state = _require_running(settings)
@@ -59,10 +70,7 @@ def evaluate(settings: Settings) -> None:
 def predict(settings: Settings) -> None:
     """Classify rows of the test images over gRPC."""
     engine, state = _require_running(settings)
-    images = (
-        "/data/fashion-mnist" if state.engine == "compose" else str(settings.root / "data" / "fashion-mnist")
-    )
-    engine.client(["predict", f"{images}/t10k-images-idx3-ubyte", "--rows", settings.rows], state)
+    engine.client(["predict", "--rows", settings.rows], state)
 
 
 def down(settings: Settings) -> None:
@@ -104,10 +112,10 @@ def clean(settings: Settings) -> None:
             engine = engines.of_state(settings, state)
             engine.stop(state)
         engines.clean_all(settings, state)
-        for name in ("models", "data", "reports", ".venv"):
+        for name in ("models", "data", "reports", "runs", ".venv"):
             shutil.rmtree(settings.root / name, ignore_errors=True)
         shutil.rmtree(settings.state_dir, ignore_errors=True)
-    note("Removed models, data, reports, .venv, .atelier, and the containers' volumes.")
+    note("Removed models, data, reports, runs, .venv, .atelier, and the containers' volumes.")
 
 
 def _running(settings: Settings) -> State | None:
@@ -142,7 +150,7 @@ def _ports(settings: Settings, running: State | None) -> tuple[int, int]:
 
 
 def _train(engine: Engine, settings: Settings) -> dict[str, Any]:
-    arguments = ["train", settings.job, *([] if settings.retrain else ["--if-needed"])]
+    arguments = ["train", engine.job(settings.job), *([] if settings.retrain else ["--if-needed"])]
     lines = engine.trainer(arguments).strip().splitlines()
     try:
         trained: dict[str, Any] = json.loads(lines[-1])

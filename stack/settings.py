@@ -20,6 +20,7 @@ class Settings:
     root: Path
     engine: str
     job: str
+    study: str
     gpu: bool
     retrain: bool
     grpc_port: int | None
@@ -44,6 +45,7 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
         root=root,
         engine=engine,
         job=environ.get("JOB") or "fashion-dense",
+        study=environ.get("JOB") or "imdb",
         gpu=_flag(environ, "GPU"),
         retrain=_flag(environ, "RETRAIN"),
         grpc_port=grpc_port,

@@ -65,6 +65,7 @@ def component_environment(root: Path, grpc_port: int) -> dict[str, str]:
         "ATELIER_MODELS": str(root / "models"),
         "ATELIER_DATA": str(root / "data"),
         "ATELIER_REPORTS": str(root / "reports"),
+        "ATELIER_RUNS": str(root / "runs"),
         "ATELIER_TARGET": f"127.0.0.1:{grpc_port}",
     }
 

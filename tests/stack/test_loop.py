@@ -19,11 +19,15 @@ def up(checkout, request):
     checkout.settings["ENGINE"] = engine
     environ = os.environ
     environ["COMPOSE_PROJECT_NAME"] = f"atelier-test-{os.getpid()}"
+    # In the container the data come as they do for a user who has no copy.
+    local_copy = environ.pop("ATELIER_FASHION_MNIST", None) if engine == "compose" else None
     try:
         yield checkout, checkout.make("up")
     finally:
         checkout.make("clean")
         del environ["COMPOSE_PROJECT_NAME"]
+        if local_copy:
+            environ["ATELIER_FASHION_MNIST"] = local_copy
 
 
 @pytest.mark.timeout(1700)
