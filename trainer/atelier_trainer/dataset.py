@@ -1,118 +1,120 @@
-"""Fashion-MNIST: which files it has, what their bytes must be, and how they get into the cache."""
+"""A data set: labelled examples to train, validate and test on, whatever files they came from."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
-import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 import numpy as np
 
-from atelier_trainer.errors import DataUnavailable
-from atelier_trainer.idx import read_idx
-from atelier_trainer.sources import Source, SourceFailed, default_sources
-
-NAME = "fashion-mnist"
-CLASS_NAMES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-# SHA-256 of the uncompressed files, as published by Zalando Research (github.com/zalandoresearch/fashion-mnist).
-SHA256 = {
-    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-}
+Kind = Literal["image", "text", "table"]
+# A class this many times rarer than the most frequent one is worth a warning.
+IMBALANCE = 10
 
 
 @dataclass(frozen=True)
-class Split:
-    """Images uint8 [N,28,28] and labels uint8 [N]; `sha256` is over the images file, then the labels file."""
+class Examples:
+    """Inputs and their class numbers int64 [N].
 
-    images: np.ndarray
+    Inputs are uint8 [N,H,W] or [N,H,W,C] (images), bytes objects [N] (text, UTF-8), or float32 [N,columns] (tables).
+    `sha256` is over the files they came from.
+    """
+
+    inputs: np.ndarray
     labels: np.ndarray
     sha256: str
 
+    def __len__(self) -> int:
+        return len(self.labels)
 
-def fetch(data: Path, sources: Iterable[Source] | None = None) -> Path:
-    """Fill `data/fashion-mnist` with the four files, each checked; return that folder.
+    def take(self, rows: np.ndarray) -> Examples:
+        """The examples of those row numbers."""
+        return replace(self, inputs=self.inputs[rows], labels=self.labels[rows])
 
-    A cached file is checked too and fetched again when it is damaged. Raises `DataUnavailable` with every source
-    tried and its reason. A file whose bytes are wrong never gets its final name.
+
+class Stream(Protocol):
+    """Training examples that stay on disk: counted and checked once, read anew in each epoch."""
+
+    sha256: str
+    counts: np.ndarray
+    """Examples of each class, int64 [classes]."""
+    mean: np.ndarray
+    variance: np.ndarray
+    """Of each column, float64."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, batch_size: int, seed: object) -> object:
+        """A tf.data.Dataset of (float32 [B,columns], int64 [B]), shuffled by `seed` (int64 scalar tensor)."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a job trains and is measured on. `shape` is one input's shape; text has none.
+
+    `test_file` says where the client finds the test examples: `format`, and `path` under the data folder.
     """
-    folder = data / NAME
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in SHA256 if not _cached(folder / name, SHA256[name])]
-    if not missing:
-        return folder
-    reasons = []
-    for source in default_sources() if sources is None else sources:
-        _say(f"data: {NAME}: {len(missing)} of {len(SHA256)} files from {source.title}")
-        try:
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as work:
-                source.fetch(
-                    missing, Path(work), lambda name, path: _admit(path, folder / name, SHA256[name])
-                )
-        except SourceFailed as failure:
-            reasons.append(f"  {source.title}: {failure}")
-            _say(f"data: {failure}")
-        missing = [name for name in missing if not (folder / name).exists()]
-        if not missing:
-            return folder
-    raise DataUnavailable(
-        f"Fashion-MNIST could not be fetched ({', '.join(missing)}). Tried, in this order:\n"
-        + "\n".join(reasons)
-        + "\nCheck the network, or put the four IDX files (.gz or not) in a folder and set ATELIER_FASHION_MNIST to it."
-    )
+
+    name: str
+    kind: Kind
+    class_names: tuple[str, ...]
+    shape: tuple[int, ...]
+    train: Examples | Stream
+    test: Examples
+    test_file: dict[str, str]
+    validation: Examples | None = None
+    columns: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def with_validation_split(self, share: float, seed: int) -> DataSet:
+        """Set that share of the training examples aside for validation, chosen by the seed."""
+        assert isinstance(self.train, Examples)
+        order = np.random.default_rng(seed).permutation(len(self.train))
+        aside = round(len(self.train) * share)
+        validation = self.train.take(np.sort(order[:aside]))
+        return replace(self, train=self.train.take(np.sort(order[aside:])), validation=validation)
 
 
-def load(folder: Path, split: str) -> Split:
-    """Load the `train` or `test` split from the fetched folder."""
-    prefix = "t10k" if split == "test" else "train"
-    images, labels = folder / f"{prefix}-images-idx3-ubyte", folder / f"{prefix}-labels-idx1-ubyte"
-    digest = hashlib.sha256(images.read_bytes())
-    digest.update(labels.read_bytes())
-    return Split(read_idx(images), read_idx(labels), digest.hexdigest())
+def class_counts(train: Examples | Stream, classes: int) -> np.ndarray:
+    """Training examples of each class, int64 [classes]."""
+    return np.bincount(train.labels, minlength=classes) if isinstance(train, Examples) else train.counts
 
 
-def _cached(path: Path, sha256: str) -> bool:
-    if not path.exists():
-        return False
-    if _sha256(path) == sha256:
-        return True
-    _say(f"data: {path} is damaged (its SHA-256 is wrong): fetching it again")
-    path.unlink(missing_ok=True)
-    return False
+def findings(train: Examples | Stream, test: Examples, class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """What is suspicious but no error: the same example in training and test, and rare classes."""
+    warnings = []
+    counts = class_counts(train, len(class_names))
+    if counts.min() * IMBALANCE <= counts.max():
+        rare, common = class_names[int(counts.argmin())], class_names[int(counts.argmax())]
+        warnings.append(
+            f"class imbalance: {counts.min():,} examples of {rare}, {counts.max():,} of {common}; "
+            "fit.class_weight: balanced weighs them equally"
+        )
+    if isinstance(train, Examples):
+        seen = set(_keys(train.inputs))
+        shared = sum(key in seen for key in _keys(test.inputs))
+        if shared:
+            warnings.append(f"{shared:,} of {len(test):,} test examples are among the training examples too")
+    return tuple(warnings)
 
 
-def _admit(candidate: Path, target: Path, sha256: str) -> None:
-    """Give a fetched file its final name once its bytes are right and on disk."""
-    got = _sha256(candidate)
-    if got != sha256:
-        raise SourceFailed(f"{target.name} is corrupt: expected SHA-256 {sha256}, got {got}")
-    with open(candidate, "rb") as handle:
-        os.fsync(handle.fileno())
-    candidate.chmod(0o644)
-    os.replace(candidate, target)
+def sha256_of(*parts: bytes | memoryview) -> str:
+    """Digest of the parts, one after the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def most_common_first(counts: Counter[bytes]) -> list[bytes]:
+    """Keys by falling count; equal counts in the order of their bytes, so that the order never varies."""
+    return sorted(counts, key=lambda key: (-counts[key], key))
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _keys(inputs: np.ndarray) -> list[bytes]:
+    if inputs.dtype == object:
+        return list(inputs)
+    rows = np.ascontiguousarray(inputs).reshape(len(inputs), -1)
+    return [row.tobytes() for row in rows]

@@ -4,6 +4,8 @@ AtelierTrainerError
   +-- JobError            the job file is missing or wrong (exit 2)
   +-- DataUnavailable     no source gave the data set (exit 1)
   +-- DataCorrupt         bytes that are not what they should be (exit 1)
+  +-- DataInvalid         a user's own file says what cannot be trained on (exit 2)
+  +-- RunError            a run, or what was saved from one, cannot be used (exit 2)
   +-- PublishError        a version could not be written or numbered (exit 1)
 """
 
@@ -26,6 +28,18 @@ class DataUnavailable(AtelierTrainerError):
 
 class DataCorrupt(AtelierTrainerError):
     """A file's content is not what its name, header or checksum promises."""
+
+
+class DataInvalid(AtelierTrainerError):
+    """A user's data file is wrong; the message names the file, and the row and column where there is one."""
+
+    exit_code = 2
+
+
+class RunError(AtelierTrainerError):
+    """A run's folder or a saved model is missing, unfinished or does not fit."""
+
+    exit_code = 2
 
 
 class PublishError(AtelierTrainerError):

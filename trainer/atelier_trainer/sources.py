@@ -1,4 +1,4 @@
-"""Where Fashion-MNIST comes from: a local folder, the publisher, Debian's signed archive."""
+"""Where data sets come from: a local folder, the publisher, Debian's signed archive."""
 
 from __future__ import annotations
 
@@ -69,12 +69,7 @@ class Publisher:
     def fetch(self, names: Sequence[str], work: Path, admit: Admit) -> None:
         for name in names:
             packed = work / f"{name}.gz"
-            try:
-                with urllib.request.urlopen(f"{self.url}/{name}.gz", timeout=self.timeout) as answer:
-                    size = int(answer.headers.get("Content-Length") or 0)
-                    _download(answer, packed, name, size)
-            except (OSError, HTTPException, ValueError) as error:
-                raise SourceFailed(f"{name}.gz: {getattr(error, 'reason', None) or error}") from None
+            download(f"{self.url}/{name}.gz", packed, self.timeout)
             unzip(packed, work / name)
             admit(name, work / name)
 
@@ -135,17 +130,24 @@ def _copy(source: Path, target: Path) -> None:
         raise SourceFailed(str(error)) from None
 
 
-def _download(answer: object, target: Path, name: str, size: int) -> None:
-    done, told = 0, 0
-    with open(target, "wb") as sink:
-        while chunk := answer.read(_CHUNK):  # type: ignore[attr-defined]
-            sink.write(chunk)
-            done += len(chunk)
-            if done - told >= 8 * _CHUNK:
-                told = done
-                print(f"data: {name}: {done / 1e6:.0f} of {size / 1e6:.0f} MB", file=sys.stderr, flush=True)
+def download(url: str, target: Path, timeout: float) -> None:
+    """Fetch a URL into a file, telling the progress; `SourceFailed` when it does not come whole."""
+    name, done, told = url.rsplit("/", 1)[-1], 0, 0
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as answer, open(target, "wb") as sink:
+            size = int(answer.headers.get("Content-Length") or 0)
+            while chunk := answer.read(_CHUNK):
+                sink.write(chunk)
+                done += len(chunk)
+                if done - told >= 8 * _CHUNK:
+                    told = done
+                    print(
+                        f"data: {name}: {done / 1e6:.0f} of {size / 1e6:.0f} MB", file=sys.stderr, flush=True
+                    )
+    except (OSError, HTTPException, ValueError) as error:
+        raise SourceFailed(f"{name}: {getattr(error, 'reason', None) or error}") from None
     if size and done != size:
-        raise SourceFailed(f"{name}.gz is truncated: {done} of {size} bytes came")
+        raise SourceFailed(f"{name} is truncated: {done} of {size} bytes came")
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -1,0 +1,156 @@
+"""Data larger than memory: CSV shards and TFRecord files give each example once an epoch, in an order of its seed."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from atelier_trainer import load
+from atelier_trainer.dataset import Examples
+from atelier_trainer.errors import DataInvalid, JobError
+from atelier_trainer.job import Job
+from atelier_trainer.shards import Moments
+
+ROWS = 300
+
+
+def job(data, **fit):
+    return Job.model_validate(
+        {
+            "name": "mine",
+            "model": "mine",
+            "data": data,
+            "network": {"hidden": [4]},
+            "fit": {"batch_size": 32, "epochs": 1, **fit},
+        }
+    )
+
+
+def write_csv_shards(folder):
+    """Three shards; column a counts the rows, b is its half, the label its remainder by 3."""
+    for shard in range(3):
+        rows = range(shard * 100, shard * 100 + 100)
+        lines = "".join(f"{row},{row % 3},{row / 2}\n" for row in rows)
+        (folder / f"train-{shard}.csv").write_text("a,label,b\n" + lines)
+    (folder / "test.csv").write_text("a,label,b\n1000,1,500\n")
+
+
+def write_records(path, examples):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for features in examples:
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+
+
+def record(row, label):
+    return {
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+        "a": tf.train.Feature(float_list=tf.train.FloatList(value=[row, row / 2])),
+        "n": tf.train.Feature(int64_list=tf.train.Int64List(value=[row])),
+    }
+
+
+NAN = tf.train.Feature(float_list=tf.train.FloatList(value=[float("nan"), 1.0]))
+
+
+@pytest.fixture(params=["csv", "tfrecord"])
+def streamed(request, tmp_path):
+    """The same 300 examples from either kind of file; the first column is the row's number."""
+    if request.param == "csv":
+        write_csv_shards(tmp_path)
+        data = {"csv": "train-*.csv", "test": "test.csv", "stream": True}
+    else:
+        for shard in range(3):
+            rows = range(shard * 100, shard * 100 + 100)
+            write_records(tmp_path / f"train-{shard}.tfrecord", (record(row, row % 3) for row in rows))
+        write_records(tmp_path / "test.tfrecord", [record(1000, 1)])
+        data = {"tfrecord": "train-*.tfrecord", "test": "test.tfrecord"}
+    return load.load(job(data), tmp_path, tmp_path / "cache")
+
+
+def epoch(data, seed):
+    batches = list(data.train.batches(32, tf.constant(seed, tf.int64)))
+    rows = np.concatenate([batch.numpy() for batch, _ in batches])
+    labels = np.concatenate([part.numpy() for _, part in batches])
+    np.testing.assert_array_equal(labels, rows[:, 0].astype(int) % 3)
+    np.testing.assert_array_equal(rows[:, 1], rows[:, 0] / 2)
+    return rows[:, 0].astype(int).tolist()
+
+
+def test_each_example_comes_once_an_epoch_in_the_order_of_the_seed(streamed):
+    assert not isinstance(streamed.train, Examples)
+    first, same, other = epoch(streamed, 1), epoch(streamed, 1), epoch(streamed, 2)
+    assert sorted(first) == sorted(other) == list(range(ROWS))
+    assert first == same
+    assert first != other
+    assert first != sorted(first)
+
+
+def test_what_is_counted_is_what_is_there(streamed):
+    assert len(streamed.train) == ROWS
+    assert streamed.train.counts.tolist() == [100, 100, 100]
+    rows = np.arange(ROWS)
+    np.testing.assert_allclose(streamed.train.mean[:2], [rows.mean(), rows.mean() / 2])
+    np.testing.assert_allclose(streamed.train.variance[:2], [rows.var(), rows.var() / 4])
+    assert len(streamed.class_names) == 3
+    assert streamed.test.inputs[0, :2].tolist() == [1000, 500]
+
+
+def test_moments_in_chunks_are_those_of_the_whole():
+    values = np.random.default_rng(0).normal(1e3, 2.0, [1000, 3]).astype(np.float32)
+    moments = Moments(3)
+    for start in range(0, 1000, 70):
+        moments.add(values[start : start + 70])
+    np.testing.assert_allclose(moments.mean, values.mean(axis=0, dtype=np.float64), rtol=1e-9)
+    np.testing.assert_allclose(moments.variance, values.var(axis=0, dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a,label,b\n1,0,x\n", r"train-1\.csv, row 1, column b: expected a number, got 'x'"),
+        ("a,label\n1,0\n", r"train-1\.csv lacks b"),
+        ("a,label,b,c\n1,0,1,1\n", r"train-1\.csv has also c"),
+        ("a,label,b\n1,0,1\n1,9,1\n", r"train-1\.csv, row 2, column label: the label '9' is out of range"),
+        ("", r"train-1\.csv is empty"),
+    ],
+)
+def test_a_wrong_shard_is_named(tmp_path, content, said):
+    write_csv_shards(tmp_path)
+    (tmp_path / "train-1.csv").write_text(content)
+    names = ["x", "y", "z"]
+    data = {"csv": "train-*.csv", "test": "test.csv", "stream": True, "class_names": names}
+    with pytest.raises(DataInvalid, match=said):
+        load.load(job(data), tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("examples", "said"),
+    [
+        ([], "is empty"),
+        ([{"a": record(1, 0)["a"]}], "record 1: expected one int64 in the feature 'label'"),
+        ([{**record(1, 0), "t": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"]))}], "feature t"),
+        ([record(1, 0), {"label": record(1, 0)["label"]}], "after record 0"),
+        ([record(1, 0), {**record(1, 1), "a": NAN}], "record 2, feature a0"),
+        ([record(1, 0), record(2, -1)], "record 2: the label -1 is out of range"),
+        ([record(1, 0), record(2, 5)], "record 2: the label 5 is out of range"),
+    ],
+)
+def test_a_wrong_record_is_named(tmp_path, examples, said):
+    write_records(tmp_path / "train.tfrecord", examples)
+    write_records(tmp_path / "test.tfrecord", [record(1, 0)])
+    data = {"tfrecord": "train.tfrecord", "test": "test.tfrecord", "class_names": ["x", "y"]}
+    with pytest.raises(DataInvalid, match=said):
+        load.load(job(data), tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"no records at all, only text", b"\x08\0\0\0\0\0\0\0"])
+def test_a_file_that_is_no_tfrecord_is_refused(tmp_path, content):
+    (tmp_path / "train.tfrecord").write_bytes(content)
+    data = {"tfrecord": "train.tfrecord", "test": "train.tfrecord"}
+    with pytest.raises(DataInvalid, match=r"train\.tfrecord"):
+        load.load(job(data), tmp_path, tmp_path)
+
+
+def test_streamed_data_cannot_be_split(tmp_path):
+    write_csv_shards(tmp_path)
+    data = {"csv": "train-*.csv", "test": "test.csv", "stream": True}
+    with pytest.raises(JobError, match=r"name a data\.validation file"):
+        load.load(job(data, validation_split=0.1), tmp_path, tmp_path)

@@ -1,0 +1,95 @@
+"""Images in arrays: an .npz under Keras's names, or a folder of IDX files under MNIST's."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from atelier_trainer.dataset import DataSet, Examples, findings, sha256_of
+from atelier_trainer.errors import DataCorrupt, DataInvalid
+from atelier_trainer.idx import parse_idx
+from atelier_trainer.job import Data
+from atelier_trainer.labels import check_numbers
+from atelier_trainer.test_file import write_test_file
+
+NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")
+IDX_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+def load(settings: Data, base: Path, cache: Path) -> DataSet:
+    """Read and check the four arrays; write the test examples for the client. Raises `DataInvalid`."""
+    path = base / str(settings.npz or settings.idx)
+    arrays = read_npz(path) if settings.npz else [read_idx_file(path, name) for name in IDX_NAMES]
+    x_train, y_train, x_test, y_test = arrays
+    classes = len(settings.class_names or ()) or int(y_train.max(initial=0)) + 1
+    names = tuple(settings.class_names or [str(number) for number in range(classes)])
+    train, test = _examples(x_train, y_train, classes, path), _examples(x_test, y_test, classes, path)
+    if train.inputs.shape[1:] != test.inputs.shape[1:]:
+        raise DataInvalid(
+            f"{path}: training images are {list(train.inputs.shape[1:])}, test images {list(test.inputs.shape[1:])}."
+        )
+    data = DataSet(
+        name=path.stem,
+        kind="image",
+        class_names=names,
+        shape=train.inputs.shape[1:],
+        train=train,
+        test=test,
+        test_file={},
+        warnings=findings(train, test, names),
+    )
+    return replace(data, test_file=write_test_file(data, cache))
+
+
+def read_npz(path: Path) -> list[np.ndarray]:
+    """The arrays x_train, y_train, x_test, y_test. Raises `DataInvalid`."""
+    try:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
+            missing = [name for name in NPZ_NAMES if name not in arrays.files]
+            if missing:
+                raise DataInvalid(
+                    f"{path}: expected the arrays {', '.join(NPZ_NAMES)}, but {', '.join(missing)} is missing; "
+                    f"it has {', '.join(arrays.files) or 'none'}."
+                )
+            return [arrays[name] for name in NPZ_NAMES]
+    except FileNotFoundError:
+        raise DataInvalid(
+            f"{path} does not exist. Paths in a job start from the job file's folder."
+        ) from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataInvalid(f"{path} is no readable .npz: {error}.") from None
+
+
+def read_idx_file(folder: Path, name: str) -> np.ndarray:
+    """The array of `folder/name` or `folder/name.gz`. Raises `DataInvalid`."""
+    packed = folder / f"{name}.gz"
+    try:
+        raw = gzip.decompress(packed.read_bytes()) if packed.exists() else (folder / name).read_bytes()
+        return parse_idx(np.frombuffer(raw, np.uint8), folder / name)
+    except (OSError, EOFError, DataCorrupt) as error:
+        raise DataInvalid(f"{folder / name} cannot be read: {error}") from None
+
+
+def _examples(images: np.ndarray, labels: np.ndarray, classes: int, path: Path) -> Examples:
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
+        raise DataInvalid(
+            f"{path}: expected images as uint8 [N,H,W] or [N,H,W,C], N at least 1, "
+            f"got {images.dtype} {list(images.shape)}."
+        )
+    if len(images) != len(labels):
+        raise DataInvalid(f"{path}: {len(images)} images but {len(labels)} labels.")
+    images = np.ascontiguousarray(images)
+    return Examples(
+        images,
+        check_numbers(labels, classes, path),
+        sha256_of(images.data, np.ascontiguousarray(labels).data),
+    )

@@ -1,0 +1,69 @@
+"""atelier-trainer data: fetch the known data sets, convert between IDX and CSV, draw examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from atelier_trainer import conversion, load
+from atelier_trainer.cli_options import Data, Reports, job_from, say
+
+app = typer.Typer(help="The data sets the jobs train on.", no_args_is_help=True)
+
+Known = Literal["fashion-mnist", "imdb"]
+
+
+@app.command()
+def fetch(name: Annotated[Known, typer.Argument(help="The data set.")], data: Data = Path("data")) -> None:
+    """Fetch a data set into the cache, checking every file.
+
+    Example: atelier-trainer data fetch fashion-mnist --data data
+    """
+    say(f"{name} is complete in {load.fetch_named(name, data)}")
+
+
+@app.command()
+def csv(
+    source: Annotated[Path, typer.Argument(help="A folder of IDX files (MNIST's names), or a CSV file.")],
+    to: Annotated[Path, typer.Option("--to", help="The folder that gets CSV files, or IDX files.")],
+    split: Annotated[Literal["train", "test"], typer.Option(help="Which IDX files a CSV becomes.")] = "train",
+    shape: Annotated[str, typer.Option(help="Height x width of the images in a CSV.")] = "28x28",
+) -> None:
+    """Convert IDX to the tutorial's CSV (label,pixel1..pixel784), or such a CSV back to IDX, losslessly.
+
+    Example: atelier-trainer data csv data/fashion-mnist --to csv; atelier-trainer data csv csv/train.csv --to idx
+    """
+    written = (
+        conversion.idx_to_csv(source, to)
+        if source.is_dir()
+        else conversion.csv_to_idx(source, to, split, conversion.parse_shape(shape))
+    )
+    say("wrote " + ", ".join(str(path) for path in written))
+
+
+@app.command()
+def show(
+    job: Annotated[str, typer.Argument(help="fashion-mnist, or a job with images or any other data.")],
+    data: Data = Path("data"),
+    reports: Reports = Path("reports"),
+) -> None:
+    """Draw the first 25 training images with their class names; of text and tables print the first five.
+
+    Example: atelier-trainer data show fashion-mnist
+    """
+    known = {"fashion-mnist": "fashion-dense", "imdb": "imdb-baseline"}
+    loaded, base = job_from(known.get(job, job), (), None, False)
+    examples = load.load(loaded, base, data)
+    if examples.kind == "image":
+        from atelier_trainer.plots import draw_grid
+
+        reports.mkdir(parents=True, exist_ok=True)
+        images, labels = conversion.first_images(examples, 25)
+        path = reports / f"{examples.name}-examples.png"
+        draw_grid(images, labels, examples.class_names, path)
+        say(f"drew {path}")
+    else:
+        for label, text in conversion.first_rows(examples, 5):
+            print(f"{examples.class_names[label]}: {text}")

@@ -1,0 +1,35 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atelier_trainer.job import Job
+from atelier_trainer.job_file import load_job
+
+Models = Annotated[Path, typer.Option(envvar="ATELIER_MODELS", help="The model repository.")]
+Data = Annotated[Path, typer.Option(envvar="ATELIER_DATA", help="The folder data sets are cached in.")]
+Runs = Annotated[Path, typer.Option(envvar="ATELIER_RUNS", help="The folder of the runs.")]
+Reports = Annotated[Path, typer.Option(envvar="ATELIER_REPORTS", help="Where pictures and tables go.")]
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the job, as fit.epochs=3.")
+]
+Seed = Annotated[int | None, typer.Option(help="Short for --set fit.seed=N.")]
+
+
+def job_from(name: str, overrides: Sequence[str], seed: int | None, deterministic: bool) -> tuple[Job, Path]:
+    """The job with what the command line changes, and the folder its data paths start from."""
+    changes = list(overrides or ())
+    changes += [f"fit.seed={seed}"] if seed is not None else []
+    changes += ["fit.deterministic=true"] if deterministic else []
+    return load_job(name, changes)
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    print(text, file=sys.stderr, flush=True)

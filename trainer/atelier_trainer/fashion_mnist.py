@@ -1,0 +1,127 @@
+"""Fashion-MNIST: which files it has, what their bytes must be, and how they get into the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from atelier_trainer.dataset import DataSet, Examples, findings, sha256_of
+from atelier_trainer.errors import DataUnavailable
+from atelier_trainer.idx import read_idx
+from atelier_trainer.sources import Source, SourceFailed, default_sources
+
+NAME = "fashion-mnist"
+CLASS_NAMES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+# SHA-256 of the uncompressed files, as published by Zalando Research (github.com/zalandoresearch/fashion-mnist).
+SHA256 = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+
+
+def fetch(data: Path, sources: Iterable[Source] | None = None) -> Path:
+    """Fill `data/fashion-mnist` with the four files, each checked; return that folder.
+
+    A cached file is checked too and fetched again when it is damaged. Raises `DataUnavailable` with every source
+    tried and its reason. A file whose bytes are wrong never gets its final name.
+    """
+    folder = data / NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [name for name in SHA256 if not _cached(folder / name, SHA256[name])]
+    if not missing:
+        return folder
+    reasons = []
+    for source in default_sources() if sources is None else sources:
+        _say(f"data: {NAME}: {len(missing)} of {len(SHA256)} files from {source.title}")
+        try:
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as work:
+                source.fetch(
+                    missing, Path(work), lambda name, path: _admit(path, folder / name, SHA256[name])
+                )
+        except SourceFailed as failure:
+            reasons.append(f"  {source.title}: {failure}")
+            _say(f"data: {failure}")
+        missing = [name for name in missing if not (folder / name).exists()]
+        if not missing:
+            return folder
+    raise DataUnavailable(
+        f"Fashion-MNIST could not be fetched ({', '.join(missing)}). Tried, in this order:\n"
+        + "\n".join(reasons)
+        + "\nCheck the network, or put the four IDX files (.gz or not) in a folder and set ATELIER_FASHION_MNIST to it."
+    )
+
+
+def load(data: Path) -> DataSet:
+    """The whole data set; fetches what is missing."""
+    folder = fetch(data)
+    train, test = read_split(folder, "train"), read_split(folder, "test")
+    return DataSet(
+        name=NAME,
+        kind="image",
+        class_names=CLASS_NAMES,
+        shape=(28, 28),
+        train=train,
+        test=test,
+        test_file={"format": "idx", "path": NAME},
+        warnings=findings(train, test, CLASS_NAMES),
+    )
+
+
+def read_split(folder: Path, split: str) -> Examples:
+    """Read the `train` or `test` split: four files under MNIST's names, uncompressed."""
+    prefix = "t10k" if split == "test" else "train"
+    images, labels = folder / f"{prefix}-images-idx3-ubyte", folder / f"{prefix}-labels-idx1-ubyte"
+    return Examples(
+        read_idx(images),
+        read_idx(labels).astype(np.int64),
+        sha256_of(images.read_bytes(), labels.read_bytes()),
+    )
+
+
+def _cached(path: Path, sha256: str) -> bool:
+    if not path.exists():
+        return False
+    if _sha256(path) == sha256:
+        return True
+    _say(f"data: {path} is damaged (its SHA-256 is wrong): fetching it again")
+    path.unlink(missing_ok=True)
+    return False
+
+
+def _admit(candidate: Path, target: Path, sha256: str) -> None:
+    """Give a fetched file its final name once its bytes are right and on disk."""
+    got = _sha256(candidate)
+    if got != sha256:
+        raise SourceFailed(f"{target.name} is corrupt: expected SHA-256 {sha256}, got {got}")
+    with open(candidate, "rb") as handle:
+        os.fsync(handle.fileno())
+    candidate.chmod(0o644)
+    os.replace(candidate, target)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,161 @@
+"""IMDB: 50,000 film reviews, half to train on (Maas et al. 2011, "Learning Word Vectors for Sentiment Analysis").
+
+The publisher's archive becomes two CSV files in the data folder, `label,text`: 0 negative, 1 positive.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import sys
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from atelier_trainer import csv_file
+from atelier_trainer.dataset import DataSet, Examples, findings
+from atelier_trainer.errors import DataCorrupt, DataUnavailable
+from atelier_trainer.publish import write_durably
+from atelier_trainer.sources import SourceFailed, download
+
+NAME = "imdb"
+CLASS_NAMES = ("negative", "positive")
+URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+# Of the archive behind URL. A local copy may differ: its own digests go into the model card.
+MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
+REVIEWS_PER_CLASS = 12_500
+TIMEOUT_SECONDS = 60.0
+_FOLDERS = {
+    f"{split}/{folder}": (split, label)
+    for split in ("train", "test")
+    for label, folder in enumerate(("neg", "pos"))
+}
+
+
+def fetch(data: Path, origin: str | None = None) -> Path:
+    """Fill `data/imdb` with train.csv and test.csv and return it.
+
+    `origin` (default: the environment's ATELIER_IMDB, else the publisher) is a URL, or the path of the archive or
+    of the folder it unpacks to. Raises `DataUnavailable` or `DataCorrupt`.
+    """
+    folder = data / NAME
+    if _complete(folder):
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    origin = origin or os.environ.get("ATELIER_IMDB") or URL
+    _say(f"data: {NAME} from {origin}")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as work:
+        if "://" in origin:
+            source = Path(work, "aclImdb_v1.tar.gz")
+            try:
+                download(origin, source, TIMEOUT_SECONDS)
+            except SourceFailed as failure:
+                raise DataUnavailable(
+                    f"IMDB could not be fetched from {origin}: {failure}. Check the network, or set "
+                    "ATELIER_IMDB to the path of aclImdb_v1.tar.gz or of the folder it unpacks to."
+                ) from None
+            if origin == URL and _md5(source) != MD5:
+                raise DataCorrupt(f"What {URL} gave is not the published archive: its MD5 is not {MD5}.")
+        else:
+            source = Path(origin)
+        _write_splits(source, Path(work))
+        for split in ("train", "test"):
+            os.replace(Path(work, f"{split}.csv"), folder / f"{split}.csv")
+    digests = {split: _sha256(folder / f"{split}.csv") for split in ("train", "test")}
+    write_durably(folder / "sha256.json", json.dumps(digests) + "\n")
+    return folder
+
+
+def load(data: Path) -> DataSet:
+    """The whole data set; fetches what is missing."""
+    folder = fetch(data)
+    train, test = _read(folder / "train.csv"), _read(folder / "test.csv")
+    return DataSet(
+        name=NAME,
+        kind="text",
+        class_names=CLASS_NAMES,
+        shape=(),
+        train=train,
+        test=test,
+        test_file={"format": "csv", "path": f"{NAME}/test.csv"},
+        warnings=findings(train, test, CLASS_NAMES),
+    )
+
+
+def _read(path: Path) -> Examples:
+    text, labels = csv_file.read_text(path, "label", "text")
+    return Examples(text, labels.astype("int64"), _sha256(path))
+
+
+def _write_splits(source: Path, folder: Path) -> None:
+    """Both splits as CSV, the reviews in the order of class and file name."""
+    found: dict[str, list[tuple[int, str, str]]] = {"train": [], "test": []}
+    for name, content in _files(source):
+        parts = name.split("/")
+        place = _FOLDERS.get("/".join(parts[-3:-1]))
+        if place and parts[-1].endswith(".txt"):
+            split, label = place
+            found[split].append((label, parts[-1], content.decode("utf-8", errors="replace")))
+    for split, rows in found.items():
+        for label, title in enumerate(CLASS_NAMES):
+            count = sum(row[0] == label for row in rows)
+            if count != REVIEWS_PER_CLASS:
+                raise DataCorrupt(
+                    f"{source}: expected {REVIEWS_PER_CLASS:,} {title} reviews in {split}, got {count:,}. "
+                    "It must be aclImdb_v1.tar.gz or the folder it unpacks to."
+                )
+        with open(folder / f"{split}.csv", "w", encoding="utf-8", newline="") as handle:
+            writer = csv.writer(handle)
+            writer.writerow(["label", "text"])
+            writer.writerows((label, text) for label, _, text in sorted(rows))
+            handle.flush()
+            os.fsync(handle.fileno())
+
+
+def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file in the archive or folder."""
+    if source.is_dir():
+        for path in source.glob("**/*.txt"):
+            yield str(path.relative_to(source.parent)), path.read_bytes()
+        return
+    try:
+        with tarfile.open(source) as archive:
+            for member in archive:
+                handle = archive.extractfile(member) if member.isfile() else None
+                if handle:
+                    yield member.name, handle.read()
+    except FileNotFoundError:
+        raise DataUnavailable(f"{source} does not exist. Set ATELIER_IMDB to aclImdb_v1.tar.gz.") from None
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise DataCorrupt(f"{source} is truncated or no tar archive: {error}.") from None
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        digests = json.loads((folder / "sha256.json").read_text())
+        good = all(_sha256(folder / f"{split}.csv") == digests[split] for split in ("train", "test"))
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError):
+        good = False
+    if not good:
+        _say(f"data: {folder} is damaged (a SHA-256 is wrong): making it again")
+    return good
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _md5(path: Path) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

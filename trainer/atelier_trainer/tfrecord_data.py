@@ -1,0 +1,191 @@
+"""TFRecord files of tf.Example as a data set: the int64 feature `label`, and features of numbers beside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atelier_trainer.csv_data import shards
+from atelier_trainer.dataset import DataSet, Examples, findings, sha256_of
+from atelier_trainer.errors import DataInvalid
+from atelier_trainer.job import Data
+from atelier_trainer.labels import check_numbers
+from atelier_trainer.shards import READ_AT_ONCE, SHUFFLE_BUFFER, Moments
+from atelier_trainer.test_file import write_test_file
+
+CHECK_BATCH = 1000
+
+
+def load(settings: Data, base: Path, cache: Path) -> DataSet:
+    """Check the training records, read the test records; write them for the client. Raises `DataInvalid`."""
+    paths = shards(settings.tfrecord or "", base)
+    layout = Layout.of(paths[0], settings.label)
+    train = TfrecordShards(paths, layout)
+    classes = len(settings.class_names or ()) or train.classes
+    train.check_labels(classes)
+    names = tuple(settings.class_names or [str(number) for number in range(classes)])
+    test = _read_all(shards(settings.test or "", base), layout, classes)
+    validation = _read_all([base / settings.validation], layout, classes) if settings.validation else None
+    shape = tuple(settings.image or [len(layout.columns)])
+    if np.prod(shape) != len(layout.columns):
+        raise DataInvalid(
+            f"{paths[0]}: an image of {list(shape)} does not have {len(layout.columns)} values."
+        )
+    if settings.image:
+        test = replace(test, inputs=test.inputs.astype(np.uint8).reshape(-1, *shape))
+        validation = validation and replace(
+            validation, inputs=validation.inputs.astype(np.uint8).reshape(-1, *shape)
+        )
+    data = DataSet(
+        name=paths[0].stem,
+        kind="image" if settings.image else "table",
+        class_names=names,
+        shape=shape,
+        train=train,
+        test=test,
+        test_file={},
+        validation=validation,
+        columns=() if settings.image else layout.columns,
+        warnings=findings(train, test, names),
+    )
+    return replace(data, test_file=write_test_file(data, cache))
+
+
+class Layout:
+    """The features of a record: names, kinds and lengths, taken from the first one; all others must agree."""
+
+    def __init__(self, label: str, features: dict[str, tuple[str, int]]) -> None:
+        self.label, self.features = label, features
+        self.columns = tuple(
+            name if length == 1 else f"{name}{index}"
+            for name, (_, length) in features.items()
+            for index in range(length)
+        )
+
+    @classmethod
+    def of(cls, path: Path, label: str) -> Layout:
+        """Read the layout off the first record. Raises `DataInvalid`."""
+        import tensorflow as tf
+
+        try:
+            first = next(iter(tf.data.TFRecordDataset(str(path)).take(1)), None)
+            if first is None:
+                raise DataInvalid(f"{path} is empty: expected records of tf.Example.")
+            example = tf.train.Example.FromString(first.numpy())
+        except (tf.errors.OpError, ValueError) as error:
+            raise DataInvalid(f"{path} is no TFRecord of tf.Example: {error}") from None
+        except Exception as error:  # protobuf's DecodeError has no public common base
+            if type(error).__name__ != "DecodeError":
+                raise
+            raise DataInvalid(f"{path} is no TFRecord of tf.Example: {error}") from None
+        features = {}
+        for name, feature in sorted(example.features.feature.items()):
+            kind = feature.WhichOneof("kind")
+            if kind not in ("int64_list", "float_list"):
+                raise DataInvalid(f"{path}, record 1, feature {name}: expected numbers, got {kind}.")
+            features[name] = (kind, len(getattr(feature, kind).value))
+        if features.pop(label, None) != ("int64_list", 1) or not features:
+            raise DataInvalid(
+                f"{path}, record 1: expected one int64 in the feature {label!r} and numbers in others, "
+                f"got {', '.join(example.features.feature) or 'no feature'}."
+            )
+        return cls(label, features)
+
+    def parse(self, records: Any) -> tuple[Any, Any]:
+        """Serialized tf.Example [B] to (float32 [B,columns], int64 [B])."""
+        import tensorflow as tf
+
+        types = {"int64_list": tf.int64, "float_list": tf.float32}
+        wanted = {
+            name: tf.io.FixedLenFeature([length], types[kind])
+            for name, (kind, length) in self.features.items()
+        }
+        parsed = tf.io.parse_example(records, {**wanted, self.label: tf.io.FixedLenFeature([], tf.int64)})
+        values = [tf.cast(parsed[name], tf.float32) for name in self.features]
+        return tf.concat(values, axis=1), parsed[self.label]
+
+    def read(self, path: Path) -> Any:
+        """Yield (float32 [n,columns], int64 [n]) of a file. Raises `DataInvalid` with the first wrong record."""
+        import tensorflow as tf
+
+        done = 0
+        try:
+            for records in tf.data.TFRecordDataset(str(path)).batch(CHECK_BATCH):
+                numbers, labels = (item.numpy() for item in self.parse(records))
+                if not np.isfinite(numbers).all():
+                    row, column = (int(item) for item in np.argwhere(~np.isfinite(numbers))[0])
+                    raise DataInvalid(
+                        f"{path}, record {done + row + 1}, feature {self.columns[column]}: expected a finite number."
+                    )
+                yield numbers, labels
+                done += len(labels)
+        except tf.errors.OpError as error:
+            detail = str(error.message).splitlines()[0][:300]
+            raise DataInvalid(f"{path}, in the {CHECK_BATCH} records after record {done}: {detail}") from None
+        if not done:
+            raise DataInvalid(f"{path} is empty: expected records of tf.Example.")
+
+
+class TfrecordShards:
+    """The `Stream` (dataset.py) of TFRecord files. Raises `DataInvalid` while checking them."""
+
+    def __init__(self, paths: Sequence[Path], layout: Layout) -> None:
+        self._paths, self._layout = list(paths), layout
+        moments = Moments(len(layout.columns))
+        # Of each label: where it came first, and how often it came.
+        self._labels: dict[int, tuple[Path, int, int]] = {}
+        for number, path in enumerate(self._paths, 1):
+            print(f"data: checking {path.name} ({number} of {len(self._paths)})", file=sys.stderr, flush=True)
+            row = 1
+            for numbers, labels in layout.read(path):
+                moments.add(numbers)
+                for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+                    where = (path, row + int(np.argmax(labels == label)), 0)
+                    first = self._labels.setdefault(int(label), where)
+                    self._labels[int(label)] = (*first[:2], first[2] + int(count))
+                row += len(labels)
+        self.mean, self.variance, self.count = moments.mean, moments.variance, moments.count
+        self.classes = max(self._labels) + 1
+        states = [path.stat() for path in self._paths]
+        self.sha256 = sha256_of(*(f"{state.st_size} {state.st_mtime_ns}".encode() for state in states))
+
+    def check_labels(self, classes: int) -> None:
+        """Raises `DataInvalid` with the first record whose label is not from 0 to classes - 1."""
+        for label, (path, row, _) in sorted(self._labels.items()):
+            if not 0 <= label < classes:
+                raise DataInvalid(
+                    f"{path}, record {row}: the label {label} is out of range: expected 0 to {classes - 1}."
+                )
+        self.counts = np.array([self._labels.get(number, (None, 0, 0))[2] for number in range(classes)])
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batches(self, batch_size: int, seed: Any) -> Any:
+        """A tf.data.Dataset of (float32 [B,columns], int64 [B]), shuffled by `seed` (int64 scalar tensor)."""
+        import tensorflow as tf
+
+        files = tf.data.Dataset.from_tensor_slices([str(path) for path in self._paths])
+        records = files.shuffle(len(self._paths), seed=seed).interleave(
+            tf.data.TFRecordDataset, cycle_length=READ_AT_ONCE, block_length=16
+        )
+        return (
+            records.shuffle(SHUFFLE_BUFFER, seed=seed)
+            .batch(batch_size)
+            .map(self._layout.parse, num_parallel_calls=2)
+        )
+
+
+def _read_all(paths: Sequence[Path], layout: Layout, classes: int) -> Examples:
+    parts = []
+    for path in paths:
+        chunks = list(layout.read(path))
+        labels = check_numbers(np.concatenate([part for _, part in chunks]), classes, path)
+        parts.append((np.concatenate([part for part, _ in chunks]), labels))
+    numbers, labels = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
+    return Examples(numbers, labels, sha256_of(numbers.data, labels.data))
