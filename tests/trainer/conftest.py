@@ -22,11 +22,11 @@ fit: {batch_size: 512, epochs: 1, seed: 1}
 def data(tmp_path_factory):
     """The data folder, filled through the product's own sources."""
     folder = tmp_path_factory.mktemp("data")
-    from atelier_trainer import dataset
+    from atelier_trainer import fashion_mnist
     from atelier_trainer.errors import DataUnavailable
 
     try:
-        dataset.fetch(folder)
+        fashion_mnist.fetch(folder)
     except DataUnavailable as reason:
         pytest.skip(f"this machine reaches no source of the data set: {reason}")
     return folder
@@ -38,6 +38,12 @@ def job(tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_JOB)
     return path
+
+
+@pytest.fixture(autouse=True)
+def own_runs(tmp_path, monkeypatch):
+    """Runs go where the test's other files go."""
+    monkeypatch.setenv("ATELIER_RUNS", str(tmp_path / "runs"))
 
 
 def trainer(

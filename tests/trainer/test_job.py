@@ -2,14 +2,15 @@
 
 import pytest
 from atelier_trainer.errors import JobError
-from atelier_trainer.job import load_job
+from atelier_trainer.job_file import load_job, shipped_jobs
 
 from tests.trainer.conftest import TINY_JOB
 
 
 def test_the_shipped_job_is_found_by_name_and_by_path():
-    by_name = load_job("fashion-dense")
-    assert by_name == load_job("jobs/fashion-dense.yaml") == load_job("trainer/jobs/fashion-dense.yaml")
+    by_name, _ = load_job("fashion-dense")
+    for path in ("jobs/fashion-dense.yaml", "trainer/jobs/fashion-dense.yaml"):
+        assert load_job(path)[0] == by_name
     assert by_name.network.hidden == [128]
     assert by_name.optimizer.name == "adam"
 
@@ -17,13 +18,38 @@ def test_the_shipped_job_is_found_by_name_and_by_path():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("network:", "netwrok:", "unknown key 'netwrok'; did you mean 'network'"),
-        ("batch_size: 512", "batchsize: 512", "unknown key 'fit.batchsize'; did you mean 'batch_size'"),
+        ("network:", "netwrok:", "unknown key 'netwrok'. Did you mean network?"),
+        ("batch_size: 512", "batchsize: 512", "unknown key 'fit.batchsize'. Did you mean batch_size?"),
         ("epochs: 1", "epochs: 0", "fit.epochs: Input should be greater than or equal to 1, got 0"),
         ("epochs: 1", "epochs: many", "fit.epochs"),
-        ("data: fashion-mnist", "data: fashion-mnst", "did you mean fashion-mnist"),
+        ("data: fashion-mnist", "data: fashion-mnst", "Did you mean fashion-mnist?"),
         ("model: fashion", "model: ../up", "model:"),
         ("name: tiny\n", "", "the key 'name' is missing"),
+        (
+            "network: {hidden: [8]}",
+            "network: {hidden: [8], l_2: 0.1}",
+            "unknown key 'network.l_2'. Did you mean l2?",
+        ),
+        (
+            "network: {hidden: [8]}",
+            "network: {hidden: [8], dropout: 1.5}",
+            "network.dropout: Input should be less",
+        ),
+        ("fit:", "optimizer: {name: adan}\nfit:", "optimizer.name: Input should be 'adam'"),
+        ("fit:", "optimizer: {name: adan}\nfit:", "got 'adan' Did you mean adam?"),
+        ("fit:", "optimizer: {momentum: 0.9}\nfit:", "momentum belongs to sgd and rmsprop, not to adam"),
+        ("fit:", "optimizer: {schedule: cosin}\nfit:", "Did you mean cosine?"),
+        ("seed: 1", "early_stopping: {patience: 2}", "fit.early_stopping needs fit.validation_split"),
+        ("seed: 1", "class_weight: balance", "Did you mean balanced?"),
+        ("data: fashion-mnist", "data: {csv: a.csv, npz: b.npz}", "needs exactly one of name, csv"),
+        ("data: fashion-mnist", "data: {label: y}", "got none"),
+        (
+            "data: fashion-mnist",
+            "data: {csv: a.csv, lable: y}",
+            "unknown key 'data.lable'. Did you mean label?",
+        ),
+        ("data: fashion-mnist", "data: {csv: a.csv, stream: true}", "needs a test file"),
+        ("data: fashion-mnist", "data: {csv: a.csv, image: [784]}", "image is [height, width]"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(tmp_path, old, new, message):
@@ -52,6 +78,74 @@ def test_the_digest_depends_on_content_not_on_layout(tmp_path):
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text(TINY_JOB)
     second.write_text("# a comment\n" + TINY_JOB.replace("[8]", "\n    [8]"))
-    assert load_job(str(first)).digest() == load_job(str(second)).digest()
+    assert load_job(str(first))[0].digest() == load_job(str(second))[0].digest()
     second.write_text(TINY_JOB.replace("[8]", "[9]"))
-    assert load_job(str(first)).digest() != load_job(str(second)).digest()
+    assert load_job(str(first))[0].digest() != load_job(str(second))[0].digest()
+
+
+SHIPPED = {
+    "fashion-dense": 101_770,
+    "fashion-l1": 101_770,
+    "fashion-l2": 101_770,
+    "fashion-dropout": 101_770,
+    "imdb-baseline": 10_000 * 16 + 16 + 16 * 16 + 16 + 16 + 1,
+    "imdb-smaller": 10_000 * 4 + 4 + 4 * 4 + 4 + 4 + 1,
+    "imdb-bigger": 10_000 * 512 + 512 + 512 * 512 + 512 + 512 + 1,
+    "imdb-l2": 160_305,
+    "imdb-dropout": 160_305,
+    "imdb-embedding": 10_000 * 16 + 16 * 16 + 16 + 16 + 1,
+    "fashion-cnn": None,
+}
+
+
+def parameters_of(name):
+    """Trainable and other weights of a shipped job's network, built without data."""
+    from atelier_trainer.encoding import encoding_for
+    from atelier_trainer.network import build
+    from atelier_trainer.spec import Spec
+
+    job, _ = load_job(name)
+    text = job.data.name == "imdb"
+    classes = ("negative", "positive") if text else tuple("0123456789")
+    spec = Spec(name, "text" if text else "image", classes, () if text else (28, 28), (), (), (), {})
+    words = [str(number).encode() for number in range(job.network.vocabulary - 2)] if text else None
+    return build(job, spec, encoding_for(spec, job.network, words)).count_params()
+
+
+def test_every_shipped_job_is_there_and_no_other():
+    assert {path.stem for path in shipped_jobs().glob("*.yaml")} == set(SHIPPED)
+
+
+@pytest.mark.parametrize(("name", "parameters"), SHIPPED.items())
+def test_a_shipped_job_has_the_tutorials_network(name, parameters):
+    count = parameters_of(name)
+    assert count == parameters or (name == "fashion-cnn" and count < 150_000)
+
+
+def test_a_setting_on_the_command_line_wins_over_the_file():
+    job, _ = load_job("fashion-dense", ["fit.epochs=3", "network.hidden=[4, 5]", "optimizer.name=sgd"])
+    assert (job.fit.epochs, job.network.hidden, job.optimizer.name) == (3, [4, 5], "sgd")
+    assert job.digest() != load_job("fashion-dense")[0].digest()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("fit.epochs", "expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("fit.epocs=3", "unknown key 'fit.epocs'. Did you mean epochs?"),
+        ("fit.epochs=many", "fit.epochs: Input should be a valid integer"),
+        ("name.first=3", "name is not a section"),
+        ("fit.epochs=[", "is not a YAML value"),
+    ],
+)
+def test_a_wrong_setting_on_the_command_line_is_explained(override, message):
+    with pytest.raises(JobError) as error:
+        load_job("fashion-dense", [override])
+    assert message in str(error.value)
+
+
+def test_a_data_set_by_name_is_short_for_a_section():
+    short, _ = load_job("fashion-dense")
+    long, _ = load_job("fashion-dense", ["data={name: fashion-mnist}"])
+    assert short.digest() == long.digest()

@@ -16,7 +16,8 @@ from tests.trainer.conftest import COMMAND, trainer
 def published(tmp_path_factory, data):
     """The default job, trained and published once: (result line, version folder, stderr)."""
     models = tmp_path_factory.mktemp("models")
-    done = trainer("train", "fashion-dense", "--models", models, "--data", data)
+    runs = tmp_path_factory.mktemp("runs")
+    done = trainer("train", "fashion-dense", "--models", models, "--data", data, "--runs", runs)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), models / "fashion" / "1", done.stderr
 

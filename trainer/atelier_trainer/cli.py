@@ -1,8 +1,12 @@
-"""atelier-trainer: train a job and publish the model, fetch its data, evaluate a published version.
+"""atelier-trainer: train a job and publish the model; fetch, convert and look at data; compare, save and restore runs.
 
-    atelier-trainer train jobs/fashion-dense.yaml
-    atelier-trainer train fashion-dense --if-needed
-    atelier-trainer data fetch fashion-mnist
+    atelier-trainer train fashion-cnn
+    atelier-trainer train jobs/fashion-dense.yaml --set fit.epochs=3 --seed 1 --deterministic
+    atelier-trainer study imdb
+    atelier-trainer compare imdb-baseline imdb-l2
+    atelier-trainer save imdb-l2 --format keras --to imdb.keras
+    atelier-trainer restore --from imdb.keras --evaluate
+    atelier-trainer data show fashion-mnist
     atelier-trainer evaluate models/fashion/1
 
 Progress goes to stderr; the last line on stdout is one JSON document.
@@ -14,21 +18,19 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from atelier_trainer import dataset
+from atelier_trainer import load
+from atelier_trainer.cli_data import app as data_app
+from atelier_trainer.cli_options import Data, Models, Runs, Seed, Set, job_from, say
+from atelier_trainer.cli_runs import app as runs_app
 from atelier_trainer.errors import AtelierTrainerError
-from atelier_trainer.job import load_job
 from atelier_trainer.quiet import silence_startup
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-data_app = typer.Typer(help="The data sets the jobs train on.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-Models = Annotated[Path, typer.Option(envvar="ATELIER_MODELS", help="The model repository.")]
-Data = Annotated[Path, typer.Option(envvar="ATELIER_DATA", help="The folder data sets are cached in.")]
 
 
 @app.command()
@@ -36,41 +38,35 @@ def train(
     job: Annotated[str, typer.Argument(help="A job file, or the name of a shipped job.")],
     models: Models = Path("models"),
     data: Data = Path("data"),
+    runs: Runs = Path("runs"),
+    set_: Set = (),  # type: ignore[assignment]
+    seed: Seed = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Equal to the bit from run to run; somewhat slower.")
+    ] = False,
     if_needed: Annotated[
         bool, typer.Option("--if-needed", help="Do nothing when this job made the newest version.")
     ] = False,
 ) -> None:
-    """Train a job and publish the model as the next version.
+    """Train a job and publish the model as the next version. A run that was interrupted is resumed.
 
-    Example: atelier-trainer train jobs/fashion-dense.yaml --models models --data data
+    Example: atelier-trainer train jobs/fashion-dense.yaml --set fit.epochs=3 --models models --data data
     """
     from atelier_trainer.train import train_and_publish, up_to_date
 
-    loaded = load_job(job)
-    result = up_to_date(loaded, models) if if_needed else None
+    loaded, base = job_from(job, set_, seed, deterministic)
+    result = up_to_date(loaded, base, models) if if_needed else None
     if result:
         # Another command may have needed only the data folder's files; they are checked, not assumed.
-        dataset.fetch(data)
-        _say(
+        load.fetch(loaded, data)
+        say(
             f"{loaded.model} version {result['version']} is up to date: it was made by this job ({loaded.name})."
         )
     else:
         silence_startup()
-        result = train_and_publish(loaded, models, data)
-        _say(f"published {result['path']}")
+        result = train_and_publish(loaded, base, models, data, runs)
+        say(f"published {result['path']}")
     print(json.dumps(result), flush=True)
-
-
-@data_app.command()
-def fetch(
-    name: Annotated[Literal["fashion-mnist"], typer.Argument(help="The data set.")],
-    data: Data = Path("data"),
-) -> None:
-    """Fetch a data set into the cache, checking every file.
-
-    Example: atelier-trainer data fetch fashion-mnist --data data
-    """
-    _say(f"{name} is complete in {dataset.fetch(data)}")
 
 
 @app.command()
@@ -78,15 +74,20 @@ def evaluate(
     version: Annotated[Path, typer.Argument(help="A published version's folder, as models/fashion/1.")],
     data: Data = Path("data"),
 ) -> None:
-    """Evaluate a published version on the test split, in this process.
+    """Evaluate a published version on its test examples, in this process.
 
     Example: atelier-trainer evaluate models/fashion/1
     """
     silence_startup()
     from atelier_trainer.exported import ExportedModel
+    from atelier_trainer.test_file import read_test_file_of
 
-    test = dataset.load(dataset.fetch(data), "test")
-    print(json.dumps(ExportedModel(version).evaluate(test)), flush=True)
+    exported = ExportedModel(version)
+    print(json.dumps(exported.evaluate(read_test_file_of(version, data))), flush=True)
+
+
+for command in runs_app.registered_commands:
+    app.registered_commands.append(command)
 
 
 def main() -> None:
@@ -98,10 +99,10 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = 130
     except AtelierTrainerError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         sys.exit(error.exit_code)
     except OSError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         sys.exit(1)
     except Exception as error:
         # The command line's own mistakes know how to show themselves; anything else is a defect and keeps its trace.
@@ -110,9 +111,5 @@ def main() -> None:
         error.show()
         sys.exit(2)
     if code == 130:
-        _say("Interrupted; nothing was published.")
+        say("Interrupted; nothing was published. The same command goes on after the last epoch.")
     sys.exit(code)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

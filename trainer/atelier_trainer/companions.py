@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,36 +10,46 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from atelier_trainer.exported import ExportedModel
+from atelier_trainer.spec import Spec
 
 GOLDEN_EXAMPLES = 16
 # One request of a person, one batch of the client; more would only lengthen every load.
 WARMUP_BATCHES = (1, 512)
 
 
-def write_warmup(path: Path, model: str) -> None:
+def write_warmup(path: Path, model: str, spec: Spec) -> None:
     """A TFRecord of PredictionLog, replayed by the server before a version answers.
 
     Format: tensorflow.org/tfx/serving/saved_model_warmup; at most 1000 records.
     """
     with tf.io.TFRecordWriter(str(path)) as writer:
         for rows in WARMUP_BATCHES:
-            images = np.zeros([rows, 28, 28], np.uint8)
             # TensorFlow prepares each set of outputs anew, so both sets that clients ask for are warmed.
             for outputs in ([], ["probabilities"]):
-                writer.write(_predict_log(model, "serving_default", {"images": images}, outputs))
-        writer.write(_predict_log(model, "scaled", {"pixels": np.zeros([1, 784], np.float32)}, []))
-        writer.write(_classify_log(model))
+                inputs = {spec.input_name: _blank(spec, rows)}
+                writer.write(_predict_log(model, "serving_default", inputs, outputs))
+        if spec.kind == "image":
+            pixels = np.zeros([1, math.prod(spec.shape)], np.float32)
+            writer.write(_predict_log(model, "scaled", {"pixels": pixels}, []))
+        writer.write(_classify_log(model, spec))
 
 
-def write_golden(path: Path, exported: ExportedModel, images: np.ndarray) -> None:
-    """Save the first images (uint8 [N,28,28]) and the exported model's answers as `inputs/..` and `outputs/..`."""
-    inputs = {"images": np.asarray(images[:GOLDEN_EXAMPLES])}
-    outputs = exported.predict(inputs)
+def write_golden(path: Path, exported: ExportedModel, spec: Spec, inputs: np.ndarray) -> None:
+    """Save the first inputs and the exported model's answers as `inputs/..` and `outputs/..`."""
+    first = inputs[:GOLDEN_EXAMPLES]
+    outputs = exported.predict({spec.input_name: first})
     outputs["label"] = outputs["label"].astype("S")
-    arrays = {f"inputs/{name}": value for name, value in inputs.items()}
+    stored = first.astype("S") if spec.kind == "text" else np.asarray(first)
+    arrays = {f"inputs/{spec.input_name}": stored}
     arrays |= {f"outputs/{name}": value for name, value in outputs.items()}
     with open(path, "wb") as handle:
         np.savez(handle, allow_pickle=False, **arrays)
+
+
+def _blank(spec: Spec, rows: int) -> np.ndarray:
+    if spec.kind == "text":
+        return np.array([b"a word or two"] * rows)
+    return np.zeros([rows, *spec.shape], np.uint8 if spec.kind == "image" else np.float32)
 
 
 def _predict_log(model: str, signature: str, inputs: dict[str, np.ndarray], outputs: list[str]) -> bytes:
@@ -52,11 +63,16 @@ def _predict_log(model: str, signature: str, inputs: dict[str, np.ndarray], outp
     return log.SerializeToString()
 
 
-def _classify_log(model: str) -> bytes:
+def _classify_log(model: str, spec: Spec) -> bytes:
     log = prediction_log_pb2.PredictionLog()
     request = log.classify_log.request
     request.model_spec.name = model
     request.model_spec.signature_name = "classify"
-    example = request.input.example_list.examples.add()
-    example.features.feature["images"].int64_list.value.extend([0] * 784)
+    feature = request.input.example_list.examples.add().features.feature[spec.input_name]
+    if spec.kind == "text":
+        feature.bytes_list.value.append(b"a word or two")
+    elif spec.kind == "image":
+        feature.int64_list.value.extend([0] * math.prod(spec.shape))
+    else:
+        feature.float_list.value.extend([0.0] * math.prod(spec.shape))
     return log.SerializeToString()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from atelier_trainer.network import PIXELS
+from atelier_trainer.encoding import Encoding
+from atelier_trainer.spec import Spec
 
 # tensorflow_serving/servables/tensorflow/classifier.cc accepts a signature of this method name, with the input key
 # "inputs" and the output keys "classes" and "scores" (tensorflow/python/saved_model/signature_constants.py).
@@ -17,48 +19,77 @@ CLASSIFY_METHOD = "tensorflow/serving/classify"
 
 
 class ServedClassifier(tf.Module):
-    """The graph that is served: scaling, the network, and the class names, behind three signatures."""
+    """The graph that is served: encoding, network and class names, behind named signatures."""
 
-    def __init__(self, model: keras.Model, class_names: Sequence[str]) -> None:
+    def __init__(self, model: keras.Model, encoding: Encoding, spec: Spec) -> None:
         super().__init__()
-        self._model = model
+        self._model, self._encoding, self._spec = model, encoding, spec
         # Listed here so that the export finds the weights, whatever it makes of the Keras object.
         self.weights = [weight.value for weight in model.weights]
-        self._class_names = tuple(class_names)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, 28, 28], tf.uint8, name="images")])
-    def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Raw images uint8 [N,28,28]."""
-        pixels = tf.cast(tf.reshape(images, [-1, PIXELS]), tf.float32) / 255.0
-        return self._answer(pixels)
+    def signatures(self) -> dict[str, Any]:
+        """The signature functions by name."""
+        raw, feature = self._raw_input()
+        name = self._spec.input_name
 
-    @tf.function(input_signature=[tf.TensorSpec([None, PIXELS], tf.float32, name="pixels")])
-    def scaled(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The tutorial's form: float32 [N,784] in [0,1]."""
-        return self._answer(pixels)
+        def serving_default(value: Any) -> dict[str, Any]:
+            return self._answer(self._encoded(value))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
-    def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized tf.Example [N], each with the int64 feature `images` of 784 values from 0 to 255."""
-        features = tf.io.parse_example(inputs, {"images": tf.io.FixedLenFeature([PIXELS], tf.int64)})
-        scores = self._model(tf.cast(features["images"], tf.float32) / 255.0, training=False)
-        classes = tf.tile(tf.constant([self._class_names]), [tf.shape(scores)[0], 1])
-        return {"classes": classes, "scores": scores}
+        def classify(inputs: Any) -> dict[str, Any]:
+            value = tf.io.parse_example(inputs, {name: feature})[name]
+            shape = [-1, *self._spec.shape]
+            raw_value = value if self._spec.kind == "text" else tf.reshape(tf.cast(value, raw.dtype), shape)
+            scores = self._probabilities(self._encoded(raw_value))
+            classes = tf.tile(tf.constant([self._spec.class_names]), [tf.shape(scores)[0], 1])
+            return {"classes": classes, "scores": scores}
 
-    def _answer(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = self._model(pixels, training=False)
+        examples = tf.TensorSpec([None], tf.string, name="inputs")
+        signatures = {"serving_default": _named(serving_default, raw), "classify": _named(classify, examples)}
+        if self._spec.kind == "image":
+            pixels = tf.TensorSpec([None, math.prod(self._spec.shape)], tf.float32, name="pixels")
+            signatures["scaled"] = _named(self._answer, pixels)
+        return signatures
+
+    def _raw_input(self) -> tuple[tf.TensorSpec, Any]:
+        """The raw input, and how a tf.Example carries it."""
+        name, shape = self._spec.input_name, self._spec.shape
+        if self._spec.kind == "text":
+            return tf.TensorSpec([None], tf.string, name=name), tf.io.FixedLenFeature([], tf.string)
+        values = math.prod(shape)
+        if self._spec.kind == "image":
+            return tf.TensorSpec([None, *shape], tf.uint8, name=name), tf.io.FixedLenFeature(
+                [values], tf.int64
+            )
+        return tf.TensorSpec([None, *shape], tf.float32, name=name), tf.io.FixedLenFeature(
+            [values], tf.float32
+        )
+
+    def _encoded(self, raw: Any) -> Any:
+        return self._encoding.features(self._encoding.stored(raw))
+
+    def _probabilities(self, features: Any) -> Any:
+        answer = self._model(features, training=False)
+        # One sigmoid is the probability of class 1; what is served has a column for each class.
+        return tf.concat([1.0 - answer, answer], axis=1) if len(self._spec.class_names) == 2 else answer
+
+    def _answer(self, features: Any) -> dict[str, Any]:
+        probabilities = self._probabilities(features)
         class_id = tf.argmax(probabilities, axis=-1, output_type=tf.int64)
-        label = tf.gather(tf.constant(self._class_names), class_id)
+        label = tf.gather(tf.constant(self._spec.class_names), class_id)
         return {"probabilities": probabilities, "class_id": class_id, "label": label}
 
 
-def export(model: keras.Model, class_names: Sequence[str], folder: Path) -> None:
+def export(model: keras.Model, encoding: Encoding, spec: Spec, folder: Path) -> None:
     """Write the SavedModel (saved_model.pb, variables/, assets/) into `folder`."""
-    served = ServedClassifier(model, class_names)
-    signatures = {name: getattr(served, name) for name in ("serving_default", "scaled", "classify")}
-    tf.saved_model.save(served, str(folder), signatures=signatures)
+    served = ServedClassifier(model, encoding, spec)
+    tf.saved_model.save(served, str(folder), signatures=served.signatures())
     _set_method_name(folder / "saved_model.pb", "classify", CLASSIFY_METHOD)
     (folder / "assets").mkdir(exist_ok=True)
+
+
+def _named(function: Any, spec: tf.TensorSpec) -> Any:
+    """The function as a signature whose one input has the spec's name."""
+    return tf.function(function, input_signature=[spec]).get_concrete_function()
 
 
 def _set_method_name(path: Path, signature: str, method: str) -> None:

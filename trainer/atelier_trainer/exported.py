@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from atelier_trainer.dataset import Split
+from atelier_trainer import metrics
+from atelier_trainer.dataset import Examples
 from atelier_trainer.errors import AtelierTrainerError
 
 EVALUATION_BATCH = 1000
-# Keras clips probabilities so before it takes the logarithm (keras.config.epsilon()).
-EPSILON = 1e-7
 
 
 class ExportedModel:
@@ -29,20 +28,22 @@ class ExportedModel:
         self, inputs: Mapping[str, np.ndarray], signature: str = "serving_default"
     ) -> dict[str, np.ndarray]:
         """Run one signature: named arrays in, named arrays out."""
-        outputs = self._loaded.signatures[signature](
-            **{name: tf.constant(value) for name, value in inputs.items()}
-        )
+        tensors = {
+            name: tf.constant(list(value) if value.dtype == object else value, shape=value.shape)
+            for name, value in inputs.items()
+        }
+        outputs = self._loaded.signatures[signature](**tensors)
         return {name: np.asarray(value.numpy()) for name, value in outputs.items()}
 
-    def evaluate(self, data: Split) -> dict[str, float | int]:
-        """Accuracy and loss (mean negative log likelihood, natural logarithm) of `serving_default` on a split."""
-        correct, loss = 0, 0.0
-        for start in range(0, len(data.labels), EVALUATION_BATCH):
-            rows = slice(start, start + EVALUATION_BATCH)
-            labels = data.labels[rows].astype(np.int64)
-            probabilities = self.predict({"images": data.images[rows]})["probabilities"]
-            correct += int((probabilities.argmax(axis=1) == labels).sum())
-            chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-            loss -= float(np.log(np.clip(chosen, EPSILON, 1 - EPSILON)).sum())
-        examples = len(data.labels)
-        return {"accuracy": correct / examples, "loss": loss / examples, "examples": examples}
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Float32 [N,classes] of `serving_default`, whose one input is given."""
+        name = next(iter(self._loaded.signatures["serving_default"].structured_input_signature[1]))
+        parts = [
+            self.predict({name: inputs[start : start + EVALUATION_BATCH]})["probabilities"]
+            for start in range(0, len(inputs), EVALUATION_BATCH)
+        ]
+        return np.concatenate(parts)
+
+    def evaluate(self, examples: Examples) -> dict[str, float | int]:
+        """The metrics of `serving_default` on labelled examples (see metrics.py)."""
+        return metrics.evaluate(self.probabilities(examples.inputs), examples.labels)

@@ -1,75 +1,130 @@
-"""Fitting: batches gathered on the fly from the uint8 images, one line an epoch."""
+"""Fitting a job's network to its data, epoch by epoch, from wherever the run was left."""
 
 from __future__ import annotations
 
-import math
 import sys
-import time
+from dataclasses import dataclass
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from atelier_trainer.dataset import Split
-from atelier_trainer.job import Job
-from atelier_trainer.network import PIXELS, build, optimizer
+from atelier_trainer.callbacks import EpochLine, Keeper
+from atelier_trainer.checkpoint import Checkpoints
+from atelier_trainer.dataset import DataSet, Examples, class_counts
+from atelier_trainer.encoding import Encoding, encoding_for, vocabulary_of
+from atelier_trainer.errors import JobError, RunError
+from atelier_trainer.feed import TrainingFeed, in_order
+from atelier_trainer.job import Fit, Job
+from atelier_trainer.network import build, loss_for, metrics_for, optimizer
+from atelier_trainer.run import Run
+from atelier_trainer.spec import Spec
 
-# Batches per call into the runtime. Measured on two cores, batch 128, seconds an epoch in two rounds: 1.6 and 1.6 at 1,
-# 1.1 and 1.2 at 16, 1.0 and 1.2 at 64, 1.3 and 1.0 at 469 (the whole epoch).
-STEPS_PER_EXECUTION = 64
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model and the encoding of its inputs; `epochs` as trained, `best_epoch` whose weights these are."""
+
+    model: keras.Model
+    encoding: Encoding
+    spec: Spec
+    epochs: int
+    best_epoch: int
 
 
-def train(job: Job, data: Split) -> keras.Model:
-    """Train the job's model on images uint8 [N,28,28] and labels uint8 [N]; progress on stderr."""
-    steps = math.ceil(len(data.labels) / job.fit.batch_size)
-    model = build(job)
+def fit(job: Job, data: DataSet, run: Run) -> Fitted:
+    """Train the job's model in a run's folder, after the last epoch of an interrupted one. Progress on stderr."""
+    if job.fit.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_dtype_policy(precision(job.fit))
+    spec = Spec.of(data)
+    encoding = encoding_for(spec, job.network, _words(run, job, data))
+    flip = data.shape if job.fit.flip else ()
+    feed = TrainingFeed(data.train, encoding, job.fit.batch_size, job.fit.seed, flip=flip)
+    run.update(spec=spec.to_json(), steps=feed.steps)
+    model = compiled(job, spec, encoding, feed.steps)
+    checkpoints = Checkpoints(run.folder, model)
+    keeper = Keeper(run, checkpoints, feed, job.fit.early_stopping)
+    done = keeper.resume()
+    if done:
+        print(f"run {run.name}: goes on after epoch {done}", file=sys.stderr, flush=True)
+    if done < job.fit.epochs and not keeper.out_of_patience():
+        model.fit(
+            feed.dataset(),
+            validation_data=in_order(data.validation, encoding) if data.validation else None,
+            initial_epoch=done,
+            epochs=job.fit.epochs,
+            class_weight=class_weights(job.fit, data),
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                keeper,
+                EpochLine(job.fit.epochs, feed.steps),
+                keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False),
+            ],
+        )
+    best = checkpoints.restore_best() if job.fit.early_stopping else len(keeper.rows)
+    return Fitted(model, encoding, spec, len(keeper.rows), best)
+
+
+def restore(run: Run) -> Fitted:
+    """The model of a finished run, optimizer state included; needs no data."""
+    job, spec = run.job, Spec.from_json(run.document["spec"])
+    encoding = encoding_for(spec, job.network, run.words())
+    model = compiled(job, spec, encoding, run.document["steps"])
+    checkpoints = Checkpoints(run.folder, model)
+    best = checkpoints.restore_best() if job.fit.early_stopping else checkpoints.restore()
+    if not best:
+        raise RunError(f"{run.folder} holds no checkpoint.")
+    return Fitted(model, encoding, spec, len(run.history()), best)
+
+
+def compiled(job: Job, spec: Spec, encoding: Encoding, steps: int) -> keras.Model:
+    """The untrained model with optimizer, loss and accuracy, for epochs of `steps` updates."""
+    model = build(job, spec, encoding)
     model.compile(
         optimizer=optimizer(job.optimizer, steps * job.fit.epochs),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=min(STEPS_PER_EXECUTION, steps),
-        # Measured over the twelve epochs: 12.9 and 11.5 s without, 13.5 and 12.7 s with XLA. Compiling does not pay.
-        jit_compile=False,
-    )
-    model.fit(
-        batches(job, data),
-        epochs=job.fit.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[EpochLine(job.fit.epochs)],
+        loss=loss_for(len(spec.class_names)),
+        metrics=metrics_for(job.network, len(spec.class_names)),
+        steps_per_execution=min(job.fit.steps_per_execution, steps),
+        jit_compile=job.fit.jit_compile,
     )
     return model
 
 
-def batches(job: Job, data: Split) -> tf.data.Dataset:
-    """Shuffled batches (pixels float32 [B,784] in [0,1], labels int32 [B]), in another order each epoch.
-
-    Only the example numbers are shuffled; the images stay uint8 in memory (47 MB) and are scaled batch by batch.
-    """
-    images = tf.constant(data.images.reshape(-1, PIXELS))
-    labels = tf.constant(data.labels.astype("int32"))
-    order = tf.data.Dataset.range(len(data.labels)).shuffle(len(data.labels), seed=job.fit.seed)
-
-    def gather(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.cast(tf.gather(images, chosen), tf.float32) / 255.0, tf.gather(labels, chosen)
-
-    return (
-        order.batch(job.fit.batch_size)
-        .map(gather, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+def _words(run: Run, job: Job, data: DataSet) -> list[bytes] | None:
+    """The run's vocabulary: made once from the training texts, and kept."""
+    if data.kind != "text" or run.words() is not None:
+        return run.words()
+    assert isinstance(data.train, Examples)
+    words = vocabulary_of(data.train.inputs, job.network.vocabulary)
+    run.write_words(words)
+    return words
 
 
-class EpochLine(keras.callbacks.Callback):
-    """One line on stderr after each epoch."""
+def precision(settings: Fit) -> str:
+    """The dtype policy. Half precision pays on tensor cores: GPUs from compute capability 7."""
+    if settings.precision != "auto":
+        return settings.precision
+    for device in tf.config.list_physical_devices("GPU"):
+        capability = tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0))
+        if capability >= (7, 0):
+            return "mixed_float16"
+    return "float32"
 
-    def __init__(self, epochs: int) -> None:
-        super().__init__()
-        self.epochs, self.started = epochs, 0.0
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.started = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        values = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
-        seconds = time.monotonic() - self.started
-        print(f"epoch {epoch + 1:>2}/{self.epochs}  {values}  {seconds:.1f} s", file=sys.stderr, flush=True)
+def class_weights(settings: Fit, data: DataSet) -> dict[int, float] | None:
+    """Weight by class number; `balanced` gives each class the same sum (n / (classes * count), as scikit-learn)."""
+    names, wanted = data.class_names, settings.class_weight
+    if wanted is None:
+        return None
+    if wanted == "balanced":
+        counts = np.maximum(class_counts(data.train, len(names)), 1)
+        return {number: len(data.train) / (len(names) * int(count)) for number, count in enumerate(counts)}
+    known = {str(number): number for number in range(len(names))} | {name: n for n, name in enumerate(names)}
+    unknown = sorted(set(wanted) - set(known))
+    if unknown:
+        raise JobError(
+            f"fit.class_weight: there is no class {unknown[0]!r}; the classes are {', '.join(names)}."
+        )
+    return dict.fromkeys(range(len(names)), 1.0) | {known[key]: value for key, value in wanted.items()}

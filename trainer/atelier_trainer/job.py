@@ -1,123 +1,157 @@
-"""A job: the YAML file that says what to train, on what, how, and under which name to publish it."""
+"""A job: what to train, on which data, how, and under which name to publish it."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from atelier_trainer.errors import JobError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+SOURCES = ("name", "csv", "npz", "idx", "tfrecord")
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Network(_Section):
-    """Dense layers between the input and the softmax: units of each."""
+class Data(_Section):
+    """Where the examples come from: a known data set by `name`, or files, as paths from the job file's folder.
 
-    hidden: list[Positive]
+    `csv` (a glob for shards) has a `label` column, and either numbers in all others or a `text` column; with `image`
+    the numbers are the pixels 0..255 of an image of that shape. `npz` and `idx` hold images, `tfrecord`
+    tf.Example. `stream` reads CSV shards from disk in each epoch instead of keeping them in memory.
+    """
+
+    name: Literal["fashion-mnist", "imdb"] | None = None
+    csv: str | None = None
+    npz: str | None = None
+    idx: str | None = None
+    tfrecord: str | None = None
+    label: str = "label"
+    text: str | None = None
+    image: list[Positive] | None = None
+    class_names: list[str] | None = None
+    test: str | None = None
+    test_split: Share = 0.2
+    validation: str | None = None
+    stream: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Data:
+        given = [source for source in SOURCES if getattr(self, source) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "none"
+            raise ValueError(f"needs exactly one of {', '.join(SOURCES)}, got {got}")
+        if self.streams and not self.test:
+            raise ValueError("needs a test file when the training data are streamed")
+        if self.image is not None and len(self.image) not in (2, 3):
+            raise ValueError(f"image is [height, width] or [height, width, channels], got {self.image}")
+        return self
+
+    @property
+    def streams(self) -> bool:
+        """True when the training examples stay on disk."""
+        return self.stream or self.tfrecord is not None
+
+
+class Network(_Section):
+    """The layers between input and answer: convolutions (images) or an embedding (text) first, then dense ones.
+
+    `l1` and `l2` weigh every kernel; `dropout` follows every hidden layer. Text is `vocabulary` words, as a multi-hot
+    vector or, with `embedding`, as the mean of the vectors of its last `length` words.
+    """
+
+    hidden: list[Positive] = []
+    convolutions: list[Positive] = []
+    embedding: Positive | None = None
+    activation: Literal["relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu"] = "relu"
+    l1: NonNegative = 0.0
+    l2: NonNegative = 0.0
+    dropout: Share = 0.0
+    vocabulary: Positive = 10_000
+    length: Positive = 256
 
 
 class Optimizer(_Section):
-    """The optimizer; `cosine` takes the learning rate to zero over the whole run."""
+    """The optimizer by Keras's name; the schedule runs over the whole run's updates.
 
-    name: Literal["adam"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 0.001
-    schedule: Literal["constant", "cosine"] = "constant"
+    `cosine` takes the rate to zero, `linear` too, `exponential` and `inverse_time` to a tenth; `warmup` is the share of
+    the updates in which the rate first rises from zero.
+    """
+
+    name: Literal[
+        "adam", "adamw", "nadam", "adamax", "adagrad", "adadelta", "rmsprop", "sgd", "ftrl", "lion"
+    ] = "adam"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001
+    schedule: Literal["constant", "cosine", "linear", "exponential", "inverse_time"] = "constant"
+    warmup: Share = 0.0
+    momentum: Share = 0.0
+    weight_decay: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _momentum_has_a_use(self) -> Optimizer:
+        if self.momentum and self.name not in ("sgd", "rmsprop"):
+            raise ValueError(f"momentum belongs to sgd and rmsprop, not to {self.name}")
+        return self
+
+
+class EarlyStopping(_Section):
+    """Stop when the best value is `patience` epochs old, and keep the weights of that epoch."""
+
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    patience: Positive = 3
 
 
 class Fit(_Section):
-    """How long and in which portions; `seed` fixes initial weights and the order of the examples."""
+    """How long and in which portions; `seed` fixes initial weights and the order of the examples.
+
+    `deterministic` makes every operation exact to the bit from run to run. `precision: auto` is mixed_float16 on a GPU
+    with tensor cores and float32 elsewhere.
+    """
 
     batch_size: Positive
     epochs: Positive
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    deterministic: bool = False
+    validation_split: Share = 0.0
+    early_stopping: EarlyStopping | None = None
+    class_weight: Literal["balanced"] | dict[str, NonNegative] | None = None
+    flip: bool = False
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
+    # Measured in docs/benchmarks.md and docs/decisions.md.
+    steps_per_execution: Positive = 64
+    jit_compile: bool = False
+
+
+def _named(value: Any) -> Any:
+    """`data: imdb` is short for `data: {name: imdb}`."""
+    return {"name": value} if isinstance(value, str) else value
 
 
 class Job(_Section):
     """One trained model: `model` is the name it is published and served under."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    data: Literal["fashion-mnist"]
+    data: Annotated[Data, BeforeValidator(_named)]
     network: Network
     optimizer: Optimizer = Optimizer()
     fit: Fit
+
+    @model_validator(mode="after")
+    def _stops_on_something(self) -> Job:
+        validated = self.fit.validation_split or self.data.validation
+        if self.fit.early_stopping and not validated:
+            raise ValueError("fit.early_stopping needs fit.validation_split or data.validation")
+        if self.fit.validation_split and self.data.validation:
+            raise ValueError("give fit.validation_split or data.validation, not both")
+        return self
 
     def digest(self) -> str:
         """SHA-256 over the job's canonical JSON: equal jobs, equal digests, however the file is written."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def shipped_jobs() -> Path:
-    """The folder of shipped jobs: `jobs` here (the image), `trainer/jobs` (a checkout), or beside the package."""
-    beside = Path(__file__).resolve().parent.parent / "jobs"
-    return next((path for path in (Path("jobs"), Path("trainer/jobs")) if path.is_dir()), beside)
-
-
-def load_job(name: str) -> Job:
-    """Read the job at a path, or the shipped job of that name. Raises `JobError`."""
-    path = _find(name)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise JobError(f"{path}: not readable as YAML: {error}") from None
-    if not isinstance(document, dict):
-        raise JobError(f"{path}: expected a mapping with the keys {', '.join(Job.model_fields)}.")
-    try:
-        return Job.model_validate(document)
-    except ValidationError as error:
-        raise JobError(f"{path}: " + "; ".join(_explain(item) for item in error.errors())) from None
-
-
-def _find(name: str) -> Path:
-    folder = shipped_jobs()
-    candidates = [Path(name), folder.parent / name, folder / f"{name}.yaml"]
-    for path in candidates:
-        if path.is_file():
-            return path
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
-    near = difflib.get_close_matches(Path(name).stem, known, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise JobError(
-        f"No job {name!r}: expected a YAML file or one of: {', '.join(known) or 'none shipped'}.{hint}"
-    )
-
-
-def _explain(item: object) -> str:
-    """One of pydantic's findings as a sentence with the key and the nearest valid one."""
-    assert isinstance(item, dict)
-    where, key = [str(part) for part in item["loc"]], ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        known = _keys_at(where[:-1])
-        near = difflib.get_close_matches(where[-1], known, n=1)
-        return f"unknown key {key!r}; " + (
-            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-        )
-    if item["type"] == "missing":
-        return f"the key {key!r} is missing"
-    near_value = ""
-    if item["type"] == "literal_error":
-        allowed = str(item["ctx"]["expected"]).replace("'", "").split(" or ")
-        near = difflib.get_close_matches(str(item["input"]), allowed, n=1)
-        near_value = f" (did you mean {near[0]}?)" if near else ""
-    return f"{key}: {item['msg']}, got {item['input']!r}{near_value}"
-
-
-def _keys_at(where: list[str]) -> list[str]:
-    section: type[BaseModel] = Job
-    for part in where:
-        annotation = section.model_fields[part].annotation
-        section = next(
-            (kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)), section
-        )
-    return list(section.model_fields)

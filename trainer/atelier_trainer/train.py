@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import platform
-import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from atelier_trainer import dataset
+from atelier_trainer import load
+from atelier_trainer.dataset import DataSet
 from atelier_trainer.errors import PublishError
 from atelier_trainer.job import Job
 from atelier_trainer.publish import Staging, explain_write_failure, versions
+from atelier_trainer.run import continued_or_new
 
 CARD = Path("assets.extra", "model_card.json")
 
 
-def up_to_date(job: Job, models: Path) -> dict[str, Any] | None:
-    """The result for the newest version when this very job made it, else None. Needs no TensorFlow."""
+def up_to_date(job: Job, base: Path, models: Path) -> dict[str, Any] | None:
+    """The result for the newest version when this very job and data made it, else None. Needs no TensorFlow."""
     numbers = versions(models / job.model)
     if not numbers:
         return None
@@ -29,48 +28,78 @@ def up_to_date(job: Job, models: Path) -> dict[str, Any] | None:
         card = json.loads((folder / CARD).read_text())
     except (OSError, ValueError):
         return None
-    if card.get("job_digest") != job.digest():
+    if card.get("job_digest") != job.digest() or card.get("source_digest") != load.source_digest(job, base):
         return None
     return _result(job, folder, card, trained=False)
 
 
-def train_and_publish(job: Job, models: Path, data: Path) -> dict[str, Any]:
-    """Run the job; return model, version, path, metrics and seconds per stage."""
+def train_and_publish(job: Job, base: Path, models: Path, data: Path, runs: Path) -> dict[str, Any]:
+    """Run the job, or go on with the run of it that was interrupted; return model, version, path, metrics, seconds.
+
+    `base` is the folder the job's data paths start from.
+    """
     clock = Clock()
-    folder = dataset.fetch(data)
-    train, test = dataset.load(folder, "train"), dataset.load(folder, "test")
+    source, loaded = load.source_digest(job, base), load.load(job, base, data)
+    tell_findings(loaded)
     clock.lap("data")
     import tensorflow as tf
 
-    from atelier_trainer.fit import train as fit
+    from atelier_trainer.fit import fit, restore
 
     clock.lap("import")
-    with Staging(models / job.model) as staging:
-        model = fit(job, train)
-        clock.lap("fit")
+    with (
+        continued_or_new(runs, job, source, done=("published",)) as run,
+        Staging(models / job.model) as staging,
+    ):
         try:
-            card = _write_version(staging.folder, job, model, train, test)
+            fitted = fit(job, loaded, run) if run.state == "fitting" else restore(run)
+            run.update(state="fitted", epochs=fitted.epochs, best_epoch=fitted.best_epoch)
+            clock.lap("fit")
+            card = _write_version(staging.folder, job, fitted, loaded, source, run.name)
             clock.lap("export")
             card["seconds"] = clock.seconds
             (staging.folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
         except (OSError, tf.errors.OpError) as error:
             raise PublishError(explain_write_failure(models / job.model, error)) from None
         version = staging.publish()
-    clock.lap("publish")
-    _list(models, job.model)
-    return _result(job, version, card, trained=True)
+        _list(models, job.model)
+        clock.lap("publish")
+        run.update(
+            state="published",
+            version=int(version.name),
+            metrics=card["metrics"],
+            parameters=card["parameters"],
+            seconds=clock.seconds,
+        )
+        from atelier_trainer.plots import draw_history
+
+        draw_history([run], run.folder / "history.png")
+    return _result(job, version, card, trained=True) | {"run": str(run.folder)}
 
 
-def publish_untrained(job: Job, models: Path, images: dataset.Split) -> Path:
+def publish_untrained(job: Job, models: Path, data: DataSet) -> Path:
     """Publish the job's model with its initial weights: a version to try a server with, made in a second or two."""
+    from atelier_trainer.encoding import encoding_for, vocabulary_of
+    from atelier_trainer.fit import Fitted
     from atelier_trainer.network import build
+    from atelier_trainer.spec import Spec
 
+    spec = Spec.of(data)
+    words = vocabulary_of(data.test.inputs, job.network.vocabulary) if data.kind == "text" else None
+    encoding = encoding_for(spec, job.network, words)
+    fitted = Fitted(build(job, spec, encoding), encoding, spec, 0, 0)
     with Staging(models / job.model) as staging:
-        card = _write_version(staging.folder, job, build(job), images, images)
+        card = _write_version(staging.folder, job, fitted, data, "untrained", None)
         (staging.folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
         version = staging.publish()
     _list(models, job.model)
     return version
+
+
+def tell_findings(data: DataSet) -> None:
+    """Print what is suspicious in the data; the model card has it too."""
+    for warning in data.warnings:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
 
 
 class Clock:
@@ -88,55 +117,26 @@ class Clock:
 
 
 def _write_version(
-    folder: Path, job: Job, model: Any, train: dataset.Split, test: dataset.Split
+    folder: Path, job: Job, fitted: Any, data: DataSet, source: str, run: str | None
 ) -> dict[str, Any]:
     """Export into the staging folder, load it back, and let what was loaded make the metrics and golden examples."""
     from atelier_trainer.companions import write_golden, write_warmup
     from atelier_trainer.export import export
     from atelier_trainer.exported import ExportedModel
+    from atelier_trainer.model_card import model_card
 
-    export(model, dataset.CLASS_NAMES, folder)
+    export(fitted.model, fitted.encoding, fitted.spec, folder)
     extra = folder / "assets.extra"
     extra.mkdir()
-    write_warmup(extra / "tf_serving_warmup_requests", job.model)
+    write_warmup(extra / "tf_serving_warmup_requests", job.model, fitted.spec)
     exported = ExportedModel(folder)
-    metrics = exported.evaluate(test)
-    write_golden(extra / "golden.npz", exported, test.images)
+    metrics = exported.evaluate(data.test)
+    write_golden(extra / "golden.npz", exported, fitted.spec, data.test.inputs)
     print(
         f"test: accuracy {metrics['accuracy']:.4f}  loss {metrics['loss']:.4f}  (exported model)",
         file=sys.stderr,
     )
-    return _card(job, model, metrics, train, test)
-
-
-def _card(
-    job: Job, model: Any, metrics: dict[str, float | int], train: dataset.Split, test: dataset.Split
-) -> dict[str, Any]:
-    import keras
-    import tensorflow as tf
-
-    return {
-        "model": job.model,
-        "job": job.model_dump(mode="json"),
-        "job_digest": job.digest(),
-        "task": "multiclass",
-        "class_names": list(dataset.CLASS_NAMES),
-        "data": {
-            "name": job.data,
-            "train": {"examples": len(train.labels), "sha256": train.sha256},
-            "test": {"examples": len(test.labels), "sha256": test.sha256},
-        },
-        "metrics": {"test": metrics},
-        "parameters": int(model.count_params()),
-        "versions": {
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "python": platform.python_version(),
-        },
-        "git_revision": _git_revision(),
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": {},
-    }
+    return model_card(job, data, source, fitted.model, run, metrics)
 
 
 def _result(job: Job, version: Path, card: dict[str, Any], trained: bool) -> dict[str, Any]:
@@ -158,13 +158,3 @@ def _list(models: Path, name: str) -> None:
         ensure_listed(models, name)
     except OSError as error:
         raise PublishError(explain_write_failure(models, error)) from None
-
-
-def _git_revision() -> str | None:
-    """The commit the trainer's code stands at, or None outside a checkout (as in the container image)."""
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None

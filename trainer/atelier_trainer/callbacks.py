@@ -1,0 +1,100 @@
+"""What happens around an epoch: its examples' order, its row in the history, its checkpoint, its line on screen."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from atelier_trainer.checkpoint import Checkpoints
+from atelier_trainer.feed import TrainingFeed
+from atelier_trainer.job import EarlyStopping
+from atelier_trainer.run import Run
+
+
+class Keeper(keras.callbacks.Callback):
+    """Keeps history and checkpoint of each epoch, and stops early when told to.
+
+    The history is written first and cut to the checkpoint's epochs on resuming: a kill between the two costs an epoch.
+    What early stopping remembers is read off the history, so that a resumed run decides as an uninterrupted one.
+    """
+
+    def __init__(
+        self, run: Run, checkpoints: Checkpoints, feed: TrainingFeed, stop: EarlyStopping | None
+    ) -> None:
+        super().__init__()
+        self._run, self._checkpoints, self._feed, self._stop = run, checkpoints, feed, stop
+        self.rows: list[dict[str, Any]] = []
+        self._started = 0.0
+
+    def resume(self) -> int:
+        """Restore the last epoch's state; return the number of epochs done."""
+        done = self._checkpoints.restore()
+        self.rows = self._run.history()[:done]
+        if self._stop and done and self.best_epoch() == done != self._checkpoints.best_epoch():
+            self._checkpoints.save_best(done)
+        return done
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._started = time.monotonic()
+        self._feed.epoch.assign(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        rate = float(keras.ops.convert_to_tensor(self.model.optimizer.learning_rate).numpy())
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        seconds = round(time.monotonic() - self._started, 3)
+        self.rows.append({"epoch": epoch + 1, **values, "learning_rate": rate, "seconds": seconds})
+        self._run.write_history(self.rows)
+        self._checkpoints.save(epoch + 1)
+        if self._stop:
+            if self.best_epoch() == epoch + 1:
+                self._checkpoints.save_best(epoch + 1)
+            self.model.stop_training = self.out_of_patience()
+
+    def best_epoch(self) -> int:
+        """The first epoch with the best monitored value."""
+        assert self._stop is not None
+        monitor = self._stop.monitor
+        best = max if monitor.endswith("accuracy") else min
+        return int(best(self.rows, key=lambda row: row[monitor])["epoch"])
+
+    def out_of_patience(self) -> bool:
+        """True when the best epoch is `patience` epochs old."""
+        return bool(self._stop and self.rows and len(self.rows) - self.best_epoch() >= self._stop.patience)
+
+
+class EpochLine(keras.callbacks.Callback):
+    """One line on stderr after each epoch; on a terminal a bar within the epoch."""
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        super().__init__()
+        self._epochs, self._steps, self._started = epochs, steps, 0.0
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        terminal = sys.stderr.isatty()
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True) if terminal else None
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._started = time.monotonic()
+        if self._bar:
+            self._bar.start()
+            self._task = self._bar.add_task(f"epoch {epoch + 1:>2}/{self._epochs}", total=self._steps)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if self._bar:
+            self._bar.update(self._task, completed=min(batch + 1, self._steps))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if self._bar:
+            self._bar.remove_task(self._task)
+            self._bar.stop()
+        values = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        seconds = time.monotonic() - self._started
+        print(f"epoch {epoch + 1:>2}/{self._epochs}  {values}  {seconds:.1f} s", file=sys.stderr, flush=True)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        if self._bar:
+            self._bar.stop()

@@ -1,0 +1,128 @@
+"""atelier-trainer study, compare, save and restore: what works on runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atelier_trainer import run as run_folders
+from atelier_trainer.cli_options import Data, Reports, Runs, Set, say
+from atelier_trainer.errors import RunError
+from atelier_trainer.quiet import silence_startup
+from atelier_trainer.run import Run
+
+app = typer.Typer()
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="A study file, or the name of a shipped study: imdb, fashion.")],
+    data: Data = Path("data"),
+    runs: Runs = Path("runs"),
+    reports: Reports = Path("reports"),
+    set_: Set = (),  # type: ignore[assignment]
+) -> None:
+    """Train the jobs of a study and compare them. Finished runs are not trained again.
+
+    Example: atelier-trainer study imdb
+    """
+    from atelier_trainer.study import jobs_of, run_study
+
+    jobs = jobs_of(name, set_ or ())
+    silence_startup()
+    _report(run_study(jobs, data, runs), reports, Path(name).stem)
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="RUN RUN ..", help="Run folders, or job names.")],
+    runs: Runs = Path("runs"),
+    reports: Reports = Path("reports"),
+) -> None:
+    """Overlay runs in one picture, and say which overfits, from which epoch, and which is best.
+
+    Example: atelier-trainer compare imdb-baseline imdb-l2 runs/imdb-dropout/1
+    """
+    _report([run_folders.find(name, runs) for name in names], reports, "runs")
+
+
+@app.command()
+def save(
+    run: Annotated[str, typer.Argument(help="A run's folder, or a job: its newest finished run.")],
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format", help="weights, checkpoint (with optimizer), keras, h5 or json (architecture)."
+        ),
+    ],
+    to: Annotated[Path, typer.Option("--to", help="The file to write, as model.keras or model.weights.h5.")],
+    data: Data = Path("data"),
+    runs: Runs = Path("runs"),
+) -> None:
+    """Save a run's model, with what `restore` needs to prove it whole.
+
+    Example: atelier-trainer save imdb-l2 --format weights --to saved/imdb.weights.h5
+    """
+    known = ("weights", "checkpoint", "keras", "h5", "json")
+    if format_ not in known:
+        raise RunError(f"--format {format_}: expected one of {', '.join(known)}.")
+    found = run_folders.find(run, runs)
+    silence_startup()
+    from atelier_trainer import formats
+
+    path = formats.save(found, format_, to, data)  # type: ignore[arg-type]
+    say(f"saved {path}")
+    print(json.dumps({"path": str(path), "format": format_, "run": str(found.folder)}), flush=True)
+
+
+@app.command()
+def restore(
+    from_: Annotated[Path, typer.Option("--from", help="What `save` wrote.")],
+    evaluate: Annotated[
+        bool,
+        typer.Option("--evaluate", help="Compare its answers to the saved model's, and print the metrics."),
+    ] = False,
+    data: Data = Path("data"),
+) -> None:
+    """Restore a saved model; with --evaluate prove that it answers the test examples as before.
+
+    Example: atelier-trainer restore --from saved/imdb.weights.h5 --evaluate
+    """
+    silence_startup()
+    from atelier_trainer import formats
+
+    restored = formats.restore(from_)
+    restored.fitted.model.summary(print_fn=say)
+    result: dict[str, object] = {"format": restored.format}
+    if evaluate and restored.format == "json":
+        say("An architecture has no weights: there are no answers to compare. Its layers are above.")
+    elif evaluate:
+        result = formats.check(restored, data)
+        say(
+            f"{result['examples']:,} predictions, largest difference from the saved ones {result['max_abs_diff']:g}; "
+            f"accuracy {result['accuracy']:.4f}  loss {result['loss']:.4f}"
+        )
+    print(json.dumps(result), flush=True)
+    if result.get("equal") is False:
+        raise RunError(f"{from_} does not answer as the model it was saved from.")
+
+
+def _report(runs: Sequence[Run], reports: Path, title: str) -> None:
+    from atelier_trainer.compare import compare as verdicts_on
+    from atelier_trainer.compare import print_table
+    from atelier_trainer.plots import draw_history
+
+    verdicts = verdicts_on(runs)
+    reports.mkdir(parents=True, exist_ok=True)
+    picture = reports / f"compare-{title}.png"
+    draw_history(runs, picture)
+    document = [asdict(verdict) for verdict in verdicts]
+    (reports / f"compare-{title}.json").write_text(json.dumps(document, indent=1) + "\n")
+    print_table(verdicts)
+    say(f"drew {picture}")
+    print(json.dumps(document), flush=True)

@@ -1,0 +1,124 @@
+"""From raw inputs to what the network takes, as TensorFlow ops: the same in training and in the served graph.
+
+An encoding works in two steps, so that training does the first once and the second batch by batch: `stored` turns raw
+inputs into a compact form, `features` turns rows of that form into the network's input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from atelier_trainer.dataset import most_common_first
+from atelier_trainer.errors import DataInvalid
+from atelier_trainer.job import Network
+from atelier_trainer.spec import Spec
+
+# Word number 0 fills short texts up, 1 stands for every word outside the vocabulary.
+PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
+# What separates words: HTML line breaks, then all ASCII but letters, digits and apostrophes.
+_BREAKS, _SEPARATORS = r"<br\s*/?>", r"[\x00-\x26\x28-\x2f\x3a-\x60\x7b-\x7f]+"
+_TOKENIZED_AT_ONCE = 5000
+
+
+class Encoding(Protocol):
+    """See the module."""
+
+    width: int
+    """Values of one example in the network's input."""
+
+    def stored(self, inputs: Any) -> Any: ...
+
+    def features(self, stored: Any) -> Any: ...
+
+
+class ImageEncoding:
+    """uint8 [N,...] to pixels uint8 [N,width]; features are those, scaled to float32 in [0,1]."""
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.width = math.prod(shape)
+
+    def stored(self, inputs: Any) -> Any:
+        return tf.reshape(inputs, [-1, self.width])
+
+    def features(self, stored: Any) -> Any:
+        return tf.cast(stored, tf.float32) / 255.0
+
+
+class TableEncoding:
+    """float32 [N,width] as it is; the network's first layer brings the columns to one scale."""
+
+    def __init__(self, columns: int) -> None:
+        self.width = columns
+
+    def stored(self, inputs: Any) -> Any:
+        return inputs
+
+    def features(self, stored: Any) -> Any:
+        return stored
+
+
+class TextEncoding(tf.Module):
+    """UTF-8 text [N] to word numbers int32 ragged [N,words]; features are a multi-hot vector or padded numbers.
+
+    The words are constants of the exported graph. Only stock ops, so that TensorFlow Serving runs it.
+    """
+
+    def __init__(self, words: Sequence[bytes], length: int | None) -> None:
+        """`length` None: multi-hot float32 [N,len(words)+2]; else the last `length` word numbers int32 [N,length]."""
+        super().__init__()
+        self.words, self._length = tuple(words), length
+        self.width = length or len(self.words) + FIRST_WORD
+        self._table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(self.words), tf.range(FIRST_WORD, len(self.words) + FIRST_WORD)
+            ),
+            default_value=UNKNOWN,
+        )
+
+    def stored(self, inputs: Any) -> Any:
+        return tf.ragged.map_flat_values(self._table.lookup, split_words(inputs))
+
+    def features(self, stored: Any) -> Any:
+        if self._length is not None:
+            # The end of a review holds its verdict; Keras's pad_sequences cuts at the front by default, too.
+            return stored[:, -self._length :].to_tensor(PADDING, shape=[None, self._length])
+        counts = tf.math.bincount(
+            stored, minlength=self.width, maxlength=self.width, binary_output=True, axis=-1, dtype=tf.float32
+        )
+        return tf.ensure_shape(counts, [None, self.width])
+
+
+def split_words(text: Any) -> Any:
+    """Lower-case words of UTF-8 text [N], ragged strings [N,words]."""
+    plain = tf.strings.regex_replace(tf.strings.lower(text, encoding="utf-8"), _BREAKS, " ")
+    return tf.strings.split(tf.strings.regex_replace(plain, _SEPARATORS, " "))
+
+
+def vocabulary_of(texts: np.ndarray, size: int) -> list[bytes]:
+    """The most frequent words of the texts, most frequent first. Raises `DataInvalid` when there are none.
+
+    The two special numbers are part of the size, as in Keras's imdb.load_data(num_words=..).
+    """
+    found: Counter[bytes] = Counter()
+    for start in range(0, len(texts), _TOKENIZED_AT_ONCE):
+        words = split_words(tf.constant(list(texts[start : start + _TOKENIZED_AT_ONCE])))
+        found.update(words.flat_values.numpy())
+    if not found:
+        raise DataInvalid("The training texts hold no words.")
+    return most_common_first(found)[: max(size - FIRST_WORD, 1)]
+
+
+def encoding_for(spec: Spec, network: Network, words: Sequence[bytes] | None) -> Encoding:
+    """The encoding of a kind of data; `words` is the vocabulary of text."""
+    if spec.kind == "image":
+        return ImageEncoding(spec.shape)
+    if spec.kind == "table":
+        return TableEncoding(spec.shape[0])
+    assert words is not None
+    return TextEncoding(words, network.length if network.embedding else None)

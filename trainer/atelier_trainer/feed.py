@@ -1,0 +1,91 @@
+"""Batches for fitting: an order of the examples that depends on seed and epoch alone, so that a run can be resumed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from atelier_trainer.dataset import Examples, Stream
+from atelier_trainer.encoding import Encoding
+
+# Examples at once where no gradient is needed.
+EVALUATION_BATCH = 1000
+
+
+class TrainingFeed:
+    """Shuffled batches (features, labels int32 [B,1]) of the epoch that the variable `epoch` names.
+
+    In memory only the stored form is kept, and example numbers are shuffled: 47 MB for 60,000 images, not 188.
+    """
+
+    def __init__(
+        self,
+        train: Examples | Stream,
+        encoding: Encoding,
+        batch_size: int,
+        seed: int,
+        *,
+        flip: tuple[int, ...] = (),
+    ) -> None:
+        """`flip`: the shape [H,W] or [H,W,C] of images to mirror left to right at random; none when empty."""
+        self.examples, self._batch, self._seed = len(train), batch_size, seed
+        self.steps = math.ceil(len(train) / batch_size)
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._train, self._encoding, self._flip = train, encoding, flip
+        if isinstance(train, Examples):
+            self._stored = stored_examples(train, encoding)
+            self._labels = tf.constant(train.labels.astype("int32")[:, None])
+
+    def dataset(self) -> tf.data.Dataset:
+        """One epoch; iterating again after `epoch` has changed gives the next."""
+        one = tf.data.Dataset.from_tensors(0)
+        batches = one.flat_map(lambda _: self._epoch_batches())
+        # Keras takes an epoch of unknown length for one that broke off.
+        return batches.apply(tf.data.experimental.assert_cardinality(self.steps)).prefetch(2)
+
+    def _epoch_batches(self) -> tf.data.Dataset:
+        seed = self.epoch.read_value() + tf.constant(self._seed, tf.int64) * 1_000_003
+        if not isinstance(self._train, Examples):
+            stream: Any = self._train.batches(self._batch, seed)
+            return stream.map(
+                lambda rows, labels: (self._encoding.features(rows), tf.cast(labels[:, None], tf.int32))
+            )
+        pair = tf.stack([seed, tf.constant(self._seed, tf.int64)])
+        order = tf.random.experimental.stateless_shuffle(tf.range(self.examples), pair)
+
+        def gather(step: Any) -> tuple[Any, Any]:
+            chosen = order[step * self._batch : (step + 1) * self._batch]
+            rows = tf.gather(self._stored, chosen)
+            if self._flip:
+                rows = self._flipped(rows, tf.stack([seed, tf.cast(step, tf.int64)]))
+            return self._encoding.features(rows), tf.gather(self._labels, chosen)
+
+        return tf.data.Dataset.range(self.steps, output_type=tf.int32).map(gather, num_parallel_calls=2)
+
+    def _flipped(self, rows: Any, seed: Any) -> Any:
+        images = tf.reshape(rows, [-1, *self._flip])
+        chosen = tf.random.stateless_uniform([tf.shape(images)[0]] + [1] * len(self._flip), seed) < 0.5
+        return tf.reshape(tf.where(chosen, tf.reverse(images, [2]), images), tf.shape(rows))
+
+
+def in_order(examples: Examples, encoding: Encoding) -> tf.data.Dataset:
+    """Batches (features, labels int32 [B,1]) in their order, for evaluation."""
+    stored, labels = (
+        stored_examples(examples, encoding),
+        tf.constant(examples.labels.astype("int32")[:, None]),
+    )
+    starts = tf.data.Dataset.range(0, len(examples), EVALUATION_BATCH)
+
+    def batch(start: Any) -> tuple[Any, Any]:
+        rows = stored[start : start + EVALUATION_BATCH]
+        return encoding.features(rows), labels[start : start + EVALUATION_BATCH]
+
+    return starts.map(batch, num_parallel_calls=2).prefetch(2)
+
+
+def stored_examples(examples: Examples, encoding: Encoding) -> Any:
+    """The stored form of all inputs, a tensor or ragged tensor."""
+    text = examples.inputs.dtype == object
+    return encoding.stored(tf.constant(list(examples.inputs) if text else examples.inputs))

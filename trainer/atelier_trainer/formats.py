@@ -1,0 +1,158 @@
+"""Saving a run's model in every format of the tutorial, and restoring it with the proof that nothing was lost.
+
+Beside an artifact `NAME` stands `NAME.atelier.npz`: the job, the data's spec, the vocabulary and the probabilities the
+saved model gave for the test examples. With it an artifact of weights alone can be built again, and any be checked.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from atelier_trainer import metrics
+from atelier_trainer.encoding import encoding_for
+from atelier_trainer.errors import RunError
+from atelier_trainer.fit import Fitted, compiled
+from atelier_trainer.fit import restore as restore_run
+from atelier_trainer.inference import probabilities
+from atelier_trainer.job import Job
+from atelier_trainer.run import Run
+from atelier_trainer.spec import Spec
+from atelier_trainer.test_file import read_test_file
+
+Format = Literal["weights", "checkpoint", "keras", "h5", "json"]
+SUFFIXES: dict[str, str] = {
+    "weights": ".weights.h5",
+    "checkpoint": "",
+    "keras": ".keras",
+    "h5": ".h5",
+    "json": ".json",
+}
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A restored model; `reference` are the saved model's probabilities, and the job and spec it was saved with."""
+
+    fitted: Fitted
+    job: Job
+    format: Format
+    reference: np.ndarray
+
+
+def save(run: Run, format: Format, to: Path, data: Path) -> Path:
+    """Write the run's model and its sidecar; return the artifact's path. Raises `RunError` for a wrong name."""
+    suffix = SUFFIXES[format]
+    if not to.name.endswith(suffix) or (format == "h5" and to.name.endswith(".weights.h5")):
+        raise RunError(f"--to {to}: an artifact of the format {format} is named *{suffix}.")
+    if to.is_dir():
+        raise RunError(f"--to {to}: is a folder; give the artifact a name in it.")
+    fitted = restore_run(run)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    model = fitted.model
+    if format == "weights":
+        model.save_weights(to)
+    elif format == "checkpoint":
+        tf.train.Checkpoint(model=model, optimizer=model.optimizer).write(str(to))
+    elif format == "json":
+        to.write_text(model.to_json(indent=1) + "\n")
+    else:
+        model.save(to)
+    test = read_test_file(fitted.spec.test_file, fitted.spec.kind, data)
+    document = {
+        "format": format,
+        "run": run.name,
+        "job": run.job.model_dump(mode="json"),
+        "spec": fitted.spec.to_json(),
+        "steps": run.document["steps"],
+        "words": [word.decode() for word in run.words() or ()],
+    }
+    with open(_sidecar(to), "wb") as handle:
+        np.savez_compressed(
+            handle,
+            allow_pickle=False,
+            document=np.frombuffer(json.dumps(document).encode(), np.uint8),
+            probabilities=probabilities(fitted, test),
+        )
+    return to
+
+
+def restore(path: Path) -> Restored:
+    """The compiled model of what `save` wrote; of an architecture an untrained one. Raises `RunError`."""
+    document, reference = _read_sidecar(path)
+    job, spec = Job.model_validate(document["job"]), Spec.from_json(document["spec"])
+    encoding = encoding_for(spec, job.network, [word.encode() for word in document["words"]])
+    format = document["format"]
+    if format not in get_args(Format):
+        raise RunError(f"{_sidecar(path)}: unknown format {format!r}.")
+    try:
+        model = _load(path, format, job, spec, encoding, document["steps"])
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AssertionError,
+        tf.errors.OpError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise RunError(
+            f"{path} is damaged or no artifact of the format {format}: {_first_line(error)}"
+        ) from None
+    return Restored(Fitted(model, encoding, spec, 0, 0), job, format, reference)
+
+
+def check(restored: Restored, data: Path) -> dict[str, Any]:
+    """The restored model's metrics on the test examples, and the largest difference from the saved one's answers."""
+    spec = restored.fitted.spec
+    test = read_test_file(spec.test_file, spec.kind, data)
+    answers = probabilities(restored.fitted, test)
+    difference = float(np.abs(answers - restored.reference).max())
+    return {
+        "format": restored.format,
+        **metrics.evaluate(answers, test.labels),
+        "max_abs_diff": difference,
+        "equal": difference == 0.0,
+    }
+
+
+def _load(path: Path, format: Format, job: Job, spec: Spec, encoding: Any, steps: int) -> keras.Model:
+    if format in ("keras", "h5"):
+        return keras.models.load_model(path)
+    model = compiled(job, spec, encoding, steps)
+    if format == "json":
+        return keras.models.model_from_json(path.read_text())
+    # Both formats hold the optimizer's state, too; without its variables there is no place to put it.
+    model.optimizer.build(model.trainable_variables)
+    if format == "weights":
+        model.load_weights(path)
+    else:
+        tf.train.Checkpoint(model=model, optimizer=model.optimizer).read(str(path)).assert_consumed()
+    return model
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(f"{path.name}.atelier.npz")
+
+
+def _read_sidecar(path: Path) -> tuple[dict[str, Any], np.ndarray]:
+    try:
+        with np.load(_sidecar(path), allow_pickle=False) as arrays:
+            return json.loads(arrays["document"].tobytes()), arrays["probabilities"]
+    except FileNotFoundError:
+        raise RunError(
+            f"{_sidecar(path)} is missing: expected what `atelier-trainer save` wrote, its sidecar beside it."
+        ) from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{_sidecar(path)} is damaged: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,22 @@
+"""A fitted Keras model's answers to raw examples, before any export."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from atelier_trainer import metrics
+from atelier_trainer.dataset import Examples
+from atelier_trainer.feed import in_order
+from atelier_trainer.fit import Fitted
+
+
+def probabilities(fitted: Fitted, examples: Examples) -> np.ndarray:
+    """Float32 [N,classes], two columns also for a model with one sigmoid."""
+    batches = in_order(examples, fitted.encoding).map(lambda features, labels: features)
+    answer = fitted.model.predict(batches, verbose=0)
+    return np.concatenate([1 - answer, answer], axis=1) if answer.shape[1] == 1 else answer
+
+
+def evaluate(fitted: Fitted, examples: Examples) -> dict[str, float | int]:
+    """The metrics on labelled examples (see metrics.py)."""
+    return metrics.evaluate(probabilities(fitted, examples), examples.labels)

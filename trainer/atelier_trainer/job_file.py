@@ -1,0 +1,110 @@
+"""Job files: found by path or name, overridden from the command line, and explained when they are wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from atelier_trainer.errors import JobError
+from atelier_trainer.job import Job
+
+
+def shipped_jobs() -> Path:
+    """The folder of shipped jobs: `jobs` here (the image), `trainer/jobs` (a checkout), or beside the package."""
+    beside = Path(__file__).resolve().parent.parent / "jobs"
+    return next((path for path in (Path("jobs"), Path("trainer/jobs")) if path.is_dir()), beside)
+
+
+def load_job(name: str, overrides: Sequence[str] = ()) -> tuple[Job, Path]:
+    """The job at a path, or the shipped job of that name, and the folder its data paths start from.
+
+    `overrides` are `section.key=value`, the value in YAML. Raises `JobError`.
+    """
+    path = find(name)
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        raise JobError(f"{path}: expected a mapping with the keys {', '.join(Job.model_fields)}.")
+    for override in overrides:
+        _override(document, override)
+    try:
+        return Job.model_validate(document), path.resolve().parent
+    except ValidationError as error:
+        found = "; ".join(dict.fromkeys(_explain(item) for item in error.errors()))
+        where = f"{path} with {', '.join(overrides)}" if overrides else str(path)
+        raise JobError(f"{where}: {found}") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The document of a YAML file. Raises `JobError`."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise JobError(f"{path}: not readable as YAML: {error}") from None
+
+
+def find(name: str) -> Path:
+    """The job file of a path or a shipped job's name. Raises `JobError` with the nearest name."""
+    folder = shipped_jobs()
+    for path in (Path(name), folder.parent / name, folder / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    raise JobError(
+        f"No job {name!r}: expected a YAML file or one of: {', '.join(known) or 'none shipped'}."
+        + _nearest(Path(name).stem, known)
+    )
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise JobError(f"--set {override}: expected KEY=VALUE, such as fit.epochs=3.")
+    *sections, last = key.split(".")
+    target: Any = document
+    for section in sections:
+        target = target.setdefault(section, {}) if isinstance(target, dict) else None
+        if isinstance(target, str) and section == "data":
+            document["data"] = target = {"name": target}
+    if not isinstance(target, dict):
+        raise JobError(f"--set {override}: {'.'.join(sections)} is not a section.")
+    try:
+        target[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise JobError(f"--set {override}: {text!r} is not a YAML value.") from None
+
+
+def _explain(item: Any) -> str:
+    """One of pydantic's findings as a sentence with the key and the nearest valid one."""
+    known_keys = [part for part in item["loc"] if not str(part).startswith(("literal[", "dict["))]
+    where, key = [str(part) for part in known_keys], ".".join(str(part) for part in known_keys)
+    if item["type"] == "extra_forbidden":
+        known = _keys_at(where[:-1])
+        return f"unknown key {key!r}." + (_nearest(where[-1], known) or f" Known: {', '.join(known)}.")
+    if item["type"] == "missing":
+        return f"the key {key!r} is missing"
+    if item["type"] == "value_error":
+        return f"{key + ': ' if key else ''}{item['ctx']['error']}"
+    near = ""
+    if item["type"] == "literal_error":
+        allowed = str(item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        near = _nearest(str(item["input"]), allowed)
+    return f"{key}: {item['msg']}, got {item['input']!r}{near}"
+
+
+def _keys_at(where: list[str]) -> list[str]:
+    section: type[BaseModel] = Job
+    for part in where:
+        annotation = section.model_fields[part].annotation
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        section = next((kind for kind in kinds if issubclass(kind, BaseModel)), section)
+    return list(section.model_fields)
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {near[0]}?" if near else ""

@@ -1,0 +1,58 @@
+"""The model card: what a version is, what it was made from, and how good it was when it was made."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from atelier_trainer.dataset import DataSet
+from atelier_trainer.job import Job
+
+
+def model_card(
+    job: Job, data: DataSet, source: str, model: keras.Model, run: str | None, metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """The document of docs/contracts.md, section 1; the seconds per stage come last."""
+    return {
+        "model": job.model,
+        "job": job.model_dump(mode="json"),
+        "job_digest": job.digest(),
+        "source_digest": source,
+        "run": run,
+        "task": "binary" if len(data.class_names) == 2 else "multiclass",
+        "class_names": list(data.class_names),
+        "input": {"kind": data.kind, "shape": list(data.shape), "columns": list(data.columns)},
+        "data": {
+            "name": data.name,
+            "train": {"examples": len(data.train), "sha256": data.train.sha256},
+            "validation": {"examples": len(data.validation or ())},
+            "test": {"examples": len(data.test), "sha256": data.test.sha256, "file": data.test_file},
+        },
+        "metrics": {"test": metrics},
+        "warnings": list(data.warnings),
+        "parameters": int(model.count_params()),
+        "versions": {
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "python": platform.python_version(),
+        },
+        "git_revision": _git_revision(),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": {},
+    }
+
+
+def _git_revision() -> str | None:
+    """The commit the trainer's code stands at, or None outside a checkout (as in the container image)."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,182 @@
+"""A run: the folder of one training, from which it is resumed, drawn, compared and saved.
+
+runs/imdb-l2/3/
+  run.json                  the job, its digest, its state, and when done its results
+  history.json history.csv  one row an epoch
+  vocabulary.txt            text jobs: a word a line
+  checkpoints/ best/        the state after the last epoch; of the best epoch with early stopping
+  tensorboard/              event files
+  history.png               accuracy and loss over the epochs
+  .lock                     flock held while a process trains it
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from atelier_trainer.errors import RunError
+from atelier_trainer.job import Job
+from atelier_trainer.publish import write_durably
+
+# The history's column of the loss without the penalty of L1 and L2, where there is one.
+CROSSENTROPY = "crossentropy"
+
+
+class Run:
+    """One run's folder. `state` goes from `fitting` over `fitted` to `published`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.document: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+    @property
+    def state(self) -> str:
+        return str(self.document["state"])
+
+    @property
+    def job(self) -> Job:
+        return Job.model_validate(self.document["job"])
+
+    @property
+    def name(self) -> str:
+        """The folder as people write it: job and number."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    def made_from(self, job: Job, source: str) -> bool:
+        """True when this very job and data made it."""
+        return (self.document.get("job_digest"), self.document.get("source_digest")) == (job.digest(), source)
+
+    def update(self, **values: Any) -> None:
+        """Change the document, in one step on disk."""
+        self.document |= values
+        write_durably(self.folder / "run.json", json.dumps(self.document, indent=1) + "\n")
+
+    def history(self) -> list[dict[str, Any]]:
+        """One row an epoch: epoch (from 1), seconds, learning_rate, and each metric; empty before the first."""
+        try:
+            rows: list[dict[str, Any]] = json.loads((self.folder / "history.json").read_text())
+        except FileNotFoundError:
+            return []
+        return rows
+
+    def loss_name(self) -> str:
+        """The history's column by which runs can be compared: the loss, without a penalty."""
+        rows = self.history()
+        return CROSSENTROPY if rows and CROSSENTROPY in rows[0] else "loss"
+
+    def write_history(self, rows: list[dict[str, Any]]) -> None:
+        """Replace history.json and history.csv."""
+        write_durably(self.folder / "history.json", json.dumps(rows, indent=1) + "\n")
+        names = list(rows[0]) if rows else []
+        lines = [",".join(names), *(",".join(repr(row[name]) for name in names) for row in rows)]
+        write_durably(self.folder / "history.csv", "\n".join(lines) + "\n")
+
+    def words(self) -> list[bytes] | None:
+        """The vocabulary of a text job, else None."""
+        try:
+            return (self.folder / "vocabulary.txt").read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return None
+
+    def write_words(self, words: Sequence[bytes]) -> None:
+        """Keep the vocabulary; a word never holds white space."""
+        write_durably(self.folder / "vocabulary.txt", b"".join(word + b"\n" for word in words).decode())
+
+
+@contextmanager
+def continued_or_new(runs: Path, job: Job, source: str, done: Sequence[str]) -> Iterator[Run]:
+    """The newest run of this very job and data whose state is not `done`, because it was killed, else a new one.
+
+    Locked as long as the block lasts, so that two commands never train the same run.
+    """
+    folder = runs / job.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in reversed(_numbers(folder)):
+        lock = _try_lock(folder / str(number))
+        if lock is None:
+            continue
+        with lock:
+            run = _open(folder / str(number))
+            if run and run.state not in done and run.made_from(job, source):
+                yield run
+                return
+    with _new(folder) as (path, _):
+        identity = {"job_digest": job.digest(), "source_digest": source}
+        document = {"state": "fitting", "job": job.model_dump(mode="json"), **identity}
+        write_durably(path / "run.json", json.dumps(document, indent=1) + "\n")
+        yield Run(path)
+
+
+def finished(runs: Path, job: Job, source: str) -> Run | None:
+    """The newest finished run of this very job and data."""
+    for number in reversed(_numbers(runs / job.name)):
+        run = _open(runs / job.name / str(number))
+        if run and run.state != "fitting" and run.made_from(job, source):
+            return run
+    return None
+
+
+def find(name: str, runs: Path) -> Run:
+    """The run at a path, or the newest finished one of a job. Raises `RunError`."""
+    for folder in (Path(name), runs / name):
+        if (folder / "run.json").is_file():
+            return _finished(Run(folder))
+        for number in reversed(_numbers(folder)):
+            run = _open(folder / str(number))
+            if run and run.state != "fitting":
+                return run
+    known = sorted(path.name for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
+    raise RunError(
+        f"No finished run {name!r}: expected the folder of a run, or a job that was trained: "
+        f"{', '.join(known) or f'there is none under {runs}'}. atelier-trainer train JOB makes one."
+    )
+
+
+def _finished(run: Run) -> Run:
+    if run.state == "fitting":
+        raise RunError(f"The run {run.name} is not finished; the command that began it goes on with it.")
+    return run
+
+
+def _open(folder: Path) -> Run | None:
+    try:
+        return Run(folder)
+    except (OSError, ValueError):
+        return None
+
+
+def _numbers(folder: Path) -> list[int]:
+    names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _try_lock(folder: Path) -> IO[str] | None:
+    handle = open(folder / ".lock", "w")  # noqa: SIM115 -- it outlives this function when the lock is ours
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        return None
+    return handle
+
+
+@contextmanager
+def _new(folder: Path) -> Iterator[tuple[Path, IO[str]]]:
+    number = max([0, *_numbers(folder)]) + 1
+    while True:
+        path = folder / str(number)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+            continue
+        lock = _try_lock(path)
+        assert lock is not None
+        with lock:
+            yield path, lock
+        return

@@ -1,0 +1,67 @@
+"""A study: several jobs trained on the same data to be compared, and nothing published."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from atelier_trainer import load
+from atelier_trainer.errors import JobError
+from atelier_trainer.job import Job
+from atelier_trainer.job_file import load_job, read_yaml, shipped_jobs
+from atelier_trainer.run import Run, continued_or_new, finished
+from atelier_trainer.train import tell_findings
+
+
+def jobs_of(name: str, overrides: Sequence[str]) -> list[tuple[Job, Path]]:
+    """The jobs of a study file, or of the shipped study of that name. Raises `JobError`."""
+    folder = shipped_jobs().parent / "studies"
+    path = next((item for item in (Path(name), folder / f"{name}.yaml") if item.is_file()), None)
+    if path is None:
+        known = ", ".join(sorted(item.stem for item in folder.glob("*.yaml")))
+        raise JobError(f"No study {name!r}: expected a YAML file or one of: {known or 'none shipped'}.")
+    document = read_yaml(path)
+    if not isinstance(document, dict) or set(document) - {"jobs", "set"} or not document.get("jobs"):
+        raise JobError(
+            f"{path}: expected `jobs`, a list of job names, and `set`, a list of KEY=VALUE or none."
+        )
+    changes = [*(document.get("set") or ()), *overrides]
+    # A study's own jobs lie beside it; shipped ones go by their names.
+    beside = [path.parent / str(job) for job in document["jobs"]]
+    return [
+        load_job(str(near if near.is_file() else job), changes)
+        for near, job in zip(beside, document["jobs"], strict=True)
+    ]
+
+
+def run_study(jobs: Sequence[tuple[Job, Path]], data: Path, runs: Path) -> list[Run]:
+    """Train each job once; a run that is finished is taken as it is, one that was interrupted goes on."""
+    from atelier_trainer.fit import fit
+    from atelier_trainer.inference import evaluate
+
+    done = []
+    for number, (job, base) in enumerate(jobs, 1):
+        source = load.source_digest(job, base)
+        run = finished(runs, job, source)
+        if run is None:
+            print(f"[{number}/{len(jobs)}] {job.name}", file=sys.stderr, flush=True)
+            loaded = load.load(job, base, data)
+            tell_findings(loaded)
+            with continued_or_new(runs, job, source, done=("fitted", "published")) as run:
+                fitted = fit(job, loaded, run)
+                run.update(
+                    state="fitted",
+                    epochs=fitted.epochs,
+                    best_epoch=fitted.best_epoch,
+                    metrics={"test": evaluate(fitted, loaded.test)},
+                    parameters=int(fitted.model.count_params()),
+                )
+        else:
+            print(
+                f"[{number}/{len(jobs)}] {job.name}: trained before, run {run.name}",
+                file=sys.stderr,
+                flush=True,
+            )
+        done.append(run)
+    return done
