@@ -52,8 +52,8 @@ test: venv  ## lint, type-check and run all tests but the long ones
 	$(BIN)/mypy stack client/atelier_client serving/atelier_serving trainer/atelier_trainer
 	$(BIN)/python -m pytest
 
-bench: venv  ## measure against peers; writes docs/benchmarks.md
-	$(BIN)/python -m benchmarks
+bench: venv  ## measure against peers (PART=trainer, serving or client: that part alone); writes docs/benchmarks.md
+	$(BIN)/python -m benchmarks $(PART)
 
 lock:  ## resolve the lock files anew (needs uv)
 	stack/lock.sh

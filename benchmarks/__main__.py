@@ -1,60 +1,34 @@
-"""`make bench`: train once, serve it, measure everything against it, write docs/benchmarks.md."""
+"""`make bench`: measure the parts named, or all, against their peers, and write docs/benchmarks.md.
+
+python -m benchmarks [serving] [client]
+"""
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
+import importlib
 import sys
-import tempfile
-from datetime import UTC, datetime
-from pathlib import Path
 
-from benchmarks import measures
-from benchmarks.measures import BIN, ROOT, Row
-from tests.support.server import running_server
+from benchmarks.page import write_section
+
+PARTS = ("serving", "client")
 
 
-def main() -> int:
-    """Run; return 1 when a target was missed, after writing what was measured."""
-    with tempfile.TemporaryDirectory(prefix="atelier-bench-") as folder:
-        models, data = Path(folder, "models"), Path(folder, "data")
-        command = [BIN / "atelier-trainer", "train", "fashion-dense", "--models", models, "--data", data]
-        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-        with running_server(models, "--enable_serialization_as_tensor_content=true") as server:
-            rows = [
-                measures.accuracy(server, models, data),
-                measures.import_time(),
-                measures.installed_size(),
-                measures.evaluate_against_the_usual_loop(server, models, data),
-                measures.swaps(server, models),
-            ]
-    text = _page(rows)
-    (ROOT / "docs" / "benchmarks.md").write_text(text, encoding="utf-8")
-    print(text)
-    return 0 if all(row.met for row in rows) else 1
-
-
-def _page(rows: list[Row]) -> str:
-    lines = [f"| {row.what} | {row.measured} | {row.target} | {'yes' if row.met else 'no'} |" for row in rows]
-    return "\n".join(
-        [
-            "# Benchmarks",
-            "",
-            f"Measured on {datetime.now(UTC):%Y-%m-%d} with `make bench`, all in one run, on {os.cpu_count()} cores "
-            f"({platform.machine()}, no GPU), Python {platform.python_version()}, against the embedded server; "
-            "client and server share the cores.",
-            "",
-            "| what | measured | target | met |",
-            "|---|---|---|---|",
-            *lines,
-            "",
-            "The usual client loop is `benchmarks/usual_client.py`: the official stubs, `tf.make_tensor_proto`, "
-            "one image a request. Both sides are timed from process start to the numbers.",
-            "",
-        ]
-    )
+def main(wanted: list[str]) -> int:
+    """Run; return 1 when a target was missed, after writing what was measured, and 2 for an unknown part."""
+    unknown = [part for part in wanted if part not in PARTS]
+    if unknown:
+        print(f"No part {unknown[0]!r} of the benchmarks: expected {', '.join(PARTS)}.", file=sys.stderr)
+        return 2
+    met = True
+    for part in wanted or PARTS:
+        module, rows = importlib.import_module(f"benchmarks.{part}"), []
+        for row in module.measure():
+            print(f"{part}: {row.what}: {row.measured} (target: {row.target})", file=sys.stderr, flush=True)
+            rows.append(row)
+            met = met and row.met
+        print(write_section(part, rows, module.NOTE))
+    return 0 if met else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

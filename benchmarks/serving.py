@@ -1,0 +1,61 @@
+"""The embedded server: how it swaps versions under load."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from atelier_client import Client
+
+from benchmarks.row import Row
+from benchmarks.served import Served, served_model
+from tests.support.models import publish_untrained
+
+NOTE = "Client and server share the cores."
+SWAPS = 20
+
+
+def measure() -> Iterator[Row]:
+    """Every row, as it is measured."""
+    with served_model() as served:
+        yield swaps(served)
+
+
+def swaps(served: Served) -> Row:
+    """From a version's rename to its first answer, under load from two threads; p95 of 20 swaps."""
+    image, failures, stop, delays = np.zeros((1, 28, 28), np.uint8), [], threading.Event(), []
+
+    def load() -> None:
+        with Client(served.server.grpc, "fashion") as client:
+            while not stop.is_set():
+                try:
+                    client.predict(image)
+                except Exception as error:
+                    failures.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        with Client(served.server.grpc, "fashion") as client:
+            for _ in range(SWAPS):
+                version = publish_untrained(served.models)
+                # A folder's rename changes its status time, and nothing after it does.
+                renamed = version.stat().st_ctime
+                deadline = time.time() + 30
+                while client.predict(image).versions[0] < int(version.name) and time.time() < deadline:
+                    pass
+                delays.append(time.time() - renamed)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    p95 = float(np.percentile(delays, 95))
+    return Row(
+        f"From a version's rename to its first answer, {SWAPS} swaps under load: p50; p95; failed requests",
+        f"{np.median(delays):.2f} s; {p95:.2f} s; {len(failures)}",
+        "p95 under 2 s, none failed",
+        p95 < 2 and not failures,
+    )
