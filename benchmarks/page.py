@@ -22,7 +22,8 @@ run; a target that was missed stays here as it was measured.
 def write_section(part: str, rows: Sequence[Row], note: str, path: Path = PATH) -> str:
     """Replace a part's section, keep the others; return the section."""
     machine = f"{os.cpu_count()} cores ({platform.machine()}, no GPU), Python {platform.python_version()}"
-    lines = [f"| {row.what} | {row.measured} | {row.target} | {'yes' if row.met else 'no'} |" for row in rows]
+    words = {True: "yes", False: "no", None: ""}
+    lines = [f"| {row.what} | {row.measured} | {row.target} | {words[row.met]} |" for row in rows]
     section = "\n".join(
         [
             f"## {part}",
