@@ -19,7 +19,8 @@ ARTIFACTS = {
 }
 JOBS = {
     "text": "data: {csv: data.csv, text: words, test_split: 0.5}\nnetwork: {hidden: [4], vocabulary: 20, l2: 0.01}",
-    "embedding": "data: {csv: data.csv, text: words, test_split: 0.5}\nnetwork: {embedding: 3, vocabulary: 20, length: 5}",
+    "embedding": "data: {csv: data.csv, text: words, test_split: 0.5}\n"
+    "network: {embedding: 3, vocabulary: 20, length: 5}",
     "table": "data: {csv: table.csv}\nnetwork: {hidden: [4], dropout: 0.5}\noptimizer: {schedule: cosine, warmup: 0.2}",
     "image": "data: {csv: image.csv, image: [8, 8]}\nnetwork: {convolutions: [2, 3], hidden: [4]}",
 }
