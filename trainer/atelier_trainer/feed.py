@@ -64,7 +64,9 @@ class TrainingFeed:
                 rows = self._flipped(rows, tf.stack([seed, tf.cast(step, tf.int64)]))
             return self._encoding.features(rows), tf.gather(self._labels, chosen)
 
-        return tf.data.Dataset.range(self.steps, output_type=tf.int32).map(as_it_is(gather), num_parallel_calls=2)
+        return tf.data.Dataset.range(self.steps, output_type=tf.int32).map(
+            as_it_is(gather), num_parallel_calls=2
+        )
 
     def _flipped(self, rows: Any, seed: Any) -> Any:
         images = tf.reshape(rows, [-1, *self._flip])

@@ -13,6 +13,7 @@ from atelier_trainer.dataset import DataSet
 from atelier_trainer.errors import PublishError
 from atelier_trainer.job import Job
 from atelier_trainer.publish import Staging, explain_write_failure, versions
+from atelier_trainer.quiet import quick_import
 from atelier_trainer.run import continued_or_new
 
 CARD = Path("assets.extra", "model_card.json")
@@ -42,10 +43,10 @@ def train_and_publish(job: Job, base: Path, models: Path, data: Path, runs: Path
     source, loaded = load.source_digest(job, base), load.load(job, base, data)
     tell_findings(loaded)
     clock.lap("data")
-    import tensorflow as tf
+    with quick_import():
+        import tensorflow as tf
 
-    from atelier_trainer.fit import fit, restore
-
+        from atelier_trainer.fit import fit, restore
     clock.lap("import")
     with (
         continued_or_new(runs, job, source, done=("published",)) as run,
