@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier_client.client import Client
+from atelier_client.tls import TLS
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -29,7 +30,10 @@ def add_command(
     command.set_defaults(run=run)
     environ = os.environ
     command.add_argument(
-        "--target", default=environ.get("ATELIER_TARGET", "127.0.0.1:8500"), help="HOST:PORT [ATELIER_TARGET]"
+        "--target",
+        default=environ.get("ATELIER_TARGET", "127.0.0.1:8500"),
+        help="HOST:PORT, unix:/PATH or http(s)://HOST:PORT (REST); replicas with commas between [ATELIER_TARGET] "
+        "(default: 127.0.0.1:8500)",
     )
     command.add_argument(
         "--model", default=environ.get("ATELIER_MODEL", "fashion"), help="the model [ATELIER_MODEL]"
@@ -42,6 +46,16 @@ def add_command(
         "--timeout", type=float, default=30.0, help="seconds a request may take (default: %(default)s)"
     )
     command.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    secure = command.add_argument_group(
+        "encryption", "A token in ATELIER_TOKEN is sent with every request (TLS, or this machine, only)."
+    )
+    secure.add_argument("--tls", action="store_true", help="encrypt; implied by the following")
+    secure.add_argument("--ca", type=Path, metavar="FILE", help="PEM of the authority to trust")
+    secure.add_argument(
+        "--cert", type=Path, metavar="FILE", help="PEM of the client's certificate (mutual TLS)"
+    )
+    secure.add_argument("--key", type=Path, metavar="FILE", help="PEM of its key")
+    secure.add_argument("--server-name", metavar="NAME", help="the name in the server's certificate")
     return command
 
 
@@ -56,7 +70,14 @@ def add_folder(command: argparse.ArgumentParser, name: str, text: str) -> None:
 
 def connect(options: argparse.Namespace) -> Client:
     """The client the options describe; use it as a context manager."""
-    return Client(options.target, options.model, timeout=options.timeout)
+    return Client(options.target, options.model, **connection(options))
+
+
+def connection(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings of `Client` or `AsyncClient` that the options describe."""
+    files = (options.ca, options.cert, options.key, options.server_name)
+    tls = TLS(*files) if any(files) else options.tls
+    return {"timeout": options.timeout, "tls": tls, "token": os.environ.get("ATELIER_TOKEN") or None}
 
 
 def say(text: str) -> None:

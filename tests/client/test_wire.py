@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from atelier_client.core import model_spec
+from atelier_client.messages import model_spec
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.tensors import decode, encode
 from hypothesis import given
