@@ -8,16 +8,22 @@ with Client("127.0.0.1:8500", "fashion") as client:
 
 from atelier_client.async_client import AsyncClient
 from atelier_client.client import Client
-from atelier_client.core import Prediction, State, VersionStatus
 from atelier_client.errors import ClientError
+from atelier_client.messages import Prediction, State, VersionStatus
+from atelier_client.model_config import ServedModel
+from atelier_client.retry import Retry
 from atelier_client.signature import Signature, TensorSpec
+from atelier_client.tls import TLS
 
 __version__ = "0.1.0"
 __all__ = [
+    "TLS",
     "AsyncClient",
     "Client",
     "ClientError",
     "Prediction",
+    "Retry",
+    "ServedModel",
     "Signature",
     "State",
     "TensorSpec",

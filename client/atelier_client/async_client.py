@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-import grpc
-import grpc.aio
-from numpy.typing import ArrayLike
+from atelier_client.client import check_token
+from atelier_client.core import DEFAULT_TIMEOUT, Core, Inputs
+from atelier_client.errors import ServerError
+from atelier_client.grpc_transport import AsyncGrpcTransport, Token
+from atelier_client.messages import Prediction, VersionStatus
+from atelier_client.model_config import ServedModel
+from atelier_client.retry import Retry
+from atelier_client.routine import Call, Gather, Pause, Routine
+from atelier_client.signature import Signature
+from atelier_client.targets import Target, parse_targets
+from atelier_client.tf_example import Rows
+from atelier_client.tls import TLS
+from atelier_client.transport import AsyncTransport
 
-from atelier_client import core
-from atelier_client.channel import OPTIONS
-from atelier_client.core import Prediction, VersionStatus
-from atelier_client.errors import InvalidRequest, ModelNotFound, from_status
-from atelier_client.protos import serving_pb2 as pb
-from atelier_client.signature import Signature, choose, from_metadata
+T = TypeVar("T")
 
 
 class AsyncClient:
     """As `Client`, for one event loop: `async with AsyncClient(target, model) as client: await client.predict(x)`."""
 
-    def __init__(self, target: str, model: str, *, timeout: float = core.DEFAULT_TIMEOUT) -> None:
-        self.target, self.model, self.timeout = target, model, timeout
-        self._channel = grpc.aio.insecure_channel(target, options=OPTIONS)
-        self._predict = self._method("predict", pb.PredictResponse)
-        self._metadata = self._method("metadata", pb.GetModelMetadataResponse)
-        self._status = self._method("status", pb.GetModelStatusResponse)
-        self._signatures: dict[tuple[int | None, str | None], dict[str, Signature]] = {}
+    def __init__(
+        self,
+        target: str | Sequence[str],
+        model: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        retry: Retry | None = None,
+        tls: TLS | bool = False,
+        token: Token | None = None,
+        proxy: bool = False,
+        connect: Callable[[Target], AsyncTransport] | None = None,
+    ) -> None:
+        targets = parse_targets(target)
+        self._core = Core(targets, model, timeout, retry or Retry())
+        self.target, self.model, self.timeout = self._core.target, model, timeout
+        make = connect or (lambda item: _transport(item, tls, token, proxy))
+        self._transports = [make(item) for item in targets]
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -40,12 +54,13 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._channel.close()
+        """Close the connections; calls under way end."""
+        for transport in self._transports:
+            await transport.close()
 
     async def predict(
         self,
-        inputs: Mapping[str, ArrayLike] | ArrayLike,
+        inputs: Inputs,
         *,
         signature: str = "serving_default",
         outputs: Sequence[str] = (),
@@ -54,57 +69,104 @@ class AsyncClient:
         rows_per_request: int | None = None,
     ) -> Prediction:
         """As `Client.predict`."""
-        served = choose(await self.metadata(version=version, label=label), signature)
-        served.check_outputs(tuple(outputs))
-        spec = core.model_spec(self.model, signature, version, label)
-        requests = core.predict_requests(spec, served, served.check(inputs), outputs, rows_per_request)
-        try:
-            return core.join(*await self._pipelined(requests))
-        except (InvalidRequest, ModelNotFound):
-            self._signatures.clear()
-            raise
+        return await self._run(
+            self._core.predict(inputs, signature, outputs, version, label, rows_per_request)
+        )
+
+    async def classify(
+        self,
+        rows: Rows,
+        *,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        rows_per_request: int | None = None,
+    ) -> Prediction:
+        """As `Client.classify`."""
+        return await self._run(self._core.classify(rows, signature, version, label, rows_per_request))
+
+    async def regress(
+        self,
+        rows: Rows,
+        *,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        rows_per_request: int | None = None,
+    ) -> Prediction:
+        """As `Client.regress`."""
+        return await self._run(self._core.regress(rows, signature, version, label, rows_per_request))
 
     async def metadata(self, *, version: int | None = None, label: str | None = None) -> dict[str, Signature]:
         """As `Client.metadata`."""
-        key = (version, label)
-        if key not in self._signatures:
-            spec = core.model_spec(self.model, "", version, label)
-            request = pb.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
-            self._signatures[key] = from_metadata(await self._call(self._metadata, request))
-        return self._signatures[key]
+        return await self._run(self._core.metadata(version, label))
 
     async def status(self) -> list[VersionStatus]:
         """As `Client.status`."""
-        request = pb.GetModelStatusRequest(model_spec=core.model_spec(self.model))
-        return core.read_status(await self._call(self._status, request))
+        return await self._run(self._core.status())
 
-    def _method(self, name: str, answer: Any) -> Any:
-        return self._channel.unary_unary(
-            core.METHODS[name],
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=answer.FromString,
-        )
+    async def newest_available(self) -> int:
+        """As `Client.newest_available`."""
+        return await self._run(self._core.newest_available())
 
-    async def _call(self, method: Any, request: Any) -> Any:
+    async def version_of(self, label: str) -> int:
+        """As `Client.version_of`."""
+        return await self._run(self._core.version_of(label))
+
+    async def wait_ready(self, seconds: float, version: int | None = None) -> int:
+        """As `Client.wait_ready`."""
+        return await self._run(self._core.wait_ready(seconds, version))
+
+    async def reload(self, models: Sequence[ServedModel]) -> None:
+        """As `Client.reload`."""
+        await self._run(self._core.reload(models))
+
+    async def _run(self, routine: Routine[T]) -> T:
+        """Take a routine's steps, one after the other."""
         try:
-            return await method(request, timeout=self.timeout)
-        except grpc.aio.AioRpcError as error:
-            raise from_status(error.code(), error.details() or "", self.target, self.timeout) from None
+            step = next(routine)
+            while True:
+                try:
+                    value: Any
+                    if isinstance(step, Call):
+                        transport = self._transports[step.replica]
+                        value = await transport.call(step.method, step.request, step.timeout)
+                    elif isinstance(step, Pause):
+                        await asyncio.sleep(step.seconds)
+                        value = None
+                    else:
+                        value = await self._gather(step)
+                except ServerError as error:
+                    step = routine.throw(error)
+                else:
+                    step = routine.send(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
-    async def _pipelined(
-        self, requests: Sequence[pb.PredictRequest]
-    ) -> tuple[list[pb.PredictResponse], list[float]]:
-        window = asyncio.Semaphore(core.IN_FLIGHT)
+    async def _gather(self, step: Gather) -> list[Any]:
+        """Run the routines side by side; the first error, or being cancelled, ends them all."""
+        window = asyncio.Semaphore(step.limit)
 
-        async def send(request: pb.PredictRequest) -> tuple[pb.PredictResponse, float]:
+        async def run(routine: Routine[Any]) -> Any:
             async with window:
-                started = time.perf_counter()
-                return await self._call(self._predict, request), time.perf_counter() - started
+                return await self._run(routine)
 
-        tasks = [asyncio.ensure_future(send(request)) for request in requests]
+        tasks = [asyncio.ensure_future(run(routine)) for routine in step.routines]
         try:
-            answers = await asyncio.gather(*tasks)
+            return await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
-        return [answer for answer, _ in answers], [seconds for _, seconds in answers]
+            # A routine that never began is closed with its task; the others have their cancellation to finish.
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> AsyncTransport:
+    settings = TLS() if tls is True else tls or None
+    check_token(target, settings, token)
+    if target.scheme in ("http", "https"):
+        from atelier_client.rest_transport import AsyncRestTransport
+
+        return AsyncRestTransport(target, settings, token, proxy)
+    return AsyncGrpcTransport(target, settings, token, proxy)

@@ -4,47 +4,61 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-import grpc
-from numpy.typing import ArrayLike
+from atelier_client.core import DEFAULT_TIMEOUT, Core, Inputs
+from atelier_client.errors import ServerError, SettingsError
+from atelier_client.grpc_transport import GrpcTransport, Token
+from atelier_client.messages import Prediction, VersionStatus
+from atelier_client.model_config import ServedModel
+from atelier_client.retry import Retry
+from atelier_client.routine import Call, Gather, Pause, Routine
+from atelier_client.signature import Signature
+from atelier_client.targets import Target, parse_targets
+from atelier_client.tf_example import Rows
+from atelier_client.tls import TLS
+from atelier_client.transport import Transport
 
-from atelier_client import core
-from atelier_client.channel import OPTIONS
-from atelier_client.core import Prediction, State, VersionStatus
-from atelier_client.errors import (
-    ClientError,
-    InvalidRequest,
-    ModelNotFound,
-    NotReachable,
-    TimedOut,
-    from_status,
-)
-from atelier_client.protos import serving_pb2 as pb
-from atelier_client.signature import Signature, choose, from_metadata
-
-_POLL_SECONDS = 0.1
+T = TypeVar("T")
 
 
 class Client:
-    """One connection to a model server; thread-safe; close it, or use it as a context manager.
+    """Connections to one or several model servers; thread-safe; close it, or use it as a context manager.
 
         with Client("127.0.0.1:8500", "fashion") as client:
             labels = client.predict(images)["label"]
 
-    `timeout` (seconds) bounds each request. Nothing is connected before the first call.
+    `target` is HOST:PORT, unix:/PATH, http://HOST:PORT or https://HOST:PORT (REST), or several of them (a sequence, or
+    commas between): requests go round them, and past one that is dead. A host name with several addresses counts as
+    several. Nothing is connected before the first call.
+
+    `timeout` (seconds) bounds each request, its retries included (see `Retry`). `tls` encrypts (True: with the
+    authorities the machine trusts; or `TLS`). `token` is sent as `authorization: Bearer`; a function is asked for it
+    before each request; over an unencrypted connection it goes to this machine only. `proxy` allows the proxy of the
+    environment. `connect` makes the transport of a target, for tests (see `atelier_client.testing`).
+
+    Raises `SettingsError` for settings that cannot work.
     """
 
-    def __init__(self, target: str, model: str, *, timeout: float = core.DEFAULT_TIMEOUT) -> None:
-        self.target, self.model, self.timeout = target, model, timeout
-        self._channel = grpc.insecure_channel(target, options=OPTIONS)
-        self._predict = self._method("predict", pb.PredictResponse)
-        self._metadata = self._method("metadata", pb.GetModelMetadataResponse)
-        self._status = self._method("status", pb.GetModelStatusResponse)
-        self._signatures: dict[tuple[int | None, str | None], dict[str, Signature]] = {}
+    def __init__(
+        self,
+        target: str | Sequence[str],
+        model: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        retry: Retry | None = None,
+        tls: TLS | bool = False,
+        token: Token | None = None,
+        proxy: bool = False,
+        connect: Callable[[Target], Transport] | None = None,
+    ) -> None:
+        targets = parse_targets(target)
+        self._core = Core(targets, model, timeout, retry or Retry())
+        self.target, self.model, self.timeout = self._core.target, model, timeout
+        make = connect or (lambda item: _transport(item, tls, token, proxy))
+        self._transports = [make(item) for item in targets]
 
     def __enter__(self) -> Client:
         return self
@@ -55,12 +69,13 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._channel.close()
+        """Close the connections; calls under way end."""
+        for transport in self._transports:
+            transport.close()
 
     def predict(
         self,
-        inputs: Mapping[str, ArrayLike] | ArrayLike,
+        inputs: Inputs,
         *,
         signature: str = "serving_default",
         outputs: Sequence[str] = (),
@@ -70,122 +85,151 @@ class Client:
     ) -> Prediction:
         """Named arrays in (or the only input's array), named arrays out; any number of rows.
 
-        `outputs` asks for those alone. Rows are split into requests of a measured size, several in flight at once.
+        Arrays, nested lists, str and bytes are taken when they fit the served signature: its names, dtypes (a cast
+        that keeps every value is made) and shapes. `outputs` asks for those alone. Rows are split into requests of a
+        measured size, or of `rows_per_request`, several in flight at once.
         Raises `InputError` before anything is sent, else a `ServerError`.
         """
-        served = choose(self.metadata(version=version, label=label), signature)
-        served.check_outputs(tuple(outputs))
-        spec = core.model_spec(self.model, signature, version, label)
-        requests = core.predict_requests(spec, served, served.check(inputs), outputs, rows_per_request)
-        try:
-            return core.join(*self._pipelined(requests))
-        except (InvalidRequest, ModelNotFound):
-            # What is served may have changed since its signatures were read.
-            self._signatures.clear()
-            raise
+        return self._run(self._core.predict(inputs, signature, outputs, version, label, rows_per_request))
+
+    def classify(
+        self,
+        rows: Rows,
+        *,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        rows_per_request: int | None = None,
+    ) -> Prediction:
+        """Rows of features in, `classes` (bytes, [N,K]) and `scores` (float32, [N,K]) out.
+
+        A row is a mapping from feature to value; or all rows are one mapping from feature to an array [N,...]. They
+        travel as tf.Example. Without `signature` the model's only classify signature is used. Raises as `predict`.
+        """
+        return self._run(self._core.classify(rows, signature, version, label, rows_per_request))
+
+    def regress(
+        self,
+        rows: Rows,
+        *,
+        signature: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        rows_per_request: int | None = None,
+    ) -> Prediction:
+        """As `classify`, for a regress signature: `outputs` (float32, [N]) out."""
+        return self._run(self._core.regress(rows, signature, version, label, rows_per_request))
 
     def metadata(self, *, version: int | None = None, label: str | None = None) -> dict[str, Signature]:
-        """The signatures of the model by name; read once and kept."""
-        key = (version, label)
-        if key not in self._signatures:
-            spec = core.model_spec(self.model, "", version, label)
-            request = pb.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
-            self._signatures[key] = from_metadata(self._call(self._metadata, request))
-        return self._signatures[key]
+        """The signatures of the model by name; read once and kept until something does not fit them."""
+        return self._run(self._core.metadata(version, label))
 
     def status(self) -> list[VersionStatus]:
         """Every version the server has seen, highest first; those of state END are gone or failed."""
-        request = pb.GetModelStatusRequest(model_spec=core.model_spec(self.model))
-        return core.read_status(self._call(self._status, request))
+        return self._run(self._core.status())
 
     def newest_available(self) -> int:
         """The version a request without one is answered by. Raises `ModelNotFound` when none answers."""
-        entries = self.status()
-        answering = [entry.version for entry in entries if entry.state == State.AVAILABLE]
-        if not answering:
-            raise ModelNotFound(f"No version of {self.model} answers: {describe(entries)}.")
-        return max(answering)
+        return self._run(self._core.newest_available())
 
     def version_of(self, label: str) -> int:
-        """The version a label stands for. Raises `ModelNotFound` when the model has no such label."""
-        spec = core.model_spec(self.model, label=label)
-        request = pb.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
-        return int(self._call(self._metadata, request).model_spec.version.value)
+        """The version a label stands for. Raises `InvalidRequest` when the model has no such label."""
+        return self._run(self._core.version_of(label))
 
     def wait_ready(self, seconds: float, version: int | None = None) -> int:
-        """Wait until a version (that one, when given) is AVAILABLE; return it. Raises `TimedOut`."""
-        deadline, reason = time.monotonic() + seconds, "nothing was asked yet"
-        while time.monotonic() < deadline:
+        """Wait until a version (that one, when given) is AVAILABLE on every replica; return it. Raises `TimedOut`."""
+        return self._run(self._core.wait_ready(seconds, version))
+
+    def reload(self, models: Sequence[ServedModel]) -> None:
+        """Replace what is served, on every replica in turn: models that are not listed are unloaded.
+
+        Never sent twice to a server that may have acted on it; after `NotReachable` or `TimedOut` ask for the `status`.
+        A server waits for new models before it answers (allow for it in `timeout`), not for new versions of old ones.
+        """
+        self._run(self._core.reload(models))
+
+    def _run(self, routine: Routine[T]) -> T:
+        """Take a routine's steps, one after the other."""
+        try:
+            step = next(routine)
+            while True:
+                try:
+                    value: Any
+                    if isinstance(step, Call):
+                        transport = self._transports[step.replica]
+                        value = transport.call(step.method, step.request, step.timeout)
+                    elif isinstance(step, Pause):
+                        time.sleep(step.seconds)
+                        value = None
+                    else:
+                        value = self._gather(step)
+                except ServerError as error:
+                    step = routine.throw(error)
+                else:
+                    step = routine.send(value)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _gather(self, step: Gather) -> list[Any]:
+        """Run the routines in so many threads, this one among them."""
+        work = _Work(step.routines, self._run)
+        helpers = [
+            threading.Thread(target=work.run, daemon=True)
+            for _ in range(min(step.limit, len(step.routines)) - 1)
+        ]
+        for helper in helpers:
+            helper.start()
+        work.run()
+        for helper in helpers:
+            helper.join()
+        return work.finished()
+
+
+class _Work:
+    """Routines that several threads share out among themselves; the first error stops the rest."""
+
+    def __init__(self, routines: Sequence[Routine[Any]], run: Callable[[Routine[Any]], Any]) -> None:
+        self._routines, self._run = list(enumerate(routines))[::-1], run
+        self._results: list[Any] = [None] * len(routines)
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Take routines until there are none, or one has failed."""
+        while self._error is None:
             try:
-                entries = self.status()
-                available = {entry.version for entry in entries if entry.state == State.AVAILABLE}
-                if version in available or (version is None and available):
-                    return version if version is not None else max(available)
-                reason = describe(entries)
-            except (NotReachable, TimedOut, ModelNotFound) as error:
-                reason = str(error)
-            time.sleep(_POLL_SECONDS)
-        wanted = self.model if version is None else f"{self.model} version {version}"
-        raise TimedOut(f"{wanted} was not ready within {seconds:g} s. Last seen: {reason}")
+                number, routine = self._routines.pop()
+            except IndexError:
+                return
+            try:
+                self._results[number] = self._run(routine)
+            except Exception as error:
+                self._error = self._error or error
+            except BaseException as error:
+                # Ctrl-C in the calling thread: the helpers take nothing more.
+                self._error = error
+                raise
 
-    def _method(self, name: str, answer: Any) -> Any:
-        return self._channel.unary_unary(
-            core.METHODS[name],
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=answer.FromString,
+    def finished(self) -> list[Any]:
+        """The results in order. Raises the first error."""
+        if self._error is not None:
+            raise self._error
+        return self._results
+
+
+def _transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> Transport:
+    settings = TLS() if tls is True else tls or None
+    check_token(target, settings, token)
+    if target.scheme in ("http", "https"):
+        from atelier_client.rest_transport import RestTransport
+
+        return RestTransport(target, settings, token, proxy)
+    return GrpcTransport(target, settings, token, proxy)
+
+
+def check_token(target: Target, tls: TLS | None, token: Token | None) -> None:
+    """Raises `SettingsError` for a token that others could read on its way."""
+    if token is not None and tls is None and target.scheme != "https" and not target.local:
+        raise SettingsError(
+            f"A token sent to {target.address} without TLS could be read by others. Use TLS (tls=True, --tls)."
         )
-
-    def _call(self, method: Any, request: Any) -> Any:
-        try:
-            return method(request, timeout=self.timeout)
-        except grpc.RpcError as error:
-            raise self._explained(error) from None
-
-    def _pipelined(
-        self, requests: Sequence[pb.PredictRequest]
-    ) -> tuple[list[pb.PredictResponse], list[float]]:
-        """Send with a bounded number in flight; answers and seconds in the order of the requests."""
-        if len(requests) == 1:
-            started = time.perf_counter()
-            return [self._call(self._predict, requests[0])], [time.perf_counter() - started]
-        window = threading.Semaphore(core.IN_FLIGHT)
-        ends = [0.0] * len(requests)
-        flights: deque[tuple[float, Any]] = deque()
-        try:
-            for number, request in enumerate(requests):
-                window.acquire()
-                if flights and any(call.done() and call.exception() for _, call in flights):
-                    break
-                call = self._predict.future(request, timeout=self.timeout)
-                flights.append((time.perf_counter(), call))
-                call.add_done_callback(_Landing(ends, number, window))
-            responses = [call.result() for _, call in flights]
-        except grpc.RpcError as error:
-            raise self._explained(error) from None
-        finally:
-            for _, call in flights:
-                call.cancel()
-        return responses, [end - start for end, (start, _) in zip(ends, flights, strict=True)]
-
-    def _explained(self, error: grpc.RpcError) -> ClientError:
-        return from_status(error.code(), error.details() or "", self.target, self.timeout)
-
-
-class _Landing:
-    """Notes when a call ended and makes room for the next."""
-
-    def __init__(self, ends: list[float], number: int, window: threading.Semaphore) -> None:
-        self._ends, self._number, self._window = ends, number, window
-
-    def __call__(self, call: object) -> None:
-        self._ends[self._number] = time.perf_counter()
-        self._window.release()
-
-
-def describe(entries: Sequence[VersionStatus]) -> str:
-    """The versions and their states in a line."""
-    states = [
-        f"{entry.version} {entry.state.name}" + (f" ({entry.error})" if entry.error else "")
-        for entry in entries
-    ]
-    return ", ".join(states) or "no versions"

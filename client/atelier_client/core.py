@@ -1,127 +1,265 @@
-"""What the two clients share: requests built, rows split, answers joined. No input or output happens here."""
+"""What the two clients share: every call as a routine (routine.py) that a blocking or an asyncio shell runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from atelier_client import messages
+from atelier_client.errors import (
+    InputError,
+    InvalidRequest,
+    ModelNotFound,
+    NotReachable,
+    ServerError,
+    SettingsError,
+    TimedOut,
+    never_sent,
+)
+from atelier_client.messages import IN_FLIGHT, Prediction, State, VersionStatus, model_spec
+from atelier_client.model_config import ServedModel, reload_request
 from atelier_client.protos import serving_pb2 as pb
-from atelier_client.signature import Signature
-from atelier_client.tensors import decode, encode
+from atelier_client.retry import Budget, Retry, retryable
+from atelier_client.routine import Call, Gather, Pause, Routine
+from atelier_client.signature import Signature, choose, choose_by_method, from_metadata
+from atelier_client.targets import Replicas, Target
+from atelier_client.tf_example import Rows, to_examples
+from atelier_client.transport import CLASSIFY, METADATA, PREDICT, REGRESS, RELOAD, STATUS, Method
 
 DEFAULT_TIMEOUT = 30.0
-# Rows travel in requests of about this size, at most so many rows, so many requests at a time. Measured with 10,000
-# images of 784 bytes against a server on the same two cores: larger or more gains nothing, smaller costs calls.
-REQUEST_BYTES = 400_000
-REQUEST_ROWS = 1024
-IN_FLIGHT = 4
+_POLL_SECONDS = 0.1
 
-METHODS = {
-    "predict": "/tensorflow.serving.PredictionService/Predict",
-    "metadata": "/tensorflow.serving.PredictionService/GetModelMetadata",
-    "status": "/tensorflow.serving.ModelService/GetModelStatus",
-}
+Inputs = Mapping[str, ArrayLike] | ArrayLike
 
 
-class State(IntEnum):
-    """A version's state (apis/get_model_status.proto)."""
+class Core:
+    """The state of a client: its replicas, its retry budget and the signatures it has read."""
 
-    UNKNOWN = 0
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        model: str,
+        timeout: float,
+        retry: Retry,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not model:
+            raise SettingsError("The model has no name.")
+        if not 0 < timeout < math.inf:
+            raise SettingsError(f"timeout must be a number of seconds above 0, not {timeout}.")
+        self.target = ",".join(target.address for target in targets)
+        self._addresses = [target.address for target in targets]
+        self._model, self._timeout, self._retry, self._clock = model, timeout, retry, clock
+        self._replicas, self._budget = Replicas(len(targets), clock), Budget(retry)
+        self._signatures: dict[tuple[int | None, str | None], dict[str, Signature]] = {}
 
+    def predict(
+        self,
+        inputs: Inputs,
+        signature: str,
+        outputs: Sequence[str],
+        version: int | None,
+        label: str | None,
+        rows_per_request: int | None,
+    ) -> Routine[Prediction]:
+        """See `Client.predict`."""
 
-@dataclass(frozen=True)
-class VersionStatus:
-    """One version as the server reports it; `error` is empty unless it failed."""
+        def check(served: Mapping[str, Signature]) -> tuple[Signature, dict[str, NDArray[Any]]]:
+            chosen = choose(served, signature)
+            chosen.check_outputs(tuple(outputs))
+            return chosen, chosen.check(inputs)
 
-    version: int
-    state: State
-    error: str
+        spec = model_spec(self._model, signature, version, label)
+        chosen, arrays = yield from self._checked(check, version, label)
+        requests = messages.predict_requests(spec, chosen, arrays, outputs, rows_per_request)
+        return (yield from self._all(PREDICT, requests))
 
+    def by_example(
+        self,
+        method: Method,
+        rows: Rows,
+        signature: str | None,
+        version: int | None,
+        label: str | None,
+        rows_per_request: int | None,
+    ) -> Routine[Prediction]:
+        """See `Client.classify` and `Client.regress`."""
 
-class Prediction(dict[str, NDArray[Any]]):
-    """Named outputs, rows in the order of the inputs.
+        def check(served: Mapping[str, Signature]) -> Signature:
+            return choose(served, signature) if signature else choose_by_method(served, method.name)
 
-    `versions` are those that answered (two when the server swapped in the middle), `seconds` the time of each request.
-    """
+        examples = to_examples(rows)
+        chosen = yield from self._checked(check, version, label)
+        spec = model_spec(self._model, chosen.name, version, label)
+        requests = messages.example_requests(method.request, spec, examples, rows_per_request)
+        return (yield from self._all(method, requests))
 
-    versions: tuple[int, ...] = ()
-    seconds: tuple[float, ...] = ()
+    def classify(self, *arguments: Any) -> Routine[Prediction]:
+        """See `Client.classify`."""
+        return self.by_example(CLASSIFY, *arguments)
 
+    def regress(self, *arguments: Any) -> Routine[Prediction]:
+        """See `Client.regress`."""
+        return self.by_example(REGRESS, *arguments)
 
-def model_spec(
-    model: str, signature: str = "", version: int | None = None, label: str | None = None
-) -> pb.ModelSpec:
-    """The request's model: newest version, one version, or one label. Raises ValueError for both."""
-    spec = pb.ModelSpec(name=model, signature_name=signature)
-    if version is not None and label is not None:
-        raise ValueError("give a version or a label, not both")
-    if version is not None:
-        spec.version.value = version
-    if label is not None:
-        spec.version_label = label
-    return spec
+    def metadata(self, version: int | None, label: str | None) -> Routine[dict[str, Signature]]:
+        """See `Client.metadata`."""
+        key = (version, label)
+        found = self._signatures.get(key)
+        if found is None:
+            answer = yield from self._ask(METADATA, self._metadata_request(version, label))
+            found = self._signatures[key] = from_metadata(answer)
+        return found
 
+    def version_of(self, label: str) -> Routine[int]:
+        """See `Client.version_of`."""
+        answer = yield from self._ask(METADATA, self._metadata_request(None, label))
+        return int(answer.model_spec.version.value)
 
-def predict_requests(
-    spec: pb.ModelSpec,
-    signature: Signature,
-    arrays: Mapping[str, NDArray[Any]],
-    outputs: Sequence[str],
-    rows_per_request: int | None,
-) -> list[pb.PredictRequest]:
-    """One request, or as many as the rows need; a batch without rows is one request."""
-    if not signature.splittable() or not arrays:
-        return [_request(spec, arrays, outputs)]
-    rows = len(next(iter(arrays.values())))
-    size = rows_per_request or _rows_per_request(arrays, rows)
-    return [
-        _request(spec, {name: array[start : start + size] for name, array in arrays.items()}, outputs)
-        for start in range(0, max(rows, 1), size)
-    ]
+    def status(self) -> Routine[list[VersionStatus]]:
+        """See `Client.status`."""
+        request = pb.GetModelStatusRequest(model_spec=model_spec(self._model))
+        return messages.read_status((yield from self._ask(STATUS, request)))
 
+    def newest_available(self) -> Routine[int]:
+        """See `Client.newest_available`."""
+        entries = yield from self.status()
+        answering = [entry.version for entry in entries if entry.state == State.AVAILABLE]
+        if not answering:
+            raise ModelNotFound(f"No version of {self._model} answers: {messages.describe(entries)}.")
+        return max(answering)
 
-def join(responses: Sequence[pb.PredictResponse], seconds: Sequence[float]) -> Prediction:
-    """The outputs of all requests as one."""
-    parts = [{name: decode(tensor) for name, tensor in response.outputs.items()} for response in responses]
-    result = Prediction()
-    for name in sorted(parts[0]):
-        columns = [part[name] for part in parts]
-        result[name] = columns[0] if len(columns) == 1 else np.concatenate(columns)
-    result.versions = tuple(sorted({response.model_spec.version.value for response in responses}))
-    result.seconds = tuple(seconds)
-    return result
+    def wait_ready(self, seconds: float, version: int | None) -> Routine[int]:
+        """See `Client.wait_ready`."""
+        if not 0 <= seconds < math.inf:
+            raise SettingsError(f"wait_ready takes a number of seconds, 0 or more, not {seconds}.")
+        deadline, lowest = self._clock() + seconds, None
+        for replica in range(self._replicas.count):
+            ready = yield from self._wait_for_replica(replica, deadline, seconds, version)
+            lowest = ready if lowest is None else min(lowest, ready)
+        assert lowest is not None
+        return lowest
 
+    def reload(self, models: Sequence[ServedModel]) -> Routine[None]:
+        """See `Client.reload`."""
+        request, told = reload_request(models), list[str]()
+        for replica, address in enumerate(self._addresses):
+            try:
+                yield from self._reload_replica(replica, request)
+            except ServerError as error:
+                if told:
+                    text = f"{error} Told before that: {', '.join(told)}; they serve the new configuration."
+                    raise type(error)(text, error.code, error.details) from None
+                raise
+            told.append(address)
+        self._signatures.clear()
 
-def read_status(response: pb.GetModelStatusResponse) -> list[VersionStatus]:
-    """The entries, highest version first as the server sends them."""
-    return [
-        VersionStatus(entry.version, State(entry.state), entry.status.error_message)
-        for entry in response.model_version_status
-    ]
+    def _metadata_request(self, version: int | None, label: str | None) -> pb.GetModelMetadataRequest:
+        spec = model_spec(self._model, "", version, label)
+        return pb.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
 
+    def _checked(
+        self, check: Callable[[Mapping[str, Signature]], Any], version: int | None, label: str | None
+    ) -> Routine[Any]:
+        """What `check` makes of the signatures; it is asked again with fresh ones when kept ones do not fit."""
+        kept = (version, label) in self._signatures
+        served = yield from self.metadata(version, label)
+        try:
+            return check(served)
+        except InputError:
+            if not kept or version is not None:
+                raise
+        # What is served may have changed since its signatures were read.
+        self._signatures.pop((version, label), None)
+        return check((yield from self.metadata(version, label)))
 
-def _request(
-    spec: pb.ModelSpec, arrays: Mapping[str, NDArray[Any]], outputs: Sequence[str]
-) -> pb.PredictRequest:
-    request = pb.PredictRequest(model_spec=spec, output_filter=outputs)
-    for name, array in arrays.items():
-        encode(array, request.inputs[name])
-    return request
+    def _all(self, method: Method, requests: Sequence[Any]) -> Routine[Prediction]:
+        try:
+            if len(requests) == 1:
+                answers = [(yield from self._timed(method, requests[0]))]
+            else:
+                answers = yield Gather([self._timed(method, request) for request in requests], IN_FLIGHT)
+        except (InvalidRequest, ModelNotFound):
+            self._signatures.clear()
+            raise
+        return messages.join([answer for answer, _ in answers], [seconds for _, seconds in answers])
 
+    def _timed(self, method: Method, request: Any) -> Routine[tuple[Any, float]]:
+        started = time.perf_counter()
+        answer = yield from self._ask(method, request)
+        return answer, time.perf_counter() - started
 
-def _rows_per_request(arrays: Mapping[str, NDArray[Any]], rows: int) -> int:
-    size = 0
-    for array in arrays.values():
-        # Strings are measured, not guessed: an object array's own bytes are pointers.
-        size += sum(len(item) for item in array.ravel().tolist()) if array.dtype.kind == "O" else array.nbytes
-    return max(1, min(REQUEST_ROWS, REQUEST_BYTES * max(rows, 1) // max(size, 1)))
+    def _ask(self, method: Method, request: Any) -> Routine[Any]:
+        """One answer, from any replica, within the deadline; what can be sent twice without harm is retried."""
+        deadline = self._clock() + self._timeout
+        tried: set[int] = set()
+        failures, attempts, left = 0, 0, self._timeout
+        while True:
+            replica = self._replicas.pick(tried)
+            attempts += 1
+            try:
+                answer = yield Call(replica, method, request, left)
+            except ServerError as error:
+                error.attempts = attempts
+                if not retryable(error):
+                    raise
+                left = deadline - self._clock()
+                if isinstance(error, NotReachable):
+                    self._replicas.rest(replica)
+                    tried.add(replica)
+                    # Another replica does not suffer from this one's death: it is asked at once.
+                    if len(tried) < self._replicas.count and left > 0:
+                        continue
+                tried.clear()
+                failures += 1
+                pause = self._retry.pause(failures)
+                if failures >= self._retry.attempts or pause >= left or not self._budget.spend():
+                    raise
+                yield Pause(pause)
+                left = deadline - self._clock()
+            else:
+                self._budget.earn()
+                return answer
+
+    def _reload_replica(self, replica: int, request: pb.ReloadConfigRequest) -> Routine[None]:
+        """A reload is sent once. It is tried again only while no connection comes about: then nothing was sent."""
+        deadline, failures, left = self._clock() + self._timeout, 0, self._timeout
+        while True:
+            try:
+                yield Call(replica, RELOAD, request, left)
+                return
+            except ServerError as error:
+                failures += 1
+                error.attempts = failures
+                pause = self._retry.pause(failures)
+                left = deadline - self._clock() - pause
+                if not never_sent(error) or failures >= self._retry.attempts or left <= 0:
+                    raise
+            yield Pause(pause)
+
+    def _wait_for_replica(
+        self, replica: int, deadline: float, seconds: float, version: int | None
+    ) -> Routine[int]:
+        request, reason = (
+            pb.GetModelStatusRequest(model_spec=model_spec(self._model)),
+            "nothing was asked yet",
+        )
+        while (left := deadline - self._clock()) > 0:
+            try:
+                answer = yield Call(replica, STATUS, request, min(left, self._timeout))
+                entries = messages.read_status(answer)
+                available = {entry.version for entry in entries if entry.state == State.AVAILABLE}
+                if version in available or (version is None and available):
+                    return version if version is not None else max(available)
+                reason = messages.describe(entries)
+            except (NotReachable, TimedOut, ModelNotFound) as error:
+                # A model that is still being loaded for the first time is not known either.
+                reason = str(error)
+            yield Pause(min(_POLL_SECONDS, max(deadline - self._clock(), 0.0)))
+        wanted = self._model if version is None else f"{self._model} version {version}"
+        where = f" at {self._addresses[replica]}" if self._replicas.count > 1 else ""
+        raise TimedOut(f"{wanted} was not ready{where} within {seconds:g} s. Last seen: {reason}")

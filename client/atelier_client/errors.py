@@ -3,15 +3,18 @@
 ClientError
   +-- InputError           the inputs do not fit the served signature; nothing was sent (exit 2)
   |     +-- UnsupportedType      a dtype that has no safe form on the wire
+  +-- SettingsError        the client's own settings are wrong: a target, a deadline, a certificate (exit 2)
   +-- DataError            a file of examples cannot be read or is not what it should be (exit 2)
-  +-- ServerError          the server answered with an error; `code` is the gRPC status name
-  |     +-- InvalidRequest       it found the request wrong (exit 2)
-  |     +-- ModelNotFound        it has no such model, version or signature (exit 2)
-  |     +-- TooLarge             a message or batch above a limit (exit 2)
-  |     +-- Overloaded           it has no room now; later it may (exit 3)
-  |     +-- ServerFailure        it failed in a way that is not the request's fault (exit 1)
-  +-- NotReachable         no connection, or it broke (exit 3)
-  +-- TimedOut             no answer within the deadline (exit 3)
+  +-- ServerError          a call failed; `code` is the gRPC status name
+        +-- InvalidRequest       the server found the request wrong (exit 2)
+        |     +-- NotSupported         it does not have this call at all
+        |     +-- NotAllowed           it does not know the caller, or does not let it (token, certificate)
+        +-- ModelNotFound        it has no such model, version or signature (exit 2)
+        +-- TooLarge             a message or batch above a limit (exit 2)
+        +-- Overloaded           it has no room now; later it may (exit 3)
+        +-- ServerFailure        it failed in a way that is not the request's fault (exit 1)
+        +-- NotReachable         no connection, or it broke (exit 3)
+        +-- TimedOut             no answer within the deadline (exit 3)
 """
 
 from __future__ import annotations
@@ -35,6 +38,12 @@ class UnsupportedType(InputError):
     """A dtype without a safe form on the wire."""
 
 
+class SettingsError(ClientError):
+    """A client that cannot be made as asked: a target, a deadline, a certificate or a token is wrong."""
+
+    exit_code = 2
+
+
 class DataError(ClientError):
     """A file of examples that cannot be read."""
 
@@ -42,17 +51,31 @@ class DataError(ClientError):
 
 
 class ServerError(ClientError):
-    """The server answered with an error. `code` is the status's name, `details` the server's own text."""
+    """A call that failed.
+
+    `code` is the status's name, `details` the server's own text, `attempts` how often the request was sent.
+    """
 
     def __init__(self, message: str, code: str = "", details: str = "") -> None:
         super().__init__(message)
-        self.code, self.details = code, details
+        self.code, self.details, self.attempts = code, details, 1
+
+    def __str__(self) -> str:
+        return super().__str__() + (f" ({self.attempts} attempts)" if self.attempts > 1 else "")
 
 
 class InvalidRequest(ServerError):
-    """INVALID_ARGUMENT, OUT_OF_RANGE, UNIMPLEMENTED: the request is at fault."""
+    """INVALID_ARGUMENT, OUT_OF_RANGE: the request is at fault."""
 
     exit_code = 2
+
+
+class NotSupported(InvalidRequest):
+    """UNIMPLEMENTED: the server does not have this call."""
+
+
+class NotAllowed(InvalidRequest):
+    """UNAUTHENTICATED, PERMISSION_DENIED: the server wants a token or a certificate that it did not get."""
 
 
 class ModelNotFound(ServerError):
@@ -68,7 +91,7 @@ class TooLarge(ServerError):
 
 
 class Overloaded(ServerError):
-    """RESOURCE_EXHAUSTED or a full batching queue."""
+    """RESOURCE_EXHAUSTED, or a full batching queue (which TensorFlow Serving reports as UNAVAILABLE)."""
 
     exit_code = 3
 
@@ -90,28 +113,43 @@ class TimedOut(ServerError):
 
 
 KINDS: dict[grpc.StatusCode, type[ServerError]] = {
+    grpc.StatusCode.OK: ServerFailure,
     grpc.StatusCode.CANCELLED: NotReachable,
     grpc.StatusCode.UNKNOWN: ServerFailure,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.DEADLINE_EXCEEDED: TimedOut,
     grpc.StatusCode.NOT_FOUND: ModelNotFound,
     grpc.StatusCode.ALREADY_EXISTS: ServerFailure,
-    grpc.StatusCode.PERMISSION_DENIED: InvalidRequest,
-    grpc.StatusCode.UNAUTHENTICATED: InvalidRequest,
+    grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
     grpc.StatusCode.FAILED_PRECONDITION: ServerFailure,
     grpc.StatusCode.ABORTED: ServerFailure,
     grpc.StatusCode.OUT_OF_RANGE: InvalidRequest,
-    grpc.StatusCode.UNIMPLEMENTED: InvalidRequest,
+    grpc.StatusCode.UNIMPLEMENTED: NotSupported,
     grpc.StatusCode.INTERNAL: ServerFailure,
     grpc.StatusCode.UNAVAILABLE: NotReachable,
     grpc.StatusCode.DATA_LOSS: ServerFailure,
-    grpc.StatusCode.OK: ServerFailure,
+    grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
 }
 
 
 # The batcher's text for a batch, gRPC's texts for a message.
 _TOO_LARGE = ("larger than maximum input batch size", "message larger than max")
+_QUEUE_FULL = "The batch scheduling queue"
+_NO_SIGNATURE = ("Serving signature key", "Serving signature name", "No signature was found")
+_NEVER_SENT = (
+    "failed to connect to all addresses",
+    "connections to all backends failing",
+    "DNS resolution failed",
+    "Name resolution failure",
+)
+_TLS = (
+    "handshake",
+    "Hostname Verification",
+    "CERTIFICATE_VERIFY_FAILED",
+    "WRONG_VERSION_NUMBER",
+    "certificate",
+)
 
 
 def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float) -> ServerError:
@@ -119,15 +157,31 @@ def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float
     kind, message = KINDS[code], f"{target} answered {code.name}: {details or 'no details'}"
     if any(mark in details for mark in _TOO_LARGE):
         kind, message = TooLarge, f"{target}: {details}. Send fewer rows a request (rows_per_request)."
-    elif code is grpc.StatusCode.FAILED_PRECONDITION and details.startswith("Serving signature key"):
+    elif _QUEUE_FULL in details:
+        kind = Overloaded
+    elif details.startswith(_NO_SIGNATURE):
         kind = ModelNotFound
+    elif kind is NotReachable and any(mark in details for mark in _TLS):
+        message = (
+            f"No TLS connection to {target}: {details}. The usual causes: its certificate is signed by another "
+            "authority (--ca FILE), is for another name (--server-name NAME), the server wants a certificate of the "
+            "client (--cert, --key), or it does not speak TLS."
+        )
     elif kind is NotReachable:
         message = (
             f"Cannot reach a model server at {target} ({details or code.name}). The usual causes: it is not started "
-            "(`make up`), it listens on another port (--target HOST:PORT), or a firewall is in between."
+            "(`make up`), it listens on another port (--target HOST:PORT), it wants TLS (--tls), or a firewall is in "
+            "between."
         )
     elif kind is TimedOut:
         message = (
-            f"{target} did not answer within {timeout:g} s. Raise the timeout, or look at the server's log."
+            f"{target} did not answer within {timeout:.3g} s. Raise the timeout, or look at the server's log."
         )
+    elif kind is NotAllowed:
+        message += ". Give the token (ATELIER_TOKEN) or the client certificate (--cert, --key) it asks for."
     return kind(message, code.name, details)
+
+
+def never_sent(error: ServerError) -> bool:
+    """True when the call failed before a byte of it left: no connection was made (gRPC's texts for that)."""
+    return error.code == "UNAVAILABLE" and any(mark in error.details for mark in _NEVER_SENT)

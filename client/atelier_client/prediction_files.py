@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from atelier_client.core import Prediction
 from atelier_client.errors import DataError
 from atelier_client.examples import read_csv
 from atelier_client.idx import read_idx
+from atelier_client.messages import Prediction
 
 TOP = 3
 

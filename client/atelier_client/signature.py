@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from atelier_client.errors import InputError, InvalidRequest
+from atelier_client.errors import InputError
 from atelier_client.protos import serving_pb2 as pb
-from atelier_client.tensors import DTYPES, NAMES, STRING
+from atelier_client.tensors import BFLOAT16, BY_NAME, NAMES, STRING, as_array
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Signature:
     outputs: dict[str, TensorSpec]
     optional: frozenset[str]
 
+    @cached_property
     def splittable(self) -> bool:
         """True when every input's first dimension is free, so that rows may travel in several requests."""
         return bool(self.inputs) and all(spec.shape and spec.shape[0] == -1 for spec in self.inputs.values())
@@ -52,19 +54,20 @@ class Signature:
                 raise InputError(
                     f"{self.name} has {len(self.inputs)} inputs; name them. Expected: {self._expected()}."
                 )
-            given = {next(iter(self.inputs)): given}
+            name = next(iter(self.inputs))
+            return {name: _fitting(self.inputs[name], given)}
         for name in given:
             if name not in self.inputs:
-                near = difflib.get_close_matches(name, self.inputs, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise InputError(f"{self.name} has no input {name!r}.{hint} Expected: {self._expected()}.")
+                raise InputError(
+                    f"{self.name} has no input {name!r}.{_near(name, self.inputs)} Expected: {self._expected()}."
+                )
         missing = sorted(set(self.inputs) - set(given) - self.optional)
         if missing:
             raise InputError(
                 f"{self.name} lacks the input {', '.join(missing)}. Expected: {self._expected()}."
             )
         arrays = {name: _fitting(self.inputs[name], value) for name, value in given.items()}
-        if self.splittable() and len({len(array) for array in arrays.values()}) > 1:
+        if self.splittable and len({len(array) for array in arrays.values()}) > 1:
             rows = ", ".join(f"{name} has {len(array)}" for name, array in arrays.items())
             raise InputError(f"The inputs differ in their number of rows: {rows}.")
         return arrays
@@ -73,8 +76,7 @@ class Signature:
         """Raises `InputError` for an output the signature does not have."""
         for name in names:
             if name not in self.outputs:
-                near = difflib.get_close_matches(name, self.outputs, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
+                hint = _near(name, self.outputs)
                 raise InputError(
                     f"{self.name} has no output {name!r}.{hint} It has: {', '.join(sorted(self.outputs))}."
                 )
@@ -102,14 +104,25 @@ def from_metadata(metadata: pb.GetModelMetadataResponse) -> dict[str, Signature]
 
 
 def choose(signatures: Mapping[str, Signature], name: str) -> Signature:
-    """The signature of that name. Raises `InvalidRequest` with the nearest one."""
+    """The signature of that name. Raises `InputError` with the nearest one."""
     if name in signatures:
         return signatures[name]
-    near = difflib.get_close_matches(name, signatures, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise InvalidRequest(
-        f"The model has no signature {name!r}.{hint} It has: {', '.join(signatures) or 'none'}."
-    )
+    hint = _near(name, signatures)
+    raise InputError(f"The model has no signature {name!r}.{hint} It has: {', '.join(signatures) or 'none'}.")
+
+
+def choose_by_method(signatures: Mapping[str, Signature], method: str) -> Signature:
+    """The only signature of a method (classify, regress). Raises `InputError` for none or several."""
+    names = [name for name, item in signatures.items() if item.method == f"tensorflow/serving/{method}"]
+    if len(names) == 1:
+        return signatures[names[0]]
+    found = f"several ({', '.join(names)}): name one" if names else f"none. It has: {', '.join(signatures)}"
+    raise InputError(f"{method} needs a signature made for it; the model has {found}.")
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _spec(alias: str, info: pb.TensorInfo) -> TensorSpec:
@@ -119,38 +132,41 @@ def _spec(alias: str, info: pb.TensorInfo) -> TensorSpec:
 
 def _fitting(spec: TensorSpec, value: ArrayLike) -> NDArray[Any]:
     try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"Input {spec.name!r} is not a rectangular array: {error}.") from None
-    array = _cast(spec, array)
-    shape = spec.shape
-    if shape is None:
+        array = as_array(value)
+    except InputError as error:
+        raise InputError(f"Input {spec.name!r}: {error}") from None
+    # A dtype equals None when it is float64: np.dtype(None).
+    wanted = BY_NAME.get(spec.dtype)
+    if wanted is None or array.dtype != wanted:
+        array = _cast(spec, array)
+    if spec.shape is None or _fits(spec.shape, array.shape):
         return array
-    fits = array.ndim == len(shape) and all(
-        want in (-1, got) for want, got in zip(shape, array.shape, strict=True)
-    )
-    if not fits:
-        hint = ""
-        if array.ndim == len(shape) - 1 and shape[0] == -1:
-            hint = " One example still needs a batch dimension: array[None]."
-        raise InputError(
-            f"Input {spec} was expected, but an array of shape {_shape(array.shape)} came.{hint}"
-        )
-    return array
+    hint = ""
+    if array.ndim == len(spec.shape) - 1 and spec.shape[0] == -1:
+        hint = " One example still needs a batch dimension: " + ("array[None]." if array.ndim else "[value].")
+    raise InputError(f"Input {spec} was expected, but an array of shape {_shape(array.shape)} came.{hint}")
+
+
+def _fits(wanted: tuple[int, ...], got: tuple[int, ...]) -> bool:
+    if len(wanted) != len(got):
+        return False
+    return wanted == got or all(want in (-1, size) for want, size in zip(wanted, got, strict=True))
 
 
 def _cast(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
+    """The array in the input's dtype. Raises `InputError` when a value would change."""
     if spec.dtype == NAMES[STRING]:
-        if array.dtype.kind in "OSU":
-            return array
+        if array.dtype.kind in "OSU" or not array.size:
+            return array.astype(object)
         raise InputError(f"Input {spec} was expected, but {array.dtype} came: send str or bytes.")
-    wanted = next((dtype for number, dtype in DTYPES.items() if NAMES[number] == spec.dtype), None)
+    wanted = BY_NAME.get(spec.dtype)
     if wanted is None:
-        raise InputError(f"Input {spec}: this client cannot send {spec.dtype}.")
-    if array.dtype == wanted:
-        return array
-    if np.can_cast(array.dtype, wanted, "safe") or (array.dtype == np.float64 and wanted == np.float32):
+        also = " It can read it, not write it." if spec.dtype == NAMES[BFLOAT16] else ""
+        raise InputError(f"Input {spec}: this client cannot send {spec.dtype}.{also}")
+    if np.can_cast(array.dtype, wanted, "safe") or not array.size:
         return array.astype(wanted)
+    if array.dtype == np.float64 and wanted == np.float32:
+        return _narrowed(spec, array)
     if array.dtype.kind in "iu" and wanted.kind in "iuf" and _holds(wanted, array):
         return array.astype(wanted)
     raise InputError(
@@ -159,18 +175,27 @@ def _cast(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
     )
 
 
+def _narrowed(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
+    """float64 to float32: digits that float32 does not have go, as expected; a value may not become infinite."""
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float32)
+    lost = np.isinf(narrow) & np.isfinite(array)
+    if lost.any():
+        raise InputError(f"Input {spec}: {array[lost][0]:g} is beyond float32.")
+    return narrow
+
+
 def _holds(wanted: np.dtype[Any], array: NDArray[Any]) -> bool:
     """True when every value present survives the cast (so a Python list of small ints fits a uint8 input)."""
-    return not array.size or bool(
-        (array.astype(wanted).astype(array.dtype) == array).all() and _in_range(wanted, array)
-    )
-
-
-def _in_range(wanted: np.dtype[Any], array: NDArray[Any]) -> bool:
-    if wanted.kind == "f":
+    if not array.size:
         return True
+    least, most = array.min().item(), array.max().item()
+    if wanted.kind == "f":
+        # Every integer up to 2**(mantissa bits + 1) has a float of its own.
+        whole = 2 ** (int(np.finfo(wanted).nmant) + 1)
+        return bool(-whole <= least and most <= whole)
     limits = np.iinfo(wanted)
-    return int(array.min()) >= limits.min and int(array.max()) <= limits.max
+    return bool(limits.min <= least and most <= limits.max)
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

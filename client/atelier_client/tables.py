@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from atelier_client.core import VersionStatus
+from atelier_client.messages import VersionStatus
 from atelier_client.signature import Signature
 
 

@@ -66,7 +66,7 @@ def test_both_signatures_agree(client, images):
             "array of shape [28,28] came. One example still needs a batch dimension",
         ),
         (np.zeros((1, 28, 29), np.uint8), "array of shape [1,28,29] came"),
-        ([[1, 2], [3]], "not a rectangular array"),
+        ([[1, 2], [3]], "Not a rectangular array"),
         (np.array([["a"]]), "cast could lose values"),
     ],
 )
@@ -86,7 +86,7 @@ def test_safe_casts_are_made(client):
 
 
 def test_a_wrong_name_suggests_the_nearest(client, images):
-    with pytest.raises(InvalidRequest, match="Did you mean 'scaled'"):
+    with pytest.raises(InputError, match="Did you mean 'scaled'"):
         client.predict(images[:1], signature="scald")
     with pytest.raises(InputError, match="Did you mean 'probabilities'"):
         client.predict(images[:1], outputs=["probability"])

@@ -115,7 +115,7 @@ def test_a_server_killed_in_the_middle_is_a_clear_error_and_no_report(models, tm
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            time.sleep(1.2)
+            time.sleep(0.6)
             os.kill(server.process.pid, signal.SIGKILL)
             _, errors = process.communicate(timeout=60)
     assert process.returncode == 3, errors

@@ -6,14 +6,22 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from atelier_client.core import model_spec
+from atelier_client.messages import model_spec
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.tensors import decode, encode
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tensorflow.core.example import example_pb2
 from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
 KINDS = ("<f4", "<f8", "<f2", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", "?")
 ARRAYS = st.sampled_from(KINDS).flatmap(
@@ -69,6 +77,13 @@ def test_a_request_is_the_official_one(name, signature, version, outputs, array)
         (pb.GetModelMetadataRequest, get_model_metadata_pb2.GetModelMetadataRequest),
         (pb.SignatureDefMap, get_model_metadata_pb2.SignatureDefMap),
         (pb.PredictResponse, predict_pb2.PredictResponse),
+        (pb.Example, example_pb2.Example),
+        (pb.ClassificationRequest, classification_pb2.ClassificationRequest),
+        (pb.ClassificationResponse, classification_pb2.ClassificationResponse),
+        (pb.RegressionRequest, regression_pb2.RegressionRequest),
+        (pb.RegressionResponse, regression_pb2.RegressionResponse),
+        (pb.ReloadConfigRequest, model_management_pb2.ReloadConfigRequest),
+        (pb.ReloadConfigResponse, model_management_pb2.ReloadConfigResponse),
     ],
 )
 def test_every_field_has_the_official_number_and_type(mine, official):

@@ -56,3 +56,26 @@ def save_toy(models: Path, name: str = "toy", version: int = 1, factor: float = 
     staging = models / name / f".staging-{version}"
     tf.saved_model.save(toy, str(staging), signatures=signatures)
     return staging.rename(models / name / str(version))
+
+
+class Regressor(tf.Module):
+    """Half of feature x, as the Regress API wants it."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def regress(self, inputs):
+        """Serialized tf.Example in, a number a row out."""
+        parsed = tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)})
+        return {"outputs": parsed["x"] / 2}
+
+
+def save_regressor(models: Path, name: str = "half") -> Path:
+    """Write version 1 with the method name that TensorFlow Serving's Regress looks for; return its folder."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model, folder = Regressor(), models / name / "1"
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.regress})
+    path = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    saved.meta_graphs[0].signature_def["serving_default"].method_name = "tensorflow/serving/regress"
+    path.write_bytes(saved.SerializeToString())
+    return folder

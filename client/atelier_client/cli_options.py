@@ -1,0 +1,85 @@
+"""What the commands share: how a command is declared, the options of every command, the connection they describe."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from atelier_client.client import Client
+from atelier_client.tls import TLS
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def add_command(
+    commands: Any, name: str, run: Run, text: str, *examples: str, label: bool = True
+) -> argparse.ArgumentParser:
+    """Declare a command with the options every command has; `label=False` for one that cannot ask by label."""
+    lines = "\n  ".join(examples)
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"Example: {lines}" if len(examples) == 1 else f"Examples:\n  {lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    environ = os.environ
+    command.add_argument(
+        "--target",
+        default=environ.get("ATELIER_TARGET", "127.0.0.1:8500"),
+        help="HOST:PORT, unix:/PATH or http(s)://HOST:PORT (REST); replicas with commas between [ATELIER_TARGET] "
+        "(default: 127.0.0.1:8500)",
+    )
+    command.add_argument(
+        "--model", default=environ.get("ATELIER_MODEL", "fashion"), help="the model [ATELIER_MODEL]"
+    )
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--version", type=int, help="this version, not the newest")
+    if label:
+        which.add_argument("--label", help="the version of this label")
+    command.add_argument(
+        "--timeout", type=float, default=30.0, help="seconds a request may take (default: %(default)s)"
+    )
+    command.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    secure = command.add_argument_group(
+        "encryption", "A token in ATELIER_TOKEN is sent with every request (TLS, or this machine, only)."
+    )
+    secure.add_argument("--tls", action="store_true", help="encrypt; implied by the following")
+    secure.add_argument("--ca", type=Path, metavar="FILE", help="PEM of the authority to trust")
+    secure.add_argument(
+        "--cert", type=Path, metavar="FILE", help="PEM of the client's certificate (mutual TLS)"
+    )
+    secure.add_argument("--key", type=Path, metavar="FILE", help="PEM of its key")
+    secure.add_argument("--server-name", metavar="NAME", help="the name in the server's certificate")
+    return command
+
+
+def add_folder(command: argparse.ArgumentParser, name: str, text: str) -> None:
+    """A folder option with its environment variable: `--models` and ATELIER_MODELS."""
+    variable = f"ATELIER_{name.upper()}"
+    default = Path(os.environ.get(variable, name))
+    command.add_argument(
+        f"--{name}", type=Path, default=default, help=f"{text} [{variable}] (default: {name})"
+    )
+
+
+def connect(options: argparse.Namespace) -> Client:
+    """The client the options describe; use it as a context manager."""
+    return Client(options.target, options.model, **connection(options))
+
+
+def connection(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings of `Client` or `AsyncClient` that the options describe."""
+    files = (options.ca, options.cert, options.key, options.server_name)
+    tls = TLS(*files) if any(files) else options.tls
+    return {"timeout": options.timeout, "tls": tls, "token": os.environ.get("ATELIER_TOKEN") or None}
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, on stderr."""
+    print(text, file=sys.stderr, flush=True)

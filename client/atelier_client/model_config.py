@@ -1,0 +1,60 @@
+"""What a server is told to serve: the ModelServerConfig of TensorFlow Serving, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from atelier_client.errors import InputError
+from atelier_client.protos import serving_pb2 as pb
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One entry: a model's name, its folder on the server, which versions to serve, and labels for some of them.
+
+    `versions` are served exactly; without them the `latest` highest are.
+    """
+
+    name: str
+    base_path: str
+    versions: Sequence[int] = ()
+    latest: int = 1
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+
+def reload_request(models: Sequence[ServedModel]) -> pb.ReloadConfigRequest:
+    """The request that replaces what is served. Raises `InputError` for what every server refuses."""
+    request = pb.ReloadConfigRequest()
+    # Set also when empty: an empty list is legal and unloads everything.
+    request.config.model_config_list.SetInParent()
+    names = [model.name for model in models]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"Model {name!r} is listed more than once; each may be listed once.")
+    for model in models:
+        _check(model)
+        entry = request.config.model_config_list.config.add(
+            name=model.name, base_path=model.base_path, model_platform="tensorflow"
+        )
+        if model.versions:
+            entry.model_version_policy.specific.versions.extend(model.versions)
+        else:
+            entry.model_version_policy.latest.num_versions = model.latest
+        for label, version in model.labels.items():
+            entry.version_labels[label] = version
+    return request
+
+
+def _check(model: ServedModel) -> None:
+    if not model.name:
+        raise InputError("A model without a name cannot be served.")
+    if not model.base_path.startswith("/") and "://" not in model.base_path:
+        raise InputError(
+            f"Model {model.name!r}: base_path must be absolute on the server, or a URI; got {model.base_path!r}."
+        )
+    if model.latest < 1:
+        raise InputError(f"Model {model.name!r}: latest must be 1 or more; got {model.latest}.")
+    missing = sorted(set(model.labels.values()) - set(model.versions))
+    if model.versions and missing:
+        raise InputError(f"Model {model.name!r}: labels name versions that are not served: {missing}.")

@@ -1,0 +1,230 @@
+"""REST: the same calls as JSON over HTTP, where gRPC cannot get through. Slower, and without `reload`.
+
+The forms are those of tensorflow_serving/util/json_tensor.cc and model_servers/http_rest_api_handler.cc: columns
+(`inputs`, `outputs`) for predict, rows (`examples`, `results`) for classify and regress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import threading
+import time
+import urllib.request
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import grpc
+
+from atelier_client import rest_json
+from atelier_client.errors import SettingsError, from_status
+from atelier_client.grpc_transport import Token, bearer
+from atelier_client.protos import serving_pb2 as pb
+from atelier_client.targets import Target
+from atelier_client.tls import TLS
+from atelier_client.transport import CLASSIFY, METADATA, PREDICT, REGRESS, STATUS, Method
+
+Status = grpc.StatusCode
+# model_servers/http_server.cc, the other way round; 400 stands for three codes, of which this is the usual one.
+_CODES = {
+    400: Status.INVALID_ARGUMENT,
+    401: Status.UNAUTHENTICATED,
+    403: Status.PERMISSION_DENIED,
+    404: Status.NOT_FOUND,
+    409: Status.ABORTED,
+    413: Status.RESOURCE_EXHAUSTED,
+    429: Status.RESOURCE_EXHAUSTED,
+    499: Status.CANCELLED,
+    500: Status.INTERNAL,
+    501: Status.UNIMPLEMENTED,
+    502: Status.UNAVAILABLE,
+    503: Status.UNAVAILABLE,
+    504: Status.DEADLINE_EXCEEDED,
+}
+
+
+class RestTransport:
+    """Connections that are kept between calls, as many as there were calls at once."""
+
+    def __init__(self, target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> None:
+        self._target, self._token = target.address, token
+        parts = urlsplit(target.address)
+        self._host, self._port, self._secure = parts.hostname or "", parts.port, parts.scheme == "https"
+        if tls and not self._secure:
+            raise SettingsError(f"TLS over REST needs a target https://HOST:PORT, not {target.address}.")
+        if tls and tls.server_name:
+            raise SettingsError("Over REST a certificate is checked against the target's own host name.")
+        self._context = (tls or TLS()).context() if self._secure else None
+        self._proxy = _proxy(parts.scheme, self._host) if proxy else None
+        self._idle: list[http.client.HTTPConnection] = []
+        self._signatures: dict[str, pb.SignatureDefMap] = {}
+        self._lock = threading.Lock()
+
+    def call(self, method: Method, request: Any, timeout: float) -> Any:
+        """As `Transport.call`."""
+        deadline = time.monotonic() + timeout
+        if method not in _READERS:
+            text = "TensorFlow Serving has no reload over REST; use its gRPC address (HOST:8500)"
+            raise from_status(Status.UNIMPLEMENTED, text, self._target, timeout)
+        return _READERS[method](self, request, deadline)
+
+    def close(self) -> None:
+        """As `Transport.close`."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _status(self, request: pb.GetModelStatusRequest, deadline: float) -> Any:
+        return self._read(rest_json.status, self._send("GET", _path(request.model_spec), None, deadline))
+
+    def _metadata(self, request: pb.GetModelMetadataRequest, deadline: float) -> Any:
+        path = _path(request.model_spec) + "/metadata"
+        return self._read(rest_json.metadata, self._send("GET", path, None, deadline))
+
+    def _predict(self, request: pb.PredictRequest, deadline: float) -> Any:
+        spec = request.model_spec
+        signature = self._signature(spec, deadline)
+        answer = self._post(spec, "predict", rest_json.predict_body(request), deadline)
+        return self._read(rest_json.prediction, answer, request, signature)
+
+    def _classify(self, request: pb.ClassificationRequest, deadline: float) -> Any:
+        body = rest_json.examples_body(request)
+        return self._read(
+            rest_json.classification, self._post(request.model_spec, "classify", body, deadline)
+        )
+
+    def _regress(self, request: pb.RegressionRequest, deadline: float) -> Any:
+        body = rest_json.examples_body(request)
+        return self._read(rest_json.regression, self._post(request.model_spec, "regress", body, deadline))
+
+    def _signature(self, spec: pb.ModelSpec, deadline: float) -> pb.SignatureDef:
+        """The signature's outputs, which the JSON of an answer does not name or type; read once and kept."""
+        path, name = _path(spec), spec.signature_name or "serving_default"
+        kept = path in self._signatures
+        if not kept or name not in self._signatures[path].signature_def:
+            answer = self._metadata(pb.GetModelMetadataRequest(model_spec=spec), deadline)
+            self._signatures[path] = pb.SignatureDefMap.FromString(answer.metadata["signature_def"].value)
+        return self._signatures[path].signature_def[name]
+
+    def _post(self, spec: pb.ModelSpec, verb: str, body: dict[str, Any], deadline: float) -> Any:
+        if spec.signature_name:
+            body["signature_name"] = spec.signature_name
+        # json writes NaN and Infinity as the server reads them.
+        return self._send("POST", f"{_path(spec)}:{verb}", json.dumps(body).encode(), deadline)
+
+    def _send(self, verb: str, path: str, body: bytes | None, deadline: float) -> Any:
+        left = deadline - time.monotonic()
+        try:
+            status, text = self._exchange(verb, path, body, deadline)
+        except TimeoutError:
+            raise from_status(Status.DEADLINE_EXCEEDED, "", self._target, left) from None
+        except (OSError, http.client.HTTPException) as error:
+            details = str(error) or type(error).__name__
+            raise from_status(Status.UNAVAILABLE, details, self._target, left) from None
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if status == 200 and isinstance(answer, dict):
+            return answer
+        if isinstance(answer, dict) and "error" in answer:
+            raise from_status(_CODES.get(status, Status.UNKNOWN), str(answer["error"]), self._target, left)
+        said = text[:100].decode(errors="replace")
+        details = f"HTTP {status} and no answer of a model server: {said!r}. Is this its REST port (8501)?"
+        code = _CODES.get(status, Status.UNKNOWN) if status != 200 else Status.UNKNOWN
+        raise from_status(code, details, self._target, left)
+
+    def _exchange(self, verb: str, path: str, body: bytes | None, deadline: float) -> tuple[int, bytes]:
+        """One request on a kept connection, or on a new one; what is kept may have been closed by the server since."""
+        headers = {"Content-Type": "application/json"}
+        if self._token is not None:
+            headers["Authorization"] = bearer(self._token)
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            kept = connection is not None
+            if connection is None:
+                connection = self._connection()
+            try:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                connection.timeout = left
+                if connection.sock is not None:
+                    connection.sock.settimeout(left)
+                connection.request(verb, path, body, headers)
+                response = connection.getresponse()
+                text = response.read()
+            except (ConnectionError, http.client.BadStatusLine):
+                connection.close()
+                if kept:
+                    continue
+                raise
+            except BaseException:
+                connection.close()
+                raise
+            if response.will_close:
+                connection.close()
+            else:
+                with self._lock:
+                    self._idle.append(connection)
+            return response.status, text
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port = self._proxy or (self._host, self._port)
+        if self._context is None:
+            plain = http.client.HTTPConnection(host, port)
+        else:
+            plain = http.client.HTTPSConnection(host, port, context=self._context)
+        if self._proxy:
+            plain.set_tunnel(self._host, self._port)
+        return plain
+
+    def _read(self, reader: Any, answer: Any, *more: Any) -> Any:
+        try:
+            return reader(answer, *more)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            details = f"its JSON is not what TensorFlow Serving answers ({type(error).__name__}: {error})"
+            raise from_status(Status.UNKNOWN, details, self._target, 0) from None
+
+
+_READERS: dict[Method, Any] = {
+    PREDICT: RestTransport._predict,
+    CLASSIFY: RestTransport._classify,
+    REGRESS: RestTransport._regress,
+    METADATA: RestTransport._metadata,
+    STATUS: RestTransport._status,
+}
+
+
+class AsyncRestTransport:
+    """`RestTransport` in the event loop's threads."""
+
+    def __init__(self, target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> None:
+        self._blocking = RestTransport(target, tls, token, proxy)
+
+    async def call(self, method: Method, request: Any, timeout: float) -> Any:
+        """As `AsyncTransport.call`."""
+        return await asyncio.to_thread(self._blocking.call, method, request, timeout)
+
+    async def close(self) -> None:
+        """As `AsyncTransport.close`."""
+        self._blocking.close()
+
+
+def _path(spec: pb.ModelSpec) -> str:
+    path = f"/v1/models/{quote(spec.name, safe='')}"
+    if spec.HasField("version"):
+        return f"{path}/versions/{spec.version.value}"
+    return f"{path}/labels/{quote(spec.version_label, safe='')}" if spec.version_label else path
+
+
+def _proxy(scheme: str, host: str) -> tuple[str, int] | None:
+    """The environment's proxy for this host, when there is one."""
+    found = urllib.request.getproxies().get(scheme)
+    if not found or urllib.request.proxy_bypass(host):
+        return None
+    parts = urlsplit(found if "://" in found else f"http://{found}")
+    return (parts.hostname, parts.port or 80) if parts.hostname else None

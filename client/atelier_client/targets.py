@@ -1,0 +1,86 @@
+"""Where the servers are: one address or several replicas, and which of them gets the next request."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from atelier_client.errors import SettingsError
+
+# A replica that could not be reached is passed over for so long, unless there is no other.
+REST_SECONDS = 1.0
+_EXPECTED = (
+    "Expected HOST:PORT, unix:/PATH, http://HOST:PORT or https://HOST:PORT; several with commas between."
+)
+_HOST_PORT = re.compile(r"(?:dns:(?://[^/]*/)?)?(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):(\d{1,5})")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One server's address as given; `scheme` is grpc, unix, http or https."""
+
+    address: str
+    scheme: str
+
+    @property
+    def local(self) -> bool:
+        """True when nothing sent there leaves this machine."""
+        if self.scheme == "unix":
+            return True
+        host = re.sub(r"^(https?|dns):/*", "", self.address).rpartition(":")[0].strip("[]")
+        return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def parse_targets(given: str | Sequence[str]) -> tuple[Target, ...]:
+    """The addresses of a string (commas between) or a sequence. Raises `SettingsError`.
+
+    A host name with several addresses is one target: gRPC itself sends to all of them in turn.
+    """
+    listed = given.split(",") if isinstance(given, str) else list(given)
+    targets = tuple(_parse(item.strip()) for item in listed)
+    if not targets:
+        raise SettingsError(f"No target was given. {_EXPECTED}")
+    if len({target.scheme in ("http", "https") for target in targets}) > 1:
+        raise SettingsError(f"{given}: replicas must all speak gRPC, or all REST.")
+    return targets
+
+
+def _parse(text: str) -> Target:
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme in ("http", "https"):
+        host = rest.rstrip("/")
+        if not host or "/" in host or "@" in host or not re.fullmatch(r"(\[[^\]]+\]|[^:\s]+)(:\d+)?", host):
+            raise SettingsError(f"target {text!r} is not an address. {_EXPECTED}")
+        return Target(f"{scheme}://{host}", scheme)
+    if re.fullmatch(r"unix(-abstract)?:.+", text):
+        return Target(text, "unix")
+    match = _HOST_PORT.fullmatch(text)
+    if not match or not 0 < int(match[2]) < 65536:
+        raise SettingsError(f"target {text!r} is not an address. {_EXPECTED}")
+    return Target(text, "grpc")
+
+
+class Replicas:
+    """Round robin over the targets, past those that were just found dead; thread-safe."""
+
+    def __init__(self, count: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.count, self._clock = count, clock
+        self._turn = itertools.count()
+        self._resting_until = [0.0] * count
+
+    def pick(self, tried: Collection[int] = ()) -> int:
+        """The next one that rests not and is not among `tried`; else one that is not among them; else the next."""
+        if self.count == 1:
+            return 0
+        turn = next(self._turn)
+        order = [(turn + step) % self.count for step in range(self.count)]
+        fresh = [replica for replica in order if replica not in tried] or order
+        now = self._clock()
+        return next((replica for replica in fresh if self._resting_until[replica] <= now), fresh[0])
+
+    def rest(self, replica: int) -> None:
+        """Pass over a replica for a while: it could not be reached."""
+        self._resting_until[replica] = self._clock() + REST_SECONDS

@@ -1,0 +1,234 @@
+"""A model server in memory, so that code which uses a client is tested without a server, a model or a port.
+
+    server = InMemoryServer()
+    server.serve(
+        "fashion",
+        lambda inputs: {"class_id": inputs["images"].sum(axis=(1, 2)) % 10},
+        inputs={"images": ("uint8", (-1, 28, 28))},
+        outputs={"class_id": ("int64", (-1,))},
+    )
+    with server.client("fashion") as client:
+        client.predict(images)
+    server.fail("UNAVAILABLE", times=2)        # the next two calls: what does my code do?
+    assert [call.method for call in server.calls] == ["metadata", "predict"]
+
+Requests and answers pass through the same messages, checks and retries as over the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from atelier_client.async_client import AsyncClient
+from atelier_client.client import Client
+from atelier_client.errors import from_status
+from atelier_client.protos import serving_pb2 as pb
+from atelier_client.targets import Target
+from atelier_client.tensors import NAMES, STRING, as_array, decode, encode
+from atelier_client.transport import Method
+
+Status = grpc.StatusCode
+Arrays = dict[str, NDArray[Any]]
+Specs = Mapping[str, tuple[str, Sequence[int]]]
+
+
+@dataclass(frozen=True)
+class RecordedCall:
+    """A call as it arrived: which, for which model, and for `predict` the arrays."""
+
+    method: str
+    model: str
+    inputs: Arrays
+
+
+@dataclass(frozen=True)
+class _Version:
+    function: Callable[[Arrays], Mapping[str, ArrayLike]]
+    signatures: pb.SignatureDefMap
+
+
+@dataclass
+class _Model:
+    versions: dict[int, _Version] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
+
+
+class _Refused(Exception):
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(details)
+        self.code, self.details = code, details
+
+
+class InMemoryServer:
+    """Serves functions as models; thread-safe. `calls` is what arrived, in order."""
+
+    def __init__(self) -> None:
+        self.calls: list[RecordedCall] = []
+        self._models: dict[str, _Model] = {}
+        self._failures: deque[tuple[grpc.StatusCode, str]] = deque()
+        self._delay = 0.0
+        self._lock = threading.Lock()
+
+    def serve(
+        self,
+        model: str,
+        function: Callable[[Arrays], Mapping[str, ArrayLike]],
+        *,
+        inputs: Specs,
+        outputs: Specs,
+        version: int = 1,
+        signature: str = "serving_default",
+        label: str | None = None,
+    ) -> None:
+        """Serve a function from named arrays to named arrays as a version of a model; the highest one is the default.
+
+        `inputs` and `outputs` give each name its dtype and shape, -1 for any size: `{"x": ("uint8", (-1, 28, 28))}`.
+        """
+        signatures = pb.SignatureDefMap()
+        definition = signatures.signature_def[signature]
+        definition.method_name = "tensorflow/serving/predict"
+        for specs, side in ((inputs, definition.inputs), (outputs, definition.outputs)):
+            for name, (dtype, shape) in specs.items():
+                side[name].dtype = _number(dtype)
+                for size in shape:
+                    side[name].tensor_shape.dim.add(size=size)
+        with self._lock:
+            served = self._models.setdefault(model, _Model())
+            served.versions[version] = _Version(function, signatures)
+            if label is not None:
+                served.labels[label] = version
+
+    def fail(self, code: str, details: str = "", *, times: int = 1) -> None:
+        """Answer the next calls with an error; `code` is a gRPC status name such as UNAVAILABLE."""
+        self._failures.extend([(grpc.StatusCode[code], details)] * times)
+
+    def delay(self, seconds: float) -> None:
+        """Let every answer take so long from now on; one that takes longer than its deadline is TimedOut."""
+        self._delay = seconds
+
+    def client(self, model: str, **settings: Any) -> Client:
+        """A `Client` of this server; `settings` as in `Client`."""
+        return Client("localhost:8500", model, connect=self.connect, **settings)
+
+    def async_client(self, model: str, **settings: Any) -> AsyncClient:
+        """An `AsyncClient` of this server."""
+        return AsyncClient("localhost:8500", model, connect=self.async_connect, **settings)
+
+    def connect(self, target: Target) -> _Transport:
+        """The transport to this server: what `Client(connect=...)` takes, to let several servers be replicas."""
+        return _Transport(self, target.address)
+
+    def async_connect(self, target: Target) -> _AsyncTransport:
+        """The same for `AsyncClient`."""
+        return _AsyncTransport(self, target.address)
+
+    def _wait(self, timeout: float) -> float:
+        """Seconds until the answer or the deadline, whichever is first."""
+        return min(self._delay, timeout)
+
+    def _answer(self, method: Method, request: bytes, target: str, timeout: float) -> Any:
+        message = method.request.FromString(request)
+        name = message.model_spec.name if method.name != "reload" else ""
+        arrays = {key: decode(tensor) for key, tensor in getattr(message, "inputs", {}).items()}
+        with self._lock:
+            self.calls.append(RecordedCall(method.name, name, arrays))
+            planned = self._failures.popleft() if self._failures else None
+        try:
+            if planned:
+                raise _Refused(*planned)
+            if self._delay >= timeout:
+                raise _Refused(Status.DEADLINE_EXCEEDED, "")
+            answer = self._handle(method, message, arrays)
+        except _Refused as refused:
+            raise from_status(refused.code, refused.details, target, timeout) from None
+        return method.response.FromString(answer.SerializeToString())
+
+    def _handle(self, method: Method, message: Any, arrays: Arrays) -> Any:
+        if method.name == "status":
+            return self._status(message.model_spec)
+        if method.name not in ("predict", "metadata"):
+            raise _Refused(Status.UNIMPLEMENTED, f"{method.name} is not part of the server in memory")
+        number, version = self._find(message.model_spec)
+        spec = pb.ModelSpec(name=message.model_spec.name)
+        spec.version.value = number
+        if method.name == "metadata":
+            found = pb.GetModelMetadataResponse(model_spec=spec)
+            found.metadata["signature_def"].value = version.signatures.SerializeToString()
+            return found
+        signature = message.model_spec.signature_name or "serving_default"
+        if signature not in version.signatures.signature_def:
+            raise _Refused(Status.FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.')
+        spec.signature_name = signature
+        answer = pb.PredictResponse(model_spec=spec)
+        wanted = version.signatures.signature_def[signature].outputs
+        outputs = version.function(arrays)
+        for name in message.output_filter or wanted:
+            kind = NAMES[wanted[name].dtype]
+            array = as_array(outputs[name])
+            encode(array if kind == "string" else array.astype(kind), answer.outputs[name])
+        return answer
+
+    def _find(self, spec: pb.ModelSpec) -> tuple[int, _Version]:
+        """The version asked for. The errors are TensorFlow Serving's."""
+        model = self._models.get(spec.name, _Model())
+        number = max(model.versions, default=0)
+        text = f"Servable not found for request: Latest({spec.name})"
+        if spec.HasField("version"):
+            number = spec.version.value
+            text = f"Servable not found for request: Specific({spec.name}, {number})"
+        elif spec.version_label:
+            if spec.version_label not in model.labels:
+                text = f"Unrecognized servable version label: {spec.version_label}"
+                raise _Refused(Status.INVALID_ARGUMENT, text)
+            number = model.labels[spec.version_label]
+        if number not in model.versions:
+            raise _Refused(Status.NOT_FOUND, text)
+        return number, model.versions[number]
+
+    def _status(self, spec: pb.ModelSpec) -> pb.GetModelStatusResponse:
+        if spec.name not in self._models:
+            raise _Refused(Status.NOT_FOUND, f"Could not find any versions of model {spec.name}")
+        answer = pb.GetModelStatusResponse()
+        for number in sorted(self._models[spec.name].versions, reverse=True):
+            answer.model_version_status.add(version=number, state=30)
+        return answer
+
+
+class _Transport:
+    def __init__(self, server: InMemoryServer, target: str) -> None:
+        self._server, self._target = server, target
+
+    def call(self, method: Method, request: Any, timeout: float) -> Any:
+        time.sleep(self._server._wait(timeout))
+        return self._server._answer(method, request.SerializeToString(), self._target, timeout)
+
+    def close(self) -> None:
+        pass
+
+
+class _AsyncTransport:
+    def __init__(self, server: InMemoryServer, target: str) -> None:
+        self._server, self._target = server, target
+
+    async def call(self, method: Method, request: Any, timeout: float) -> Any:
+        await asyncio.sleep(self._server._wait(timeout))
+        return self._server._answer(method, request.SerializeToString(), self._target, timeout)
+
+    async def close(self) -> None:
+        pass
+
+
+def _number(dtype: str) -> int:
+    known = {name: number for number, name in NAMES.items()}
+    name = dtype if dtype in known else np.dtype(dtype).name
+    return known.get(name, STRING if name == "object" else 0)

@@ -1,0 +1,54 @@
+"""TLS and mutual TLS: which authority to trust, and what to show a server that asks who the client is."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from atelier_client.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class TLS:
+    """PEM files: `ca` to trust instead of gRPC's own list, `cert` and `key` to show (mutual TLS).
+
+    `server_name` is the name the server's certificate must carry, when it is not the host's.
+    """
+
+    ca: Path | str | None = None
+    cert: Path | str | None = None
+    key: Path | str | None = None
+    server_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.cert is None) != (self.key is None):
+            raise SettingsError(
+                "A client certificate needs both files: cert and key (--cert FILE --key FILE)."
+            )
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """For gRPC. Raises `SettingsError` for files that are not there or not PEM."""
+        self.context()
+        return grpc.ssl_channel_credentials(*(_read(path) for path in (self.ca, self.key, self.cert)))
+
+    def context(self) -> ssl.SSLContext:
+        """For REST; gRPC would take files that are not PEM, and then fail to connect without a word of why."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{self.ca} is no readable PEM file of certificates: {error}.") from None
+        if self.cert is not None:
+            try:
+                context.load_cert_chain(self.cert, self.key)
+            except (OSError, ValueError) as error:
+                raise SettingsError(
+                    f"{self.cert} and {self.key} are no certificate with its key: {error}."
+                ) from None
+        return context
+
+
+def _read(path: Path | str | None) -> bytes | None:
+    return None if path is None else Path(path).read_bytes()

@@ -1,0 +1,136 @@
+"""What may be sent as which dtype, how rows are split, and rows of features."""
+
+import itertools
+
+import numpy as np
+import pytest
+from atelier_client import Client
+from atelier_client.errors import InputError
+from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, model_spec, predict_requests
+from atelier_client.signature import Signature, TensorSpec
+from atelier_client.tensors import decode
+from atelier_client.tf_example import to_examples
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.server import running_server
+from tests.support.toy_models import save_regressor
+
+
+def signature(dtype, shape=(-1,)):
+    return Signature("serving_default", "", {"x": TensorSpec("x", dtype, shape)}, {}, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (np.float64(0.1), "float32"), (np.int8(3), "float32"), (np.int64(2**24), "float32"), (np.bool_(True), "int32"),
+        (np.uint8(7), "int64"), (np.int64(255), "uint8"), (np.float16(1), "float64"), (np.uint64(5), "int64"),
+    ],
+)  # fmt: skip
+def test_casts_that_keep_the_value_are_made(value, dtype):
+    array = signature(dtype).check(np.array([value]))["x"]
+    assert array.dtype == dtype
+    assert array[0] == np.dtype(dtype).type(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (np.float32(1), "int32"), (np.int64(2**24 + 1), "float32"), (np.int64(256), "uint8"), (np.int32(-1), "uint64"),
+        (np.float64(1e39), "float32"), (np.int64(1), "bool"), (np.float32(1), "float16"), ("1", "float32"),
+        (1.0, "string"), (np.uint64(2**63), "int64"), (1j, "float32"), (np.float32(1), "bfloat16"),
+    ],
+)  # fmt: skip
+def test_casts_that_could_lose_it_are_refused(value, dtype):
+    with pytest.raises(InputError, match="x: "):
+        signature(dtype).check(np.array([value]))
+
+
+@given(st.lists(st.one_of(st.text(max_size=5), st.binary(max_size=5)), min_size=1, max_size=8))
+def test_strings_and_bytes_arrive_as_they_are(values):
+    arrays = signature("string").check(values)
+    message = predict_requests(model_spec("m"), signature("string"), arrays, (), None)[0]
+    sent = decode(message.inputs["x"]).tolist()
+    assert sent == [value.encode() if isinstance(value, str) else value for value in values]
+
+
+def test_a_lone_string_wants_a_batch():
+    with pytest.raises(InputError, match=r"batch dimension: \[value\]"):
+        signature("string").check("a film")
+
+
+def test_inputs_without_rows_and_with_different_rows():
+    two = Signature("s", "", {name: TensorSpec(name, "float32", (-1,)) for name in "ab"}, {}, frozenset())
+    with pytest.raises(InputError, match="a has 1, b has 2"):
+        two.check({"a": [1.0], "b": [1.0, 2.0]})
+    assert two.check({"a": [], "b": []})["a"].dtype == np.float32
+    with pytest.raises(InputError, match="has 2 inputs; name them"):
+        two.check([1.0])
+
+
+@given(st.lists(st.integers(0, 300_000), min_size=1, max_size=30), st.integers(1, 3))
+def test_rows_are_split_by_their_own_size_and_keep_their_order(sizes, letters):
+    texts = [str(number).encode() + b"x" * size for number, size in enumerate(sizes)]
+    messages = predict_requests(
+        model_spec("m"), signature("string"), {"x": np.array(texts, object)}, (), None
+    )
+    parts = [decode(message.inputs["x"]).tolist() for message in messages]
+    assert [item for part in parts for item in part] == texts
+    for part in parts:
+        assert len(part) == 1 or sum(map(len, part)) <= REQUEST_BYTES
+    # No request is needlessly small: two neighbours never fit in one.
+    for first, second in itertools.pairwise(parts):
+        assert sum(map(len, first)) + len(second[0]) > REQUEST_BYTES
+
+
+def test_small_rows_are_split_by_number():
+    messages = predict_requests(
+        model_spec("m"), signature("uint8"), {"x": np.zeros(3000, np.uint8)}, (), None
+    )
+    assert [len(decode(message.inputs["x"])) for message in messages] == [REQUEST_ROWS, REQUEST_ROWS, 952]
+    with pytest.raises(InputError, match="rows_per_request"):
+        predict_requests(model_spec("m"), signature("uint8"), {"x": np.zeros(3, np.uint8)}, (), 0)
+
+
+def test_rows_of_features_become_examples():
+    [one, two] = to_examples([{"a": 1, "b": 0.5, "c": "x"}, {"a": [2, 3], "c": [b"\0", "y"]}])
+    assert list(one.features.feature["a"].int64_list.value) == [1]
+    assert list(one.features.feature["b"].float_list.value) == [0.5]
+    assert list(two.features.feature["c"].bytes_list.value) == [b"\0", b"y"]
+    assert to_examples({"a": np.array([1, 2])}) == to_examples([{"a": 1}, {"a": 2}])
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "no rows"),
+        ({"a": [1], "b": [1, 2]}, "a has 1, b has 2"),
+        ({"a": 1}, "a has none"),
+        ([3], "Row 0 is a int"),
+        ([{"a": 1j}], "row 0, feature 'a'"),
+        ([{"a": np.uint64(2**63)}], "row 0, feature 'a'"),
+        ([{"a": [[1], [2, 3]]}], "rectangular"),
+    ],
+)
+def test_rows_that_are_none_are_explained(rows, said):
+    with pytest.raises(InputError, match=said):
+        to_examples(rows)
+
+
+def test_classify_names_what_it_answers(client, images):
+    answer = client.classify({"images": images[:300]}, rows_per_request=70)
+    assert answer["classes"].shape == answer["scores"].shape == (300, 10)
+    assert len(answer.seconds) == 5
+    predicted = client.predict(images[:300])
+    np.testing.assert_allclose(answer["scores"], predicted["probabilities"], atol=1e-6)
+    with pytest.raises(InputError, match="regress needs a signature made for it; the model has none"):
+        client.regress({"images": images[:1]})
+
+
+def test_regress_answers_a_number_a_row(tmp_path):
+    save_regressor(tmp_path)
+    with running_server(tmp_path, model="half") as server, Client(server.grpc, "half") as opened:
+        answer = opened.regress([{"x": 3.0}, {"x": 5.0}])
+        assert answer["outputs"].tolist() == [1.5, 2.5]
+        assert answer["outputs"].dtype == np.float32

@@ -1,0 +1,238 @@
+"""Several servers behind one client: round robin, and a dead one that loses no request."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+
+import numpy as np
+import pytest
+from atelier_client import AsyncClient, Client, Retry
+from atelier_client.errors import ModelNotFound, NotReachable, SettingsError, TimedOut
+from atelier_client.targets import Replicas, parse_targets
+from atelier_client.testing import InMemoryServer
+
+from tests.support.server import free_port, running_server
+from tests.support.small_server import small_server
+
+IMAGE = np.zeros((1, 28, 28), np.uint8)
+
+
+def doubling():
+    memory = InMemoryServer()
+    memory.serve(
+        "double",
+        lambda inputs: {"y": inputs["x"] * 2},
+        inputs={"x": ("float32", (-1,))},
+        outputs={"y": ("float32", (-1,))},
+    )
+    return memory
+
+
+@pytest.mark.parametrize("kind", ["threads", "asyncio"])
+def test_a_replica_killed_under_load_loses_no_request(server, models, kind):
+    with running_server(models) as doomed:
+        targets, answers, failures = [server.grpc, doomed.grpc], [], []
+        if kind == "threads":
+            with Client(targets, "fashion") as client:
+                _load_by_threads(client, answers, failures, doomed.process.pid)
+        else:
+            asyncio.run(_load_by_tasks(targets, answers, failures, doomed.process.pid))
+    assert not failures
+    assert len(answers) > 200
+
+
+def _load_by_threads(client, answers, failures, pid):
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            try:
+                answers.append(client.predict(IMAGE).versions)
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(1.5)
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+async def _load_by_tasks(targets, answers, failures, pid):
+    async with AsyncClient(targets, "fashion") as client:
+        end = time.monotonic() + 2
+
+        async def ask():
+            while time.monotonic() < end:
+                try:
+                    answers.append((await client.predict(IMAGE)).versions)
+                except Exception as error:
+                    failures.append(error)
+
+        tasks = [asyncio.ensure_future(ask()) for _ in range(16)]
+        await asyncio.sleep(0.5)
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.gather(*tasks)
+
+
+def test_requests_go_round_the_replicas():
+    one, two = doubling(), doubling()
+    with (
+        small_server(one) as first,
+        small_server(two) as second,
+        Client([first.address, second.address], "double") as client,
+    ):
+        for _ in range(40):
+            client.predict([1.0])
+    assert abs(len(one.calls) - len(two.calls)) <= 1
+
+
+def test_a_host_name_with_several_addresses_is_several_replicas():
+    """models.test is 127.0.0.1 and 127.0.0.2, says a DNS server of ours; one of the two dies under load."""
+    one, two, port = doubling(), doubling(), free_port()
+    with (
+        _dns_server("127.0.0.1", "127.0.0.2") as dns,
+        small_server(one, f"127.0.0.1:{port}"),
+        Client(f"dns://{dns}/models.test:{port}", "double", timeout=10) as client,
+    ):
+        with small_server(two, f"127.0.0.2:{port}"):
+            deadline = time.monotonic() + 10
+            while not (one.calls and two.calls) and time.monotonic() < deadline:
+                client.predict([1.0])
+            assert one.calls
+            assert two.calls
+            for _ in range(50):
+                client.predict([1.0])
+        for _ in range(50):
+            client.predict([1.0])
+
+
+@contextlib.contextmanager
+def _dns_server(*addresses):
+    """Answers every question with these IPv4 addresses (RFC 1035); AAAA questions with none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        udp.settimeout(0.1)
+        stop = threading.Event()
+
+        def serve():
+            while not stop.is_set():
+                try:
+                    query, client = udp.recvfrom(512)
+                except TimeoutError:
+                    continue
+                end = query.index(b"\0", 12) + 5
+                records = addresses if query[end - 4 : end - 2] == b"\0\x01" else ()
+                header = query[:2] + struct.pack(">5H", 0x8180, 1, len(records), 0, 0)
+                answers = [
+                    struct.pack(">HHHIH", 0xC00C, 1, 1, 60, 4) + socket.inet_aton(address)
+                    for address in records
+                ]
+                udp.sendto(header + query[12:end] + b"".join(answers), client)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{udp.getsockname()[1]}"
+        finally:
+            stop.set()
+            thread.join()
+
+
+def test_a_replica_that_is_down_from_the_start_costs_nothing_but_a_try():
+    with small_server(doubling()) as alive:
+        targets = f"127.0.0.1:{free_port()},{alive.address}"
+        with Client(targets, "double", retry=Retry(attempts=1)) as client:
+            for _ in range(20):
+                assert client.predict([1.0])["y"] == [2.0]
+        with Client(targets, "double") as client, pytest.raises(TimedOut, match="not ready at 127"):
+            client.wait_ready(0.2)
+
+
+def test_a_replica_that_comes_back_is_used_again():
+    one, two, port = doubling(), doubling(), free_port()
+    with small_server(one) as first, Client([first.address, f"127.0.0.1:{port}"], "double") as client:
+        for _ in range(5):
+            client.predict([1.0])
+        with small_server(two, f"127.0.0.1:{port}"):
+            deadline = time.monotonic() + 10
+            while not two.calls and time.monotonic() < deadline:
+                client.predict([1.0])
+                time.sleep(0.02)
+            assert two.calls
+
+
+def test_all_replicas_dead_is_one_clear_error():
+    targets = [f"127.0.0.1:{free_port()}" for _ in range(3)]
+    with (
+        Client(targets, "double", retry=Retry(attempts=2, first=0.01)) as client,
+        pytest.raises(NotReachable, match=r"Cannot reach .*\(6 attempts\)"),
+    ):
+        client.predict([1.0])
+
+
+def test_a_replica_without_a_model_is_not_failed_over():
+    """An answer is an answer: what the request is wrong about is wrong everywhere."""
+    one, two = doubling(), doubling()
+    with (
+        small_server(one) as first,
+        small_server(two) as second,
+        Client([first.address, second.address], "double") as client,
+    ):
+        client.metadata()
+        one.fail("NOT_FOUND", "gone")
+        two.fail("NOT_FOUND", "gone")
+        with pytest.raises(ModelNotFound, match="gone"):
+            client.predict([1.0])
+    assert sum(call.method == "predict" for call in one.calls + two.calls) == 1
+
+
+def test_the_turn_passes_over_a_resting_replica():
+    now = [0.0]
+    replicas = Replicas(3, clock=lambda: now[0])
+    assert sorted(replicas.pick() for _ in range(3)) == [0, 1, 2]
+    replicas.rest(1)
+    assert 1 not in {replicas.pick() for _ in range(30)}
+    assert {replicas.pick(tried={0, 2}) for _ in range(3)} == {1}
+    now[0] = 2.0
+    assert {replicas.pick() for _ in range(3)} == {0, 1, 2}
+    assert replicas.pick(tried={0, 1, 2}) in (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "host",
+        "host:",
+        "host:0",
+        "host:70000",
+        "host:1,",
+        "http://",
+        "http://h:1/x",
+        "a b:1",
+        "ftp://h:1",
+        "h:1,http://h:1",
+    ],
+)
+def test_what_is_no_address_is_refused_with_the_form_it_should_have(text):
+    with pytest.raises(SettingsError, match=r"Expected HOST:PORT|all speak"):
+        parse_targets(text)
+
+
+def test_addresses_are_read():
+    parsed = parse_targets("a:1, [::1]:2,unix:/tmp/x,dns:///b:3")
+    assert [target.scheme for target in parsed] == ["grpc", "grpc", "unix", "grpc"]
+    assert parse_targets(["https://h:1/"])[0].address == "https://h:1"
+    assert [target.local for target in parse_targets("localhost:1,127.9.9.9:1,[::1]:1,unix:/x,h:1")] == [
+        True, True, True, True, False,
+    ]  # fmt: skip
