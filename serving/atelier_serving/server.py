@@ -11,6 +11,7 @@ from atelier_serving.flags import Flags
 from atelier_serving.grpc_server import GrpcServer
 from atelier_serving.manager import Manager
 from atelier_serving.rest import RestServer
+from atelier_serving.rest_api import RestApi
 from atelier_serving.servable import Servable
 from atelier_serving.status import ServingError
 from atelier_serving.version import print_state
@@ -41,7 +42,8 @@ class Server:
         grpc_server = GrpcServer(api, flags.host, flags.port, flags.grpc_max_threads)
         rest = None
         if flags.rest_api_port:
-            rest = RestServer(api, flags.host, flags.rest_api_port, flags.rest_api_enable_cors_support)
+            routes = RestApi(api, cors=flags.rest_api_enable_cors_support)
+            rest = RestServer(routes, flags.host, flags.rest_api_port)
         self._manager.configure(config.from_flags(flags))
         if self._stopping.is_set():
             return
