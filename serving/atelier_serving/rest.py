@@ -29,8 +29,10 @@ class RestServer:
         except OSError as error:
             raise OSError(f"port {port} on {host} cannot be bound: {error.strerror}") from None
         handler = _Handler(api)
-        methods = ["GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH"]
-        app = Starlette(routes=[Route("/{path:path}", handler.respond, methods=methods)])
+        route = Route("/{path:path}", handler.respond)
+        # Every method there is: which of them are answered is decided per path.
+        route.methods = None
+        app = Starlette(routes=[route])
         # The drain is timed by the caller; uvicorn's own limit ends connections that never close.
         settings = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=10)
         self._server = uvicorn.Server(settings)

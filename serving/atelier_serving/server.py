@@ -44,7 +44,7 @@ class Server:
         if flags.rest_api_port:
             routes = RestApi(api, cors=flags.rest_api_enable_cors_support)
             rest = RestServer(routes, flags.host, flags.rest_api_port)
-        self._manager.configure(config.from_flags(flags))
+        self._manager.start(config.from_flags(flags))
         if self._stopping.is_set():
             return
         grpc_server.start()
@@ -68,7 +68,7 @@ class Server:
         servable = Servable(folder, self._flags)
         try:
             if self._flags.enable_model_warmup:
-                warm_up(servable)
+                warm_up(servable, self._flags.num_request_iterations_for_warmup)
         except BaseException:
             servable.close()
             raise
