@@ -124,7 +124,7 @@ def _without_variables(folder: Path) -> ServingError:
 
 
 def _in_serving_words(error: BaseException, folder: Path, tags: str) -> BaseException:
-    """Two checks that only the loader's Python side makes, in the words of its C++ side or of this server."""
+    """What the loader's Python side finds or rewords, in the words of its C++ side or of this server."""
     if isinstance(error, RuntimeError) and "MetaGraphDef associated with tags" in str(error):
         wanted = " ".join(tags.split(","))
         return ServingError(
@@ -134,4 +134,43 @@ def _in_serving_words(error: BaseException, folder: Path, tags: str) -> BaseExce
         )
     if isinstance(error, ValueError) and "not a valid checkpoint" in str(error):
         return _without_variables(folder)
+    if (
+        isinstance(error, OSError)
+        and "Cannot parse file" in str(error)
+        and (folder / "saved_model.pb").is_file()
+    ):
+        return _unparsable(folder / "saved_model.pb")
+    if isinstance(error, tf.errors.OpError):
+        message = error.message.removeprefix("Graph execution error:\n\n")
+        missing = message.endswith("; No such file or directory")
+        return ServingError(Code.NOT_FOUND if missing else Code(error.error_code), message)
     return error
+
+
+def _unparsable(path: Path) -> ServingError:
+    """A file cut short and one of another content, told apart as TensorFlow's ReadBinaryProto does."""
+    content = path.read_bytes()
+    position = 0
+    while position < len(content):
+        # Fields of a SavedModel: its schema's version, a varint, and graphs, each after its length.
+        kind = content[position] & 7
+        number, position = _varint(content, position + 1)
+        if kind not in (0, 2):
+            return ServingError(Code.DATA_LOSS, f"Can't parse {path} as binary proto")
+        position += number if kind == 2 else 0
+    if position > len(content):
+        return ServingError(Code.OUT_OF_RANGE, "Read less bytes than requested")
+    return ServingError(Code.DATA_LOSS, f"Can't parse {path} as binary proto")
+
+
+def _varint(content: bytes, position: int) -> tuple[int, int]:
+    """A varint's value and the position after it, which is beyond the end when the content ends first."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(content):
+            return value, position + 1
+        value |= (content[position] & 0x7F) << shift
+        position += 1
+        if content[position - 1] < 0x80:
+            break
+    return value, position

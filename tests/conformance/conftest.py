@@ -1,7 +1,7 @@
 """One suite for any TensorFlow Serving: the embedded server by default, a real one with ATELIER_TARGET.
 
 ATELIER_TARGET is its gRPC host:port, ATELIER_REST_TARGET its REST address (http://host:port). It must serve what
-`python -m tests.support.conformance_model FOLDER` writes, with the configuration that `CONFIG` below makes of it:
+`python -m tests.support.conformance_model FOLDER` writes:
 
     tensorflow_model_server --port=8500 --rest_api_port=8501 --model_config_file=FOLDER/models.config \
         --allow_version_labels_for_unavailable_models --enable_grpc_healthcheck_service
@@ -16,10 +16,6 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from tests.support.server import running_server
 
-CONFIG = """model_config_list {{ config {{
-    name: "toy" base_path: "{base_path}" model_platform: "tensorflow"
-    version_labels {{ key: "stable" value: 1 }} version_labels {{ key: "absent" value: 7 }}
-}} }}"""
 FLAGS = ("--allow_version_labels_for_unavailable_models", "--enable_grpc_healthcheck_service=true")
 
 
@@ -35,13 +31,11 @@ def server(tmp_path_factory):
     if target := os.environ.get("ATELIER_TARGET"):
         yield SimpleNamespace(grpc=target, rest=os.environ["ATELIER_REST_TARGET"])
         return
-    from tests.support.conformance_model import save_conformance_model
+    from tests.support.conformance_model import save_config, save_conformance_model
 
     models = tmp_path_factory.mktemp("toys")
     save_conformance_model(models)
-    config = models / "models.config"
-    config.write_text(CONFIG.format(base_path=models / "toy"))
-    with running_server(models, f"--model_config_file={config}", *FLAGS, model="toy") as running:
+    with running_server(models, f"--model_config_file={save_config(models)}", *FLAGS, model="toy") as running:
         yield running
 
 

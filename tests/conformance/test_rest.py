@@ -431,6 +431,16 @@ def test_the_document_is_read_before_the_model_is_looked_for(server):
     assert (got, document["error"]) == (404, "Servable not found for request: Latest(nix)")
 
 
+@pytest.mark.deviation
+def test_deep_nesting_is_refused_instead_of_overflowing_the_stack(server):
+    for body in (b"[" * 100_000, b'{"instances":' + b"[" * 100_000 + b"]" * 100_000 + b"}"):
+        got, document = ask(server, PREDICT, body)
+        assert got == 400
+        assert document["error"].startswith(
+            "JSON Parse error: Terminate parsing due to Handler error. at offset: "
+        )
+
+
 def test_a_value_in_an_error_is_cut_at_256_bytes(server):
     _, document = ask(server, PREDICT, {"instances": "x" * 1000})
     assert document["error"].startswith('JSON Value: {\n    "instances": "' + "x" * 236 + " Expecting")

@@ -101,7 +101,9 @@ def test_the_method_name_of_a_signature_is_checked(prediction):
 def test_a_signature_of_the_right_method_passes(prediction):
     inputs = tf.make_tensor_proto([example(value=0.5).SerializeToString()])
     for signature in ("serving_default", "classify", "regress"):
-        message = predict_request(signature=signature, **({"x": X} if "_" in signature else {"inputs": inputs}))
+        message = predict_request(
+            signature=signature, **({"x": X} if "_" in signature else {"inputs": inputs})
+        )
         assert prediction.Predict(message, timeout=10).outputs
     assert prediction.Classify(classify_request(example(), signature="classify"), timeout=10).result
     assert prediction.Regress(regress_request(example(), signature="regress"), timeout=10).result

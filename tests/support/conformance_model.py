@@ -1,6 +1,8 @@
 """The SavedModel that the conformance suite asks: a signature for each fact of the protocol.
 
-python -m tests.support.conformance_model FOLDER      # writes FOLDER/toy/1, for a real TensorFlow Serving
+    python -m tests.support.conformance_model FOLDER
+
+writes FOLDER/toy/1 and FOLDER/models.config for a real TensorFlow Serving.
 """
 
 import sys
@@ -39,6 +41,11 @@ DERIVED = {
     "regress_integers": (REGRESS, "inputs", {"outputs": "integers"}),
     "regress_short": (REGRESS, "inputs", {"outputs": "short_flat"}),
 }
+CONFIG = """model_config_list {{ config {{
+    name: "toy" base_path: "{base_path}" model_platform: "tensorflow"
+    version_labels {{ key: "stable" value: 1 }} version_labels {{ key: "absent" value: 7 }}
+}} }}
+"""
 
 
 class Model(Toy):
@@ -149,5 +156,12 @@ def _derive(path: Path) -> None:
     path.write_bytes(saved.SerializeToString())
 
 
+def save_config(models: Path) -> Path:
+    """Write `models/models.config`: the model with two labels, one of them on a version that is not there."""
+    path = models / "models.config"
+    path.write_text(CONFIG.format(base_path=models.absolute() / "toy"))
+    return path
+
+
 if __name__ == "__main__":
-    print(save_conformance_model(Path(sys.argv[1])))
+    print(save_conformance_model(Path(sys.argv[1])), save_config(Path(sys.argv[1])))
