@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_management_pb2,
     model_pb2,
     predict_pb2,
@@ -17,8 +18,10 @@ from tensorflow_serving.apis import (
 )
 
 from atelier_serving import classify as examples
-from atelier_serving import config
+from atelier_serving import config, json_text
+from atelier_serving.json_tensor import read_inputs, signature_name
 from atelier_serving.manager import Manager
+from atelier_serving.multi_inference import multi_inference
 from atelier_serving.predict import DEFAULT_SIGNATURE, predict
 from atelier_serving.servable import Servable
 from atelier_serving.status import Code, ServingError, invalid
@@ -61,6 +64,32 @@ class Api:
             examples.regress(servable, signature, request.input, response.result)
         _answered(response.model_spec, request.model_spec, version, signature)
         return response
+
+    def multi_inference(
+        self, request: inference_pb2.MultiInferenceRequest
+    ) -> inference_pb2.MultiInferenceResponse:
+        """PredictionService.MultiInference; the first task's model spec chooses the version for all."""
+        response = inference_pb2.MultiInferenceResponse()
+        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        with self.servable(spec) as (servable, version):
+            multi_inference(servable, request, response)
+        for result in response.results:
+            result.model_spec.version.value = version
+        return response
+
+    def predict_json(self, spec: model_pb2.ModelSpec, document: dict[str, Any]) -> str:
+        """Predict from a parsed JSON document to the text of the answer."""
+        name = signature_name(document)
+        with self.servable(spec) as (servable, _):
+            signature = servable.signatures.get(name or DEFAULT_SIGNATURE)
+            if signature is None:
+                text = f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found in signature def'
+                raise invalid(text)
+            if not signature.inputs:
+                raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
+            inputs, as_rows = read_inputs(document, signature.inputs)
+            outputs = predict(servable, name or DEFAULT_SIGNATURE, inputs, [])
+        return json_text.rows(outputs) if as_rows else json_text.columns(outputs)
 
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
@@ -106,25 +135,32 @@ class Api:
         return response
 
     def reload(
-        self, request: model_management_pb2.ReloadConfigRequest, seconds: float | None
+        self, request: model_management_pb2.ReloadConfigRequest, waiting: Callable[[], bool]
     ) -> model_management_pb2.ReloadConfigResponse:
-        """ModelService.HandleReloadConfigRequest; waits for new models within the caller's `seconds`."""
+        """ModelService.HandleReloadConfigRequest; waits for new models as long as `waiting` says that the caller does.
+
+        The metrics asked for come back with no increase: none of this server's metrics counts reloads.
+        """
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported"
             )
-        deadline = time.monotonic() + seconds if seconds is not None else None
-        self.manager.configure(config.from_proto(request.config), deadline)
+        self.manager.reload(config.from_proto(request.config), waiting)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.error_code = 0
+        for name in request.metric_names:
+            response.metric.add(name=name, int64_value_increase=0)
         return response
 
-    @contextmanager
-    def _servable(self, request: object) -> Iterator[tuple[Servable, int]]:
-        if not request.HasField("model_spec"):  # type: ignore[attr-defined]
+    def _servable(self, request: Any) -> AbstractContextManager[tuple[Servable, int]]:
+        if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
-        spec: model_pb2.ModelSpec = request.model_spec  # type: ignore[attr-defined]
+        return self.servable(request.model_spec)
+
+    @contextmanager
+    def servable(self, spec: model_pb2.ModelSpec) -> Iterator[tuple[Servable, int]]:
+        """Hold the servable that a model spec means: (servable, version). Raises `ServingError`."""
         version = spec.version.value if spec.HasField("version") else None
         label = spec.version_label if spec.HasField("version_label") else None
         with self.manager.use(spec.name, version, label) as chosen:

@@ -5,6 +5,7 @@ Texts: model_servers/server_core.cc and util/proto_util.h at 2.20.0.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from atelier_serving.flags import Flags
 from atelier_serving.status import Code, ServingError, invalid
+
+# The one platform (model_servers/model_platform_types.h).
+PLATFORM = "tensorflow"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class ModelSettings:
     all: bool = False
     specific: tuple[int, ...] = ()
     labels: dict[str, int] = field(default_factory=dict)
+    platform: str = PLATFORM
 
     def wanted(self, found: list[int]) -> set[int]:
         """Which of the versions on disk the policy wants."""
@@ -35,15 +40,15 @@ class ModelSettings:
         return set(sorted(found)[-self.latest :])
 
 
-def from_flags(flags: Flags) -> list[ModelSettings]:
-    """The models that the flags ask for. Raises `ServingError`."""
+def from_flags(flags: Flags) -> list[ModelSettings] | None:
+    """The models that the flags ask for; None when the file says nothing. Raises `ServingError`."""
     if not flags.model_config_file:
         return [ModelSettings(flags.model_name, Path(flags.model_base_path).absolute())]
     return read_file(Path(flags.model_config_file))
 
 
-def read_file(path: Path) -> list[ModelSettings]:
-    """Read a text proto. Raises `ServingError`."""
+def read_file(path: Path) -> list[ModelSettings] | None:
+    """Read a text proto; None when it holds neither a list of models nor anything else. Raises `ServingError`."""
     config = model_server_config_pb2.ModelServerConfig()
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), config)
@@ -51,34 +56,30 @@ def read_file(path: Path) -> list[ModelSettings]:
         raise ServingError(Code.NOT_FOUND, f"{path}; {error.strerror}") from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise invalid(f"Invalid protobuf file: '{path}' ({error})") from None
-    return from_proto(config)
+    return from_proto(config) if config.WhichOneof("config") else None
 
 
 def from_proto(config: model_server_config_pb2.ModelServerConfig) -> list[ModelSettings]:
     """Validate a ModelServerConfig. Raises `ServingError`."""
     if config.WhichOneof("config") == "custom_model_config":
         raise invalid("custom_model_config is not supported; use model_config_list.")
-    models: dict[str, ModelSettings] = {}
+    names: set[str] = set()
     for entry in config.model_config_list.config:
-        if entry.name in models:
+        if entry.name in names:
             raise invalid(f"Illegal to list model {entry.name} multiple times in config list")
-        models[entry.name] = _model(entry)
-    return list(models.values())
+        names.add(entry.name)
+    for entry in config.model_config_list.config:
+        if not re.match(r"/|[a-zA-Z][0-9a-zA-Z.]*://", entry.base_path):
+            raise invalid(
+                f"Expected model {entry.name} to have an absolute path or URI; got base_path()={entry.base_path}"
+            )
+    return [_model(entry) for entry in config.model_config_list.config]
 
 
 def _model(entry: model_server_config_pb2.ModelConfig) -> ModelSettings:
-    if not entry.base_path.startswith("/"):
-        text = (
-            f"Expected model {entry.name} to have an absolute path or URI; got base_path()={entry.base_path}"
-        )
-        raise invalid(text)
-    if not entry.model_platform and not entry.model_type:
-        raise invalid(
-            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-            f"ModelServerConfig::model_platform, model name is {entry.name}"
-        )
-    if entry.model_platform and entry.model_platform != "tensorflow":
-        raise invalid(f"Model {entry.name} requests unsupported platform {entry.model_platform}")
+    path = entry.base_path.removeprefix("file://")
+    if not path.startswith("/"):
+        raise invalid(f"Model {entry.name} is at {path}; atelier-serving reads local folders only.")
     if entry.HasField("logging_config"):
         raise invalid("No request-logger-creator provided.")
     policy = entry.model_version_policy
@@ -87,9 +88,27 @@ def _model(entry: model_server_config_pb2.ModelConfig) -> ModelSettings:
         raise invalid(f"Model {entry.name}: a specific version policy must name at least one version.")
     return ModelSettings(
         entry.name,
-        Path(entry.base_path),
+        Path(path),
         latest=policy.latest.num_versions or 1,
         all=kind == "all",
         specific=tuple(policy.specific.versions),
         labels=dict(entry.version_labels),
+        platform=_platform(entry),
     )
+
+
+def _platform(entry: model_server_config_pb2.ModelConfig) -> str:
+    if not entry.model_type:
+        if not entry.model_platform:
+            raise invalid(
+                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+                f"ModelServerConfig::model_platform, model name is {entry.name}"
+            )
+        return entry.model_platform
+    if entry.model_platform:
+        raise invalid(
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform."
+        )
+    if entry.model_type != model_server_config_pb2.TENSORFLOW:
+        raise invalid(f"ModelServerConfig::model_type choice {entry.model_type} not supported.")
+    return PLATFORM

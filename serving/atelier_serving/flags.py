@@ -37,6 +37,8 @@ class Flags:
     saved_model_tags: str = "serve"
     grpc_max_threads: int = _THREADS
     enable_model_warmup: bool = True
+    num_request_iterations_for_warmup: int = 0
+    enable_signature_method_name_check: bool = False
     enable_serialization_as_tensor_content: bool = False
     version: bool = False
 
@@ -68,13 +70,11 @@ REFUSED = (
     "num_tflite_pools",
     "mixed_precision",
     "num_tflite_interpreters_per_pool",
-    "enable_signature_method_name_check",
     "xla_cpu_compilation_enabled",
     "xla_gpu_compilation_enabled",
     "thread_pool_factory_config_file",
     "skip_initialize_tpu",
     "rest_api_timeout_in_ms",
-    "num_request_iterations_for_warmup",
 )
 
 

@@ -105,6 +105,9 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self._gate.answer(lambda: self._api.regress(request), context)
 
+    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._gate.answer(lambda: self._api.multi_inference(request), context)
+
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self._gate.answer(lambda: self._api.metadata(request), context)
 
@@ -117,4 +120,4 @@ class _Model(model_service_pb2_grpc.ModelServiceServicer):
         return self._gate.answer(lambda: self._api.status(request), context)
 
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._gate.answer(lambda: self._api.reload(request, context.time_remaining()), context)
+        return self._gate.answer(lambda: self._api.reload(request, context.is_active), context)

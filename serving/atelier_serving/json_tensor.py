@@ -1,291 +1,313 @@
-"""JSON to tensors and back: the REST API's row form (`instances`) and column form (`inputs`).
+"""JSON to tensors: the REST API's row form (`instances`) and column form (`inputs`).
 
-Rules and texts: util/json_tensor.cc at 2.20.0.
+Rules and texts: util/json_tensor.cc at 2.20.0. A tensor is first read by whole lists at a time, which only accepts what
+is regular; anything else is read again value by value, in TensorFlow Serving's order, for its error or rarer forms.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
+import math
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from atelier_serving.json_document import kind, shown, to_bytes
 from atelier_serving.status import Code, ServingError, invalid
+from atelier_serving.tensors import numpy_dtype, type_name
 
-_DTYPES: dict[int, tuple[str, Any]] = {
-    types_pb2.DT_FLOAT: ("float", np.float32),
-    types_pb2.DT_DOUBLE: ("double", np.float64),
-    types_pb2.DT_INT8: ("int8", np.int8),
-    types_pb2.DT_INT16: ("int16", np.int16),
-    types_pb2.DT_INT32: ("int32", np.int32),
-    types_pb2.DT_INT64: ("int64", np.int64),
-    types_pb2.DT_UINT8: ("uint8", np.uint8),
-    types_pb2.DT_UINT32: ("uint32", np.uint32),
-    types_pb2.DT_UINT64: ("uint64", np.uint64),
-    types_pb2.DT_BOOL: ("bool", np.bool_),
-    types_pb2.DT_STRING: ("string", object),
+# dtype number: (numpy dtype, the integers that TensorFlow Serving lets in). The narrow types take any int32 and wrap.
+_INT32, _FLOATS = (-(2**31), 2**31 - 1), (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
+_INTEGERS: dict[int, tuple[Any, tuple[int, int]]] = {
+    types_pb2.DT_INT8: (np.int8, _INT32),
+    types_pb2.DT_INT16: (np.int16, _INT32),
+    types_pb2.DT_INT32: (np.int32, _INT32),
+    types_pb2.DT_INT64: (np.int64, (-(2**63), 2**63 - 1)),
+    types_pb2.DT_UINT8: (np.uint8, _INT32),
+    types_pb2.DT_UINT32: (np.uint32, (0, 2**32 - 1)),
+    types_pb2.DT_UINT64: (np.uint64, (0, 2**64 - 1)),
 }
-_RANGE_CHECKED = (np.int32, np.int64, np.uint32, np.uint64)
-_SHOWN_BYTES = 256
+# Integers a float type holds exactly, and its largest value.
+_EXACT = {types_pb2.DT_FLOAT: 2**24 - 1, types_pb2.DT_DOUBLE: 2**53 - 1}
+_LARGEST = {types_pb2.DT_FLOAT: float(np.finfo(np.float32).max), types_pb2.DT_DOUBLE: math.inf}
+_Infos = Mapping[str, meta_graph_pb2.TensorInfo]
 
 
-def parse_document(body: bytes) -> dict[str, Any]:
-    """The request body as a JSON object. Raises `ServingError`."""
-    text = body.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
-    if not text:
-        raise invalid("JSON Parse error: The document is empty")
-    try:
-        # Text after the document is accepted, as is the first of duplicate keys.
-        document, _ = json.JSONDecoder(object_pairs_hook=_first_wins).raw_decode(text)
-    except json.JSONDecodeError as error:
-        raise invalid(f"JSON Parse error: Invalid value. at offset: {error.pos}") from None
-    except RecursionError:
-        raise invalid("JSON Parse error: Terminate parsing due to Handler error. at offset: 0") from None
-    if not isinstance(document, dict):
-        raise invalid(f"JSON Value: {shown(document)} Is not object")
-    return document
-
-
-def signature_name(document: dict[str, Any], default: str) -> str:
-    """The document's signature name. Raises `ServingError` when it is no string."""
-    name = document.get("signature_name", default)
+def signature_name(document: dict[str, Any]) -> str:
+    """The document's signature name, empty when it names none. Raises `ServingError` when it is no string."""
+    name = document.get("signature_name", "")
     if not isinstance(name, str):
         text = f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string value."
         raise invalid(text)
-    return name or default
+    return name
 
 
-def read_inputs(
-    document: dict[str, Any], infos: Mapping[str, meta_graph_pb2.TensorInfo]
-) -> tuple[dict[str, np.ndarray], bool]:
+def read_inputs(document: dict[str, Any], infos: _Infos) -> tuple[dict[str, np.ndarray], bool]:
     """The inputs by alias, and whether they came row by row. Raises `ServingError`."""
-    if "instances" in document and "inputs" in document:
-        raise invalid(
-            f"JSON Value: {shown(document)} Not formatted correctly expecting only one of "
-            "'inputs' or 'instances' keys to exist "
-        )
     if "instances" in document:
-        return _rows(document, infos), True
+        if "inputs" in document:
+            raise invalid(
+                f"JSON Value: {shown(document)} Not formatted correctly expecting only one of "
+                "'inputs' or 'instances' keys to exist "
+            )
+        instances = document["instances"]
+        if not isinstance(instances, list):
+            raise invalid(f"JSON Value: {shown(document)} Expecting 'instances' to be an list/array")
+        if not instances:
+            raise invalid(f"JSON Value: {shown(document)} No values in 'instances' array")
+        return _rows(instances, infos), True
     if "inputs" in document:
         return _columns(document["inputs"], infos), False
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def write_outputs(outputs: Mapping[str, np.ndarray], rows: bool) -> dict[str, Any]:
-    """The response document. Raises `ServingError` for outputs without a common batch size (row form)."""
-    values = {alias: _plain(alias, array) for alias, array in outputs.items()}
-    if not rows:
-        return {"outputs": next(iter(values.values())) if len(values) == 1 else values}
-    size: int | None = None
-    for alias, array in outputs.items():
-        if array.ndim == 0:
-            raise invalid(f"Tensor name: {alias} has no shape information ")
-        if size is not None and len(array) != size:
-            raise invalid(f"Tensor name: {alias} has inconsistent batch size: {len(array)} expecting: {size}")
-        size = len(array)
-    if len(values) == 1:
-        return {"predictions": next(iter(values.values()))}
-    return {"predictions": [{alias: values[alias][row] for alias in values} for row in range(size or 0)]}
+def lossless(value: float, number: int) -> bool:
+    """Whether a float type holds a JSON number (IsLosslessDecimal)."""
+    if isinstance(value, int) and -(2**63) <= value < 2**64:
+        return abs(value) <= _EXACT[number]
+    return not math.isfinite(value) or abs(value) <= _LARGEST[number]
 
 
-def shown(value: Any) -> str:
-    """A JSON value in an error text, cut at 256 bytes."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text if len(text) <= _SHOWN_BYTES else text[:_SHOWN_BYTES] + "..."
+def lossy(value: float, target: str) -> ServingError:
+    """A number that a float type does not hold."""
+    return invalid(f"Cannot convert JSON value: {shown(value)} to {target} without loss of precision.")
 
 
-def _rows(document: dict[str, Any], infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> dict[str, np.ndarray]:
-    instances = document["instances"]
-    if not isinstance(instances, list):
-        raise invalid(f"JSON Value: {shown(document)} Expecting 'instances' to be an list/array")
-    if not instances:
-        raise invalid(f"JSON Value: {shown(document)} No values in 'instances' array")
-    if not isinstance(instances[0], dict) or set(instances[0]) == {"b64"}:
-        if len(infos) != 1:
-            raise invalid(
-                "instances is a plain list, but expecting list of objects as multiple input tensors "
-                "required as per tensorinfo_map"
-            )
-        ((alias, info),) = infos.items()
-        for position, item in enumerate(instances):
-            if isinstance(item, dict) and set(item) != {"b64"}:
-                raise invalid(f"Expecting value/list but got object at item {position} of input list")
-        return {alias: _in_element(lambda item: _array(item, info.dtype), instances)}
-    columns: dict[str, list[np.ndarray]] = {alias: [] for alias in infos}
+def is_base64(value: Any) -> bool:
+    """Whether a value is an object with the one key `b64` and a string in it."""
+    return isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str)
+
+
+def decode_base64(value: dict[str, str]) -> bytes:
+    """The bytes of a `b64` object; padding and white space are optional (absl::Base64Unescape)."""
+    text = "".join(value["b64"].split()).rstrip("=.")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid("Unable to base64 decode") from None
+
+
+def _rows(instances: list[Any], infos: _Infos) -> dict[str, np.ndarray]:
+    if not isinstance(instances[0], dict) and len(infos) > 1:
+        raise invalid(
+            "instances is a plain list, but expecting list of objects as multiple input tensors "
+            "required as per tensorinfo_map"
+        )
+    if isinstance(instances[0], dict) and not is_base64(instances[0]):
+        if all(type(item) is dict and item.keys() == infos.keys() for item in instances):
+            fast = {alias: _dense([item[alias] for item in instances], infos[alias].dtype) for alias in infos}
+            whole = {alias: array for alias, array in fast.items() if array is not None}
+            if len(whole) == len(infos):
+                return whole
+        return _object_rows(instances, infos)
+    alias = min(infos)
+    array = _dense(instances, infos[alias].dtype)
+    return {alias: array if array is not None else _plain_rows(instances, infos[alias].dtype)}
+
+
+def _object_rows(instances: list[Any], infos: _Infos) -> dict[str, np.ndarray]:
+    tensors = {alias: _Tensor(info.dtype) for alias, info in infos.items()}
     for position, item in enumerate(instances):
-        if not isinstance(item, dict):
+        if not isinstance(item, dict) or is_base64(item):
             raise invalid(f"Expecting object but got list at item {position} of input list")
-        for key, value in item.items():
+        for alias, value in item.items():
             try:
-                if key not in infos:
-                    raise invalid(f"JSON object: does not have named input: {key}")
-                columns[key].append(_array(value, infos[key].dtype))
+                if alias not in tensors:
+                    raise invalid(f"JSON object: does not have named input: {alias}")
+                tensors[alias].add_row(value)
             except ServingError as error:
-                raise invalid(
-                    f"Failed to process element: {position} key: {key} of 'instances' list. Error: {error}"
-                ) from None
-        if set(item) != set(infos):
-            names = ",".join(sorted(infos))
+                text = (
+                    f"Failed to process element: {position} key: {alias} of 'instances' list. Error: {error}"
+                )
+                raise invalid(text) from None
+        if item.keys() != infos.keys():
             raise invalid(
-                f"Failed to process element: {position} of 'instances' list. Error: INVALID_ARGUMENT: "
-                f"JSON object: {shown(item)} keys must be equal to: {names}"
+                f"Failed to process element: {position} of 'instances' list. JSON object: {shown(item)} "
+                f"keys must be equal to: {','.join(sorted(infos))}"
             )
-    return {alias: _stack(arrays) for alias, arrays in columns.items()}
+    return {alias: tensor.array(len(instances)) for alias, tensor in tensors.items()}
 
 
-def _in_element(convert: Any, items: list[Any]) -> np.ndarray:
-    arrays = []
-    for position, item in enumerate(items):
+def _plain_rows(instances: list[Any], number: int) -> np.ndarray:
+    tensor = _Tensor(number)
+    for position, item in enumerate(instances):
+        if isinstance(item, dict) and not is_base64(item):
+            raise invalid(f"Expecting value/list but got object at item {position} of input list")
         try:
-            arrays.append(convert(item))
+            tensor.add_row(item)
         except ServingError as error:
-            raise invalid(
-                f"Failed to process element: {position} of 'instances' list. Error: {error}"
-            ) from None
-    return _stack(arrays)
+            text = f"Failed to process element: {position} of 'instances' list. Error: {error}"
+            raise invalid(text) from None
+    return tensor.array(len(instances))
 
 
-def _stack(arrays: list[np.ndarray]) -> np.ndarray:
-    for position, array in enumerate(arrays):
-        if array.shape != arrays[0].shape:
-            want, got = _shape(arrays[0]), _shape(array)
-            raise invalid(
-                f"Failed to process element: {position} of 'instances' list. Error: INVALID_ARGUMENT: "
-                f"Expecting shape {want} but got: {got}"
-            )
-    return np.stack(arrays)
-
-
-def _shape(array: np.ndarray) -> str:
-    return "[" + ",".join(str(size) for size in array.shape) + "]"
-
-
-def _columns(inputs: Any, infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> dict[str, np.ndarray]:
-    if not isinstance(inputs, dict) or set(inputs) == {"b64"}:
-        if len(infos) != 1:
+def _columns(inputs: Any, infos: _Infos) -> dict[str, np.ndarray]:
+    if not isinstance(inputs, dict) or is_base64(inputs):
+        if len(infos) > 1:
             raise invalid(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors "
                 "required as per tensorinfo_map"
             )
         ((alias, info),) = infos.items()
-        return {alias: _array(inputs, info.dtype)}
+        return {alias: _column(inputs, info.dtype)}
     arrays = {}
-    for alias, info in infos.items():
+    for alias, info in sorted(infos.items()):
         if alias not in inputs:
             raise invalid(f"Missing named input: {alias} in 'inputs' object.")
-        arrays[alias] = _array(inputs[alias], info.dtype)
+        arrays[alias] = _column(inputs[alias], info.dtype)
     return arrays
 
 
-def _array(value: Any, number: int) -> np.ndarray:
-    """One dense tensor. Raises `ServingError` for ragged lists and values of the wrong kind."""
-    if number not in _DTYPES:
-        name = types_pb2.DataType.Name(number)[3:].lower()
-        raise ServingError(Code.UNIMPLEMENTED, f"Conversion of JSON Value: {shown(value)} to type: {name}")
-    shape, leaf = [], value
-    while isinstance(leaf, list):
-        shape.append(len(leaf))
-        leaf = leaf[0] if leaf else None
-    flat: list[Any] = []
-    _flatten(value, shape, 0, number, flat)
-    dtype = _DTYPES[number][1]
-    if dtype is object:
-        array = np.empty(len(flat), object)
-        array[:] = flat
-        return array.reshape(shape)
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        for item in flat:
-            if dtype in _RANGE_CHECKED and not limits.min <= item <= limits.max:
-                raise _wrong_type(item, number)
-        # The narrow types wrap silently, as in TensorFlow Serving.
-        return (
-            np.array([item & 0xFFFF for item in flat] if dtype not in _RANGE_CHECKED else flat)
-            .astype(dtype)
-            .reshape(shape)
-        )
-    return np.array(flat, dtype).reshape(shape)
+def _column(value: Any, number: int) -> np.ndarray:
+    array = _dense(value, number) if isinstance(value, list) else None
+    if array is None:
+        tensor = _Tensor(number)
+        tensor.add(value)
+        array = tensor.array()
+    return array
 
 
-def _flatten(value: Any, shape: list[int], level: int, number: int, flat: list[Any]) -> None:
-    if level == len(shape):
-        if isinstance(value, list):
-            raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
-        flat.append(_scalar(value, number))
-        return
-    if not isinstance(value, list):
-        text = f"JSON Value: {shown(value)} found at incorrect level: {level} in the JSON DOM. "
-        raise invalid(f"{text}Expected at level: {len(shape)}")
-    if len(value) != shape[level]:
-        raise invalid(
-            f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: {shape[level]}"
-        )
-    for item in value:
-        _flatten(item, shape, level + 1, number, flat)
+def _dense(value: list[Any], number: int) -> np.ndarray | None:
+    """A regular list of values of one fitting type as an array; None when it needs a closer look."""
+    shape: list[int] = []
+    level: list[Any] = [value]
+    while True:
+        kinds = set(map(type, level))
+        if kinds != {list}:
+            break
+        sizes = set(map(len, level))
+        if len(sizes) > 1:
+            return None
+        shape.append(len(level[0]))
+        level = list(chain.from_iterable(level))
+    # The innermost kinds, once and for all: a list among them means that the nesting is not the same everywhere.
+    if number in _FLOATS and kinds <= {int, float}:
+        whole = kinds == {int}
+        integers = level if whole else [item for item in level if type(item) is int] if int in kinds else []
+        if integers and (max(integers) > _EXACT[number] or min(integers) < -_EXACT[number]):
+            return None
+        numbers = np.array(level, np.float64)
+        if number == types_pb2.DT_FLOAT and np.any(np.abs(numbers) > _LARGEST[number]):
+            return None
+        return numbers.astype(numpy_dtype(number)).reshape(shape)
+    if number in _INTEGERS and kinds <= {int}:
+        low, high = _INTEGERS[number][1]
+        if level and not low <= min(level) <= max(level) <= high:
+            return None
+        wide = np.array(level, np.uint64 if number == types_pb2.DT_UINT64 else np.int64)
+        return wide.astype(_INTEGERS[number][0]).reshape(shape)
+    if number == types_pb2.DT_BOOL and kinds <= {bool}:
+        return np.array(level, np.bool_).reshape(shape)
+    if number == types_pb2.DT_STRING and kinds <= {str}:
+        return _strings([to_bytes(item) for item in level]).reshape(shape)
+    return None
+
+
+class _Tensor:
+    """One tensor, value by value: the shape is that of the first values, and every later one has to fit it."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._values: list[Any] = []
+        self._row: tuple[int, list[int]] | None = None
+        self._shape: list[int] = []
+
+    def add(self, value: Any) -> None:
+        """Append the values of a scalar or nested list."""
+        self._shape, leaf = [], value
+        while isinstance(leaf, list):
+            self._shape.append(len(leaf))
+            leaf = leaf[0] if leaf else None
+        self._fill(value, 0)
+
+    def add_row(self, value: Any) -> None:
+        """Append one row, of the size and shape of the first."""
+        before = len(self._values)
+        self.add(value)
+        size = len(self._values) - before
+        if self._row is None:
+            self._row = size, self._shape
+        elif size != self._row[0]:
+            raise invalid(f"Expecting tensor size: {self._row[0]} but got: {size}")
+        elif self._shape != self._row[1]:
+            raise invalid(f"Expecting shape {_shape(self._row[1])} but got: {_shape(self._shape)}")
+
+    def array(self, rows: int | None = None) -> np.ndarray:
+        """What was added: one tensor, or `rows` of them stacked."""
+        shape = self._shape if rows is None else [rows, *self._shape]
+        if self._number == types_pb2.DT_STRING:
+            return _strings(self._values).reshape(shape)
+        if self._number in _INTEGERS:
+            wide = np.array(self._values, np.uint64 if self._number == types_pb2.DT_UINT64 else np.int64)
+            return wide.astype(_INTEGERS[self._number][0]).reshape(shape)
+        return np.array(self._values, numpy_dtype(self._number)).reshape(shape)
+
+    def _fill(self, value: Any, level: int) -> None:
+        rank = len(self._shape)
+        if not isinstance(value, list):
+            if level != rank:
+                raise invalid(
+                    f"JSON Value: {shown(value)} found at incorrect level: {level + 1} in the JSON DOM. "
+                    f"Expected at level: {rank}"
+                )
+            self._values.append(_scalar(value, self._number))
+            return
+        if level >= rank:
+            raise invalid(f"Encountered list at unexpected level: {level} expected < {rank}")
+        if len(value) != self._shape[level]:
+            raise invalid(
+                f"Encountered list at unexpected size: {len(value)} at level: {level} "
+                f"expected size: {self._shape[level]}"
+            )
+        for item in value:
+            self._fill(item, level + 1)
 
 
 def _scalar(value: Any, number: int) -> Any:
-    dtype = _DTYPES[number][1]
-    if dtype is object:
-        if isinstance(value, str):
-            return value.encode()
-        if isinstance(value, dict) and set(value) == {"b64"}:
-            return _unbase64(value)
-    elif dtype is np.bool_:
-        if isinstance(value, bool):
-            return value
-    elif isinstance(value, int if np.issubdtype(dtype, np.integer) else int | float) and not isinstance(
-        value, bool
-    ):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number == types_pb2.DT_STRING and isinstance(value, dict):
+        if not is_base64(value):
+            raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
+        return decode_base64(value)
+    if isinstance(value, dict):
+        raise _wrong_type(value, number)
+    if number in _FLOATS:
+        if not is_number:
+            raise _wrong_type(value, number)
+        if not lossless(value, number):
+            raise lossy(value, type_name(number))
+        return float(value)
+    if number in _INTEGERS:
+        low, high = _INTEGERS[number][1]
+        if not is_number or isinstance(value, float) or not low <= value <= high:
+            raise _wrong_type(value, number)
         return value
-    raise _wrong_type(value, number)
+    if number == types_pb2.DT_BOOL and isinstance(value, bool):
+        return value
+    if number == types_pb2.DT_STRING and isinstance(value, str):
+        return to_bytes(value)
+    if number in (types_pb2.DT_BOOL, types_pb2.DT_STRING):
+        raise _wrong_type(value, number)
+    text = f"Conversion of JSON Value: {shown(value)} to type: {type_name(number)}"
+    raise ServingError(Code.UNIMPLEMENTED, text)
 
 
-def _unbase64(value: dict[str, Any]) -> bytes:
-    if not isinstance(value["b64"], str):
-        raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
-    try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid("Unable to base64 decode") from None
+def _strings(items: list[bytes]) -> np.ndarray:
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
+
+
+def _shape(sizes: list[int]) -> str:
+    return "[" + ",".join(map(str, sizes)) + "]"
 
 
 def _wrong_type(value: Any, number: int) -> ServingError:
-    kinds = {bool: str(value), type(None): "Null", list: "Array", dict: "Object", str: "String"}
-    kind = kinds.get(type(value), "Number")
-    text = f"JSON Value: {shown(value)} Type: {kind} is not of expected type: {_DTYPES[number][0]}"
-    return invalid(text)
-
-
-def _plain(alias: str, array: np.ndarray) -> Any:
-    """Nested lists of JSON values; strings are base64 objects when the alias ends in `_bytes`."""
-    if array.dtype == object:
-        return _strings(array.tolist(), alias.endswith("_bytes"))
-    if array.dtype.kind not in "fiub" or array.dtype == np.float16:
-        raise invalid(f"Failed to write JSON value for tensor type: {array.dtype}")
-    return array.tolist() if array.dtype != np.float32 else _shortest(array)
-
-
-def _shortest(array: np.ndarray) -> Any:
-    """float32 with the digits that tell it from its neighbours, not those of its double."""
-    return array.astype("U").astype(np.float64).tolist()
-
-
-def _strings(value: Any, as_base64: bool) -> Any:
-    if isinstance(value, list):
-        return [_strings(item, as_base64) for item in value]
-    if as_base64:
-        return {"b64": base64.b64encode(value).decode()}
-    return value.decode("utf-8", errors="replace")
-
-
-def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-    for key, value in pairs:
-        document.setdefault(key, value)
-    return document
+    return invalid(
+        f"JSON Value: {shown(value)} Type: {kind(value)} is not of expected type: {type_name(number)}"
+    )

@@ -6,16 +6,17 @@ Rules: core/aspired_versions_manager.cc, core/availability_preserving_policy.cc,
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from atelier_serving.config import ModelSettings
+from atelier_serving.config import PLATFORM, ModelSettings
 from atelier_serving.servable import Servable
 from atelier_serving.source import scan
 from atelier_serving.status import Code, ServingError, invalid
 from atelier_serving.version import State, Version, print_state
+
+_LOOK_AGAIN_SECONDS = 0.2
 
 
 class Manager:
@@ -32,52 +33,93 @@ class Manager:
         self._loader, self._attempts, self._retry_seconds = loader, attempts, retry_seconds
         self._labels_for_unavailable = labels_for_unavailable
         self._models: dict[str, ModelSettings] = {}
+        self._configured = False
         self._versions: dict[str, dict[int, Version]] = {}
-        self._wanted: dict[str, set[int]] = {}
-        self._warned: set[str] = set()
+        self._wanted: dict[str, dict[int, Path]] = {}
+        self._warned: dict[str, list[str]] = {}
         self._changed = threading.Condition(threading.RLock())
-        self._reloading = threading.Lock()
+        self._polling = threading.Lock()
         self._stop = threading.Event()
 
-    def configure(self, models: list[ModelSettings], deadline: float | None = None) -> None:
+    def start(self, models: list[ModelSettings] | None) -> None:
+        """Serve these models; return when one of them answers and each of the others does, has failed, or is not there.
+
+        A model that does not load, or whose folder is not there (yet), keeps no other waiting; it is tried further.
+        Raises `ServingError` when every model has failed for good: UNKNOWN.
+        """
+        if models is None:
+            # Labels stay unusable until there is a first configuration.
+            print_state("Taking no action for empty config.")
+            return
+        self.configure(models)
+        names = [model.name for model in models]
+        while not self._stop.is_set():
+            with self._changed:
+                answering = any(self._answers(name) for name in names)
+                if all(self._settled(name) for name in names):
+                    break
+                if answering and not any(self._first_attempt(name) for name in names):
+                    break
+                self._changed.wait(_LOOK_AGAIN_SECONDS)
+            self.poll()
+        if names and not answering and not self._stop.is_set():
+            raise self._not_available(names, "servable(s)")
+
+    def reload(self, models: list[ModelSettings], waiting: Callable[[], bool]) -> None:
         """Serve these models and no others; wait until each new one has a version AVAILABLE or END.
 
-        `deadline` is a time.monotonic() value. Raises `ServingError`: FAILED_PRECONDITION for a label on a version
-        that does not answer, UNKNOWN when a new model did not load, DEADLINE_EXCEEDED.
+        `waiting` says whether the caller still waits. Raises `ServingError` as `configure` does, UNKNOWN when a new
+        model did not load, DEADLINE_EXCEEDED, and ABORTED when a newer configuration came meanwhile.
         """
-        with self._reloading:
-            wanted = {model.name: model for model in models}
+        with self._changed:
+            new = self._apply(models)
+            mine = self._models
+        self.poll()
+        while True:
             with self._changed:
-                self._check_labels(wanted)
-                new = [name for name in wanted if name not in self._models]
-                gone = [name for name in self._models if name not in wanted]
-                self._models = wanted
-                for name in gone:
-                    self._want(name, {})
+                if self._stop.is_set() or self._models is not mine:
+                    raise ServingError(Code.ABORTED, "Another configuration has replaced this one.")
+                if all(self._settled(name) for name in new):
+                    break
+                self._changed.wait(_LOOK_AGAIN_SECONDS)
+            if not waiting():
+                raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
+            # The folder of a new model may appear while we wait for it.
             self.poll()
-            self._await_new(new, deadline)
+        if not all(self._answers(name) for name in new):
+            raise self._not_available(new, "model(s)")
+
+    def configure(self, models: list[ModelSettings] | None) -> None:
+        """Serve these models and no others, without waiting for them.
+
+        Raises `ServingError`, and changes nothing: FAILED_PRECONDITION for a label on a version that does not answer,
+        INVALID_ARGUMENT for a platform that is not served.
+        """
+        if models is not None:
+            self._apply(models)
+            self.poll()
+        elif self._configured:
+            raise ServingError(
+                Code.FAILED_PRECONDITION,
+                "Cannot transition to requested config. It is only legal to transition from one ModelConfigList "
+                "to another.",
+            )
 
     def poll(self) -> None:
         """Look at every base path once and start what follows from it."""
-        with self._changed:
-            models = list(self._models.values())
-        for model in models:
-            found = scan(model.base_path)
-            if found is None:
-                self._warn(
-                    model.name, f"Could not find base path {model.base_path} for servable {model.name}"
-                )
-                continue
-            if not found:
-                self._warn(
-                    model.name,
-                    f"No versions of servable {model.name} found under base path {model.base_path}. "
-                    "Did you forget to name your leaf directory as a number (eg. '/1/')?",
-                )
-            chosen = model.wanted(list(found))
+        # One at a time: what an older look has found must not undo what a newer one has.
+        with self._polling:
             with self._changed:
-                if self._models.get(model.name) is model:
-                    self._want(model.name, {number: found[number] for number in chosen})
+                models = list(self._models.values())
+            for model in models:
+                warnings: list[str] = []
+                found = scan(model.base_path, warnings.append)
+                self._warn(model, found, warnings)
+                if found is not None:
+                    chosen = model.wanted(list(found))
+                    with self._changed:
+                        if self._models.get(model.name) is model:
+                            self._want(model.name, {number: found[number] for number in chosen})
 
     @contextmanager
     def use(self, name: str, version: int | None, label: str | None) -> Iterator[tuple[Servable, int]]:
@@ -109,7 +151,25 @@ class Manager:
         """End waiting retries; loaded sessions live until the process ends."""
         self._stop.set()
 
+    def _apply(self, models: list[ModelSettings]) -> list[str]:
+        """Check and take over a configuration; the names that are new in it."""
+        wanted = {model.name: model for model in models}
+        with self._changed:
+            self._check_platform_changes(wanted)
+            self._check_labels(wanted)
+            for model in models:
+                if model.platform != PLATFORM:
+                    raise invalid(f"Model {model.name} requests unsupported platform {model.platform}")
+            new = [name for name in wanted if name not in self._models]
+            gone = [name for name in self._models if name not in wanted]
+            self._models, self._configured = wanted, True
+            for name in gone:
+                self._want(name, {})
+        return new
+
     def _labelled(self, name: str, label: str) -> int:
+        if not self._configured:
+            raise ServingError(Code.UNAVAILABLE, f"Model labels does not init yet.{label}")
         model = self._models.get(name)
         if model is None or label not in model.labels:
             raise invalid(f"Unrecognized servable version label: {label}")
@@ -122,6 +182,15 @@ class Manager:
                 return versions.get(number)
             available = [item for item in versions.values() if item.state == State.AVAILABLE]
             return max(available, key=lambda item: item.number, default=None)
+
+    def _check_platform_changes(self, wanted: dict[str, ModelSettings]) -> None:
+        for name, model in wanted.items():
+            old = self._models.get(name)
+            if old is not None and old.platform != model.platform:
+                raise invalid(
+                    f"Illegal to change a model's platform. For model {name} platform was {old.platform} "
+                    f"and new platform requested is {model.platform}"
+                )
 
     def _check_labels(self, wanted: dict[str, ModelSettings]) -> None:
         for model in wanted.values():
@@ -139,18 +208,23 @@ class Manager:
     def _want(self, name: str, wanted: dict[int, Path]) -> None:
         """Start loading what is newly wanted, then drop what is not (held: self._changed)."""
         versions = self._versions.setdefault(name, {})
-        self._wanted[name] = set(wanted)
-        for number, path in wanted.items():
+        self._wanted[name] = wanted
+        for number in wanted:
             old = versions.get(number)
+            if old is not None and old.state < State.UNLOADING:
+                old.wanted.set()
             # A version that ended is loaded again only after its folder was gone for a poll.
-            if old is None or (old.state == State.END and not old.wanted.is_set()):
-                versions[number] = Version(name, number, path, self._on_change)
-                arguments = (self._loader, self._attempts, self._retry_seconds, self._stop)
-                _in_thread(versions[number].load, *arguments)
+            elif old is None or (old.state == State.END and not old.wanted.is_set()):
+                self._load(name, number)
         for number, version in versions.items():
             if number not in wanted:
                 version.wanted.clear()
         self._settle(name)
+
+    def _load(self, name: str, number: int) -> None:
+        version = Version(name, number, self._wanted[name][number], self._on_change)
+        self._versions[name][number] = version
+        _in_thread(version.load, self._loader, self._attempts, self._retry_seconds, self._stop)
 
     def _settle(self, name: str) -> None:
         """Unload the unwanted once something wanted answers, or at once when nothing is (held: self._changed)."""
@@ -164,41 +238,59 @@ class Manager:
 
     def _on_change(self, version: Version) -> None:
         with self._changed:
-            self._settle(version.model)
+            name, number = version.model, version.number
+            # Wanted again while it was on its way out.
+            if version.state == State.END and number in self._wanted[name] and not version.wanted.is_set():
+                self._load(name, number)
+            self._settle(name)
             self._changed.notify_all()
 
-    def _await_new(self, names: list[str], deadline: float | None) -> None:
-        def settled(name: str) -> bool:
-            states = {version.state for version in self.versions(name)}
-            return bool(states & {State.AVAILABLE, State.END})
+    def _answers(self, name: str) -> bool:
+        return any(version.state == State.AVAILABLE for version in self.versions(name))
 
-        with self._changed:
-            while not all(settled(name) for name in names):
-                if self._stop.is_set():
-                    return
-                if deadline is not None and time.monotonic() > deadline:
-                    raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
-                self._changed.wait(timeout=0.2)
-                self._changed.release()
-                try:
-                    # The folder of a new model may appear while we wait for it.
-                    self.poll()
-                finally:
-                    self._changed.acquire()
-            failed = [
-                next(version for version in self.versions(name) if version.state == State.END)
-                for name in names
-                if not any(version.state == State.AVAILABLE for version in self.versions(name))
+    def _settled(self, name: str) -> bool:
+        """Whether something that is wanted now has come up or failed; what ended in an earlier life does not count."""
+        wanted = self._wanted.get(name, {})
+        return any(
+            version.number in wanted
+            and version.wanted.is_set()
+            and version.state in (State.AVAILABLE, State.END)
+            for version in self.versions(name)
+        )
+
+    def _first_attempt(self, name: str) -> bool:
+        """Whether the model may still come up at once: something is loading that has not failed before."""
+        return not self._settled(name) and any(not version.failures for version in self.versions(name))
+
+    def _not_available(self, names: list[str], noun: str) -> ServingError:
+        failed = [
+            max((item for item in self.versions(name) if item.error), key=lambda item: item.number)
+            for name in names
+            if not self._answers(name)
+        ]
+        causes = "".join(f"{{{version} due to error: {version.error}}}, " for version in failed)
+        return ServingError(Code.UNKNOWN, f"{len(failed)} {noun} did not become available: {{{causes}}}")
+
+    def _warn(self, model: ModelSettings, found: dict[int, Path] | None, warnings: list[str]) -> None:
+        """Say what is wrong with a base path when it begins to be, not at every poll."""
+        if found is None:
+            warnings.append(f"Could not find base path {model.base_path} for servable {model.name}")
+        elif not found:
+            warnings.append(
+                f"No versions of servable {model.name} found under base path {model.base_path}. "
+                "Did you forget to name your leaf directory as a number (eg. '/1/')?"
+            )
+        else:
+            warnings += [
+                f"Version {number} of servable {model.name}, which was requested to be served as a 'specific' version "
+                "in the servable's version policy, was not found in the file system"
+                for number in model.specific
+                if number not in found
             ]
-        if failed:
-            causes = "".join(f"{{{version} due to error: {version.error}}}, " for version in failed)
-            raise ServingError(Code.UNKNOWN, f"{len(failed)} model(s) did not become available: {{{causes}}}")
-
-    def _warn(self, name: str, text: str) -> None:
-        """Say once what is missing, not at every poll."""
-        if text not in self._warned:
-            self._warned.add(text)
-            print_state(text)
+        for text in warnings:
+            if text not in self._warned.get(model.name, ()):
+                print_state(text)
+        self._warned[model.name] = warnings
 
 
 def _in_thread(target: Callable[..., None], *arguments: object) -> None:

@@ -14,21 +14,28 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from atelier_serving.servable import Servable
 from atelier_serving.status import Code, ServingError, invalid
-from atelier_serving.tensors import TensorError, decode
+from atelier_serving.tensors import ForeignTensorError, TensorError, decode, type_name
 
 DEFAULT_SIGNATURE = "serving_default"
+_METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
 
 def predict(
     servable: Servable,
     signature_name: str,
-    inputs: Mapping[str, tensor_pb2.TensorProto],
+    inputs: Mapping[str, tensor_pb2.TensorProto | np.ndarray],
     output_filter: Sequence[str],
 ) -> dict[str, np.ndarray]:
     """Run a signature; named arrays out, those of `output_filter` (all when empty). Raises `ServingError`."""
     signature = servable.signatures.get(signature_name)
     if signature is None:
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
+    if servable.checks_method_names and signature.method_name not in _METHODS:
+        expected = ", ".join(_METHODS)
+        raise ServingError(
+            Code.INTERNAL,
+            f"Expected prediction signature method_name to be one of {{{expected}}}. Was: {signature.method_name}",
+        )
     feeds = _feeds(signature, inputs)
     aliases = _aliases(signature, output_filter)
     return run(servable, signature, feeds, aliases)
@@ -41,18 +48,22 @@ def run(
     aliases: Sequence[str],
 ) -> dict[str, np.ndarray]:
     """Run checked feeds (tensor name, array) for the output aliases. Raises `ServingError` with the runtime's text."""
+    names = [signature.outputs[alias].name for alias in aliases]
+    return dict(zip(aliases, fetch(servable, feeds, names), strict=True))
+
+
+def fetch(
+    servable: Servable, feeds: Sequence[tuple[str, np.ndarray]], names: Sequence[str]
+) -> list[np.ndarray]:
+    """Run the graph for tensors by name. Raises `ServingError` with the runtime's code and text."""
     try:
-        values = servable.run(feeds, [signature.outputs[alias].name for alias in aliases])
+        return servable.run(feeds, names)
     except tf.errors.OpError as error:
         raise ServingError(Code(error.error_code), error.message) from None
-    except (KeyError, ValueError) as error:
-        # The graph has no such tensor: the init op listed as a signature, for one.
-        raise ServingError(Code.OUT_OF_RANGE, str(error).strip("'\"")) from None
-    return dict(zip(aliases, values, strict=True))
 
 
 def _feeds(
-    signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tensor_pb2.TensorProto]
+    signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tensor_pb2.TensorProto | np.ndarray]
 ) -> list[tuple[str, np.ndarray]]:
     defaults = signature.defaults
     if len(inputs) != len(signature.inputs) and not defaults:
@@ -65,15 +76,18 @@ def _feeds(
     feeds, used = [], []
     for alias in sorted(signature.inputs):
         name = signature.inputs[alias].name
-        proto = inputs.get(alias) if alias in inputs else defaults.get(alias)
-        if proto is None:
+        value = inputs.get(alias) if alias in inputs else defaults.get(alias)
+        if value is None:
             raise invalid(
                 f"Signature input alias: {alias}(feed name: {name}) not found in request and no default value "
                 f"provided. Inputs expected to be in the request {_set(inputs)}, or default input alias set: "
                 f"{','.join(sorted(defaults))}"
             )
         try:
-            feeds.append((name, decode(proto)))
+            feeds.append((name, value if isinstance(value, np.ndarray) else decode(value)))
+        except ForeignTensorError as error:
+            want, got = type_name(signature.inputs[alias].dtype), type_name(error.number)
+            raise invalid(f"Expects arg[{len(feeds)}] to be {want} but {got} is provided") from None
         except TensorError:
             raise invalid(f"tensor parsing error: {alias}") from None
         used += [alias] if alias in inputs else []

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from atelier_serving.flags import Flags
 from atelier_serving.status import Code, ServingError, invalid
+from atelier_serving.tensors import dtype_number, type_name
 
 _VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
 # A client may ask for any subset of outputs; each costs a callable, so their number is bounded.
@@ -37,6 +37,7 @@ class Servable:
             inter_op_parallelism_threads=threads or flags.tensorflow_inter_op_parallelism,
         )
         self.folder = folder
+        self.checks_method_names = flags.enable_signature_method_name_check
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=options)
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], _Compiled] = {}
@@ -62,10 +63,11 @@ class Servable:
         call, dtypes = self._callables.get(key) or self._compile(key)
         for position, (dtype, (_, value)) in enumerate(zip(dtypes, feeds, strict=True)):
             if value.dtype != dtype.as_numpy_dtype:
-                got = types_pb2.DataType.Name(tf.as_dtype(value.dtype).as_datatype_enum)[3:].lower()
-                want = types_pb2.DataType.Name(dtype.as_datatype_enum)[3:].lower()
+                got, want = type_name(dtype_number(value.dtype)), type_name(dtype.as_datatype_enum)
                 raise invalid(f"Expects arg[{position}] to be {want} but {got} is provided")
-        return call(*(value for _, value in feeds))
+        values = call(*(value for _, value in feeds))
+        # The runtime's Python side gives a string scalar as plain bytes.
+        return [np.array(value, object) if isinstance(value, bytes) else value for value in values]
 
     def close(self) -> None:
         """Free the session; no request may be running."""
@@ -78,12 +80,25 @@ class Servable:
             if key not in self._callables:
                 if len(self._callables) >= _MAX_CALLABLES:
                     self._callables.clear()
-                # A missing tensor is told apart here: the runtime would refuse the whole callable.
-                tensors = [self._graph.get_tensor_by_name(name) for name in (*feeds, *fetches)]
+                tensors = [self._tensor(name) for name in (*feeds, *fetches)]
                 options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
                 call = self._session._make_callable_from_options(options)
                 self._callables[key] = (call, [tensor.dtype for tensor in tensors[: len(feeds)]])
             return self._callables[key]
+
+    def _tensor(self, name: str) -> tf.Tensor:
+        """A tensor of the graph. Raises `ServingError` in the words of TensorFlow's C++ session."""
+        node, _, output = name.partition(":")
+        try:
+            operation = self._graph.get_operation_by_name(node)
+        except (KeyError, ValueError):
+            raise ServingError(Code.NOT_FOUND, f"FetchOutputs node {name}: not found") from None
+        index = int(output or 0)
+        if index >= len(operation.outputs):
+            kind = f"type: '{operation.type}', num of outputs: {len(operation.outputs)}"
+            text = f"Node '{node}' ({kind}) does not have output {index}"
+            raise ServingError(Code.OUT_OF_RANGE, text)
+        return operation.outputs[index]
 
 
 def _require_complete(folder: Path) -> None:
@@ -109,7 +124,7 @@ def _without_variables(folder: Path) -> ServingError:
 
 
 def _in_serving_words(error: BaseException, folder: Path, tags: str) -> BaseException:
-    """Two checks that only the loader's Python side makes, in the words of its C++ side or of this server."""
+    """What the loader's Python side finds or rewords, in the words of its C++ side or of this server."""
     if isinstance(error, RuntimeError) and "MetaGraphDef associated with tags" in str(error):
         wanted = " ".join(tags.split(","))
         return ServingError(
@@ -119,4 +134,43 @@ def _in_serving_words(error: BaseException, folder: Path, tags: str) -> BaseExce
         )
     if isinstance(error, ValueError) and "not a valid checkpoint" in str(error):
         return _without_variables(folder)
+    if (
+        isinstance(error, OSError)
+        and "Cannot parse file" in str(error)
+        and (folder / "saved_model.pb").is_file()
+    ):
+        return _unparsable(folder / "saved_model.pb")
+    if isinstance(error, tf.errors.OpError):
+        message = error.message.removeprefix("Graph execution error:\n\n")
+        missing = message.endswith("; No such file or directory")
+        return ServingError(Code.NOT_FOUND if missing else Code(error.error_code), message)
     return error
+
+
+def _unparsable(path: Path) -> ServingError:
+    """A file cut short and one of another content, told apart as TensorFlow's ReadBinaryProto does."""
+    content = path.read_bytes()
+    position = 0
+    while position < len(content):
+        # Fields of a SavedModel: its schema's version, a varint, and graphs, each after its length.
+        kind = content[position] & 7
+        number, position = _varint(content, position + 1)
+        if kind not in (0, 2):
+            return ServingError(Code.DATA_LOSS, f"Can't parse {path} as binary proto")
+        position += number if kind == 2 else 0
+    if position > len(content):
+        return ServingError(Code.OUT_OF_RANGE, "Read less bytes than requested")
+    return ServingError(Code.DATA_LOSS, f"Can't parse {path} as binary proto")
+
+
+def _varint(content: bytes, position: int) -> tuple[int, int]:
+    """A varint's value and the position after it, which is beyond the end when the content ends first."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(content):
+            return value, position + 1
+        value |= (content[position] & 0x7F) << shift
+        position += 1
+        if content[position - 1] < 0x80:
+            break
+    return value, position

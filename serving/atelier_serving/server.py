@@ -11,6 +11,7 @@ from atelier_serving.flags import Flags
 from atelier_serving.grpc_server import GrpcServer
 from atelier_serving.manager import Manager
 from atelier_serving.rest import RestServer
+from atelier_serving.rest_api import RestApi
 from atelier_serving.servable import Servable
 from atelier_serving.status import ServingError
 from atelier_serving.version import print_state
@@ -41,8 +42,9 @@ class Server:
         grpc_server = GrpcServer(api, flags.host, flags.port, flags.grpc_max_threads)
         rest = None
         if flags.rest_api_port:
-            rest = RestServer(api, flags.host, flags.rest_api_port, flags.rest_api_enable_cors_support)
-        self._manager.configure(config.from_flags(flags))
+            routes = RestApi(api, cors=flags.rest_api_enable_cors_support)
+            rest = RestServer(routes, flags.host, flags.rest_api_port)
+        self._manager.start(config.from_flags(flags))
         if self._stopping.is_set():
             return
         grpc_server.start()
@@ -66,7 +68,7 @@ class Server:
         servable = Servable(folder, self._flags)
         try:
             if self._flags.enable_model_warmup:
-                warm_up(servable)
+                warm_up(servable, self._flags.num_request_iterations_for_warmup)
         except BaseException:
             servable.close()
             raise

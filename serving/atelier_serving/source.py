@@ -7,15 +7,27 @@ is what makes a staging folder invisible; a numeric file counts as a version (an
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-_INTEGER = re.compile(r"\+?\d{1,19}")
+# absl::SimpleAtoi: blanks around and a sign before the digits.
+_INTEGER = re.compile(r"\s*\+?\d{1,19}\s*", re.ASCII)
 
 
-def scan(base_path: Path) -> dict[int, Path] | None:
-    """Version number to path, or None when the base path cannot be listed."""
+def scan(base_path: Path, warn: Callable[[str], None]) -> dict[int, Path] | None:
+    """Version number to path, or None when the base path cannot be listed; `warn` is told of a number found twice."""
     try:
         entries = sorted(base_path.iterdir())
     except OSError:
         return None
-    return {int(entry.name): entry for entry in entries if _INTEGER.fullmatch(entry.name)}
+    found: dict[int, Path] = {}
+    for entry in entries:
+        if _INTEGER.fullmatch(entry.name) and int(entry.name) < 2**63:
+            number = int(entry.name)
+            if number in found:
+                warn(
+                    f"Duplicate version directories detected. Version {number} will be loaded from {entry.name}, "
+                    f"{found[number].name} will be ignored."
+                )
+            found[number] = entry
+    return found

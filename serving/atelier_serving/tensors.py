@@ -12,6 +12,8 @@ import ml_dtypes
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
+from atelier_serving.status import Code, ServingError
+
 # dtype number: (numpy dtype, field of the typed list)
 _KINDS: dict[int, tuple[np.dtype, str]] = {
     types_pb2.DT_FLOAT: (np.dtype("<f4"), "float_val"),
@@ -36,14 +38,46 @@ _NUMBERS = {dtype: number for number, (dtype, _) in _KINDS.items()}
 MAX_ELEMENTS = 1 << 31
 
 
+# Types of tensors that TensorFlow has and no signature here can take (quantized ones, handles, ...).
+_FOREIGN = frozenset(types_pb2.DataType.values()) - set(_KINDS) - {types_pb2.DT_INVALID}
+
+
 class TensorError(ValueError):
     """A TensorProto that describes no tensor."""
 
 
+class ForeignTensorError(TensorError):
+    """A tensor of a type that cannot be fed; `number` is its dtype."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"dtype {number} is not supported")
+        self.number = number
+
+
+def dtype_number(dtype: np.dtype) -> int:
+    """The number of a numpy dtype in protos; 0 (DT_INVALID) when it has none here."""
+    return _NUMBERS.get(np.dtype(object) if dtype.kind in "OSU" else dtype.newbyteorder("<"), 0)
+
+
+def numpy_dtype(number: int) -> np.dtype:
+    """The numpy dtype of a dtype number. Raises `KeyError` for one that no tensor here has."""
+    return _KINDS[number][0]
+
+
+def type_name(number: int) -> str:
+    """A dtype in TensorFlow's errors: `float`, `int32`, `half`."""
+    try:
+        return types_pb2.DataType.Name(number)[3:].lower()
+    except ValueError:
+        return f"unknown dtype enum ({number})"
+
+
 def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     """The proto's tensor; numbers in `tensor_content` are viewed, not copied. Raises `TensorError`."""
+    if proto.dtype in _FOREIGN and proto.dtype < 100:
+        raise ForeignTensorError(proto.dtype)
     if proto.dtype not in _KINDS:
-        raise TensorError(f"dtype {proto.dtype} is not supported")
+        raise TensorError(f"dtype {proto.dtype} is not a type")
     dtype, field = _KINDS[proto.dtype]
     shape = () if proto.tensor_shape.unknown_rank else tuple(dim.size for dim in proto.tensor_shape.dim)
     count = math.prod(shape)
@@ -57,9 +91,13 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
 
 
 def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, as_content: bool) -> None:
-    """Write an array into an empty proto: `tensor_content` when asked (never for strings), else the typed list."""
-    kind = np.dtype(object) if array.dtype.kind in "OSU" else array.dtype.newbyteorder("<")
-    number = _NUMBERS[kind]
+    """Write an array into an empty proto: `tensor_content` when asked (never for strings), else the typed list.
+
+    Raises `ServingError` for a type that has no form here.
+    """
+    number = dtype_number(array.dtype)
+    if number not in _KINDS:
+        raise ServingError(Code.UNIMPLEMENTED, f"Outputs of type {array.dtype} are not served.")
     proto.dtype = number
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)

@@ -32,6 +32,7 @@ class Version:
         self.model, self.number, self.path = model, number, path
         self.state = State.START
         self.error: ServingError | None = None
+        self.failures = 0
         self.wanted = threading.Event()
         self.wanted.set()
         self._changed = changed
@@ -59,29 +60,31 @@ class Version:
     def load(
         self, loader: Callable[[Path], Servable], attempts: int, interval: float, stop: threading.Event
     ) -> None:
-        """Load with retries: AVAILABLE, or END with the error. Stops trying when no longer wanted."""
+        """Load with retries: AVAILABLE, or END with the error. Stops trying when no longer wanted.
+
+        While it is tried again the state stays LOADING, without the error, as in TensorFlow Serving.
+        """
         self._move(State.LOADING)
-        for attempt in range(attempts):
+        while True:
             try:
                 servable = loader(self.path)
             except Exception as error:
-                self.error = of_exception(error)
+                failure = of_exception(error)
             else:
                 with self._idle:
-                    self._servable, self.error = servable, None
+                    self._servable = servable
                 self._move(State.AVAILABLE)
                 return
-            if attempt + 1 < attempts:
-                print_state(
-                    f"Loading servable: {self} failed ({self.error}); retry {attempt + 1} in {interval:g} s"
-                )
-            if (
-                not self.wanted.is_set()
-                or attempt + 1 == attempts
-                or stop.wait(interval)
-                or not self.wanted.is_set()
-            ):
+            self.failures += 1
+            if not self.wanted.is_set() or self.failures >= attempts:
                 break
+            print_state(
+                f"Retrying of Loading servable: {self} retry: {self.failures} in {interval:g} s, after: {failure}"
+            )
+            self._changed(self)
+            if stop.wait(interval) or not self.wanted.is_set():
+                break
+        self.error = failure
         self._move(State.END)
 
     def unload(self) -> None:

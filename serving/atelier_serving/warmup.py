@@ -9,19 +9,22 @@ from pathlib import Path
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import classification_pb2, prediction_log_pb2, regression_pb2
+from tensorflow_serving.apis import classification_pb2, inference_pb2, prediction_log_pb2, regression_pb2
 
 from atelier_serving.classify import classify, regress
+from atelier_serving.multi_inference import multi_inference
 from atelier_serving.predict import DEFAULT_SIGNATURE, predict
 from atelier_serving.servable import Servable
 from atelier_serving.status import Code, ServingError, invalid
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 MAX_RECORDS = 1000
+_REPLAYED = ("predict_log", "classify_log", "regress_log", "multi_inference_log")
+_SHOWN_BYTES = 256
 
 
-def warm_up(servable: Servable) -> int:
-    """Replay the version's warm-up file, if it has one; return the number of records.
+def warm_up(servable: Servable, iterations: int = 1) -> int:
+    """Replay the version's warm-up file, if it has one, each record `iterations` times; return the number of records.
 
     A failing record fails the load. Raises `ServingError`: DATA_LOSS for a damaged file, INVALID_ARGUMENT for a record
     that is no PredictionLog or for more than 1000 of them, or what the replayed request gave.
@@ -32,7 +35,9 @@ def warm_up(servable: Servable) -> int:
     count = 0
     try:
         for record in tf.compat.v1.io.tf_record_iterator(str(path)):
-            _replay(servable, _parsed(record, path))
+            log = _parsed(record, path)
+            for _ in range(max(iterations, 1)):
+                _replay(servable, log)
             count += 1
             if count > MAX_RECORDS:
                 raise invalid(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}")
@@ -46,15 +51,22 @@ def _parsed(record: bytes, path: Path) -> prediction_log_pb2.PredictionLog:
     try:
         return prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError:
-        raise invalid(f"Failed to parse warmup record: {record[:64]!r} from {path}") from None
+        text = record[:_SHOWN_BYTES].decode("utf-8", "replace")
+        raise invalid(f"Failed to parse warmup record: {text} from {path}") from None
 
 
 def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
+    """Name and version in the record are not looked at; a record without a request is none."""
     kind = log.WhichOneof("log_type")
-    if kind not in ("predict_log", "classify_log", "regress_log"):
-        number = prediction_log_pb2.PredictionLog.DESCRIPTOR.fields_by_name[kind].number if kind else 0
+    if kind is None:
+        return
+    if kind not in _REPLAYED:
+        number = log.DESCRIPTOR.fields_by_name[kind].number
         raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}")
     request = getattr(log, kind).request
+    if kind == "multi_inference_log":
+        multi_inference(servable, request, inference_pb2.MultiInferenceResponse())
+        return
     signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
     if kind == "predict_log":
         predict(servable, signature, request.inputs, list(request.output_filter))
