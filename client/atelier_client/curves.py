@@ -102,9 +102,7 @@ class Scores:
             return [Curve(levels[number, 1], levels[number, 0]) for number in range(self._classes)]
         probabilities = np.concatenate([part for part, _ in self._kept])
         labels = np.concatenate([part for _, part in self._kept])
-        return [
-            _exact_curve(probabilities[:, number], labels == number) for number in range(self._classes)
-        ]
+        return [_exact_curve(probabilities[:, number], labels == number) for number in range(self._classes)]
 
     def _count(self, probabilities: NDArray[Any], labels: NDArray[Any]) -> None:
         assert self._counts is not None

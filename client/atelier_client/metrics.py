@@ -23,6 +23,14 @@ EPSILON = 1e-7
 TOP = (3, 5)
 # Lower is better for these.
 ERRORS = ("loss", "ece")
+_EACH = ("precision", "recall", "f1", "roc_auc", "pr_auc")
+# Those that are better when higher: the plain names are a binary classifier's class 1.
+METRICS = (
+    "accuracy",
+    *(f"top_{k}_accuracy" for k in TOP),
+    *(f"{kind}_{name}" for kind in ("macro", "weighted") for name in _EACH),
+    *_EACH,
+)
 
 Metrics = dict[str, float]
 Intervals = dict[str, Interval]
@@ -136,11 +144,7 @@ def areas(classes: Sequence[Mapping[str, Any]]) -> tuple[Metrics, Intervals]:
 
 def of_positive_class(classes: Sequence[Mapping[str, Any]]) -> tuple[Metrics, Intervals]:
     """Of a binary classifier: the metrics of class 1 under their plain names."""
-    names = [
-        name
-        for name in ("precision", "recall", "f1", "roc_auc", "pr_auc")
-        if classes[1][name] is not None
-    ]
+    names = [name for name in _EACH if classes[1][name] is not None]
     return {name: classes[1][name] for name in names}, {name: classes[1]["intervals"][name] for name in names}
 
 
