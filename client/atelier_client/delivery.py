@@ -18,8 +18,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from numpy.typing import NDArray
 
 from atelier_client.client import Client
-from atelier_client.core import IN_FLIGHT, Prediction
 from atelier_client.errors import ClientError, ModelNotFound, NotReachable, Overloaded, TimedOut
+from atelier_client.messages import IN_FLIGHT, Prediction
 
 # Times a server's return may pass unnoticed at most.
 _PAUSE_SECONDS = 0.25

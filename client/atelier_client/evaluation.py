@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from atelier_client.binding import Binding, rows_at_once
 from atelier_client.client import Client
-from atelier_client.core import REQUEST_BYTES, REQUEST_ROWS, Prediction
 from atelier_client.curves import Scores
 from atelier_client.delivery import Delivery, Question
 from atelier_client.errors import ClientError, DataError, InputError, InvalidRequest, TooLarge
+from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, Prediction
 from atelier_client.metrics import Tally
 from atelier_client.mistakes import Mistakes
 from atelier_client.progress import Progress
