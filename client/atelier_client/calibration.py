@@ -47,7 +47,8 @@ class Calibration:
         """95 %, by the basic bootstrap over examples.
 
         Sampling noise only ever adds to an absolute gap, so that resampled errors lie above the measured one;
-        reflecting them at it takes that bias off.
+        reflecting them at it takes most of that bias off. Of few examples some is left: with 300 the interval held the
+        true error in 86 of 100 simulated samples.
         """
         count = int(self.counts.sum())
         filled = self.counts > 0

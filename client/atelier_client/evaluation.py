@@ -183,6 +183,10 @@ def _probabilities(
 ) -> NDArray[Any]:
     """Probabilities float [N,C]; of a sigmoid, [N] or [N,1], those of both classes. Raises `InputError`."""
     values = answer[output]
+    if values.dtype.kind != "f":
+        raise InputError(
+            f"The output {output} is no probability for each class: it holds {values.dtype}. Another: --output NAME."
+        )
     if values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1):
         column = values.reshape(-1, 1)
         values = np.concatenate([1 - column, column], axis=1)
