@@ -159,9 +159,11 @@ def _output(served: Signature, wanted: str | None) -> str:
 def _classes(served: Signature, output: str, names: Sequence[str] | None) -> int:
     """How many classes there are, before any answer: as many as names, or as the signature promises."""
     shape = served.outputs[output].shape
-    promised = (
-        None if shape is None or shape[-1] == -1 else 2 if len(shape) == 1 or shape[-1] == 1 else shape[-1]
-    )
+    promised: int | None = None
+    if shape is not None and (len(shape) == 1 or shape[-1] == 1):
+        promised = 2
+    elif shape is not None and shape[-1] > 0:
+        promised = shape[-1]
     if names and promised not in (None, len(names)):
         raise InputError(
             f"The model answers {served.outputs[output]}, but there are {len(names)} classes "
@@ -175,7 +177,7 @@ def _classes(served: Signature, output: str, names: Sequence[str] | None) -> int
             f"How many classes the model has is not known (output {served.outputs[output]}, no model card). "
             "Name them: --class-names A,B,C."
         )
-    return int(promised)
+    return promised
 
 
 def _probabilities(

@@ -74,9 +74,10 @@ def decode(data: bytes, shape: Sequence[int], name: str, dark: bool | None = Non
     return Picture(pixels.reshape([-1 if size == -1 else size for size in shape]), tuple(steps))
 
 
-def dark_background(images: NDArray[Any]) -> bool:
-    """Whether most of the pictures [N,H,W] have a border darker than half."""
-    return bool(np.median([_border(image) for image in images]) < 128)
+def dark_background(images: NDArray[Any]) -> bool | None:
+    """Whether the pictures [N,H,W] are dark at their borders; None when they are neither dark nor light there."""
+    border = float(np.median([_border(image) for image in images]))
+    return None if 85 < border < 170 else border < 128
 
 
 def _size(shape: Sequence[int], name: str) -> tuple[int, int, int]:

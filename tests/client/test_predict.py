@@ -1,5 +1,6 @@
 """`predict` takes images as people have them, text, JSON lines and files of rows."""
 
+import io
 import json
 import os
 import pty
@@ -64,8 +65,6 @@ def test_a_photo_becomes_what_the_model_knows():
     image = Image.fromarray(np.stack([wide] * 3, axis=2)).transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
     exif[0x0112] = 6
-    import io
-
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", exif=exif, quality=95)
     picture = decode(buffer.getvalue(), [28, 28, 1], "photo.jpg", dark=True)
@@ -87,8 +86,6 @@ def test_a_photo_becomes_what_the_model_knows():
 
 
 def test_transparent_drawings_stand_out_from_what_fills_them():
-    import io
-
     for ink in (0, 255):
         pixels = np.zeros((28, 28, 4), np.uint8)
         pixels[..., :3], pixels[..., 3] = ink, drawing()
@@ -152,7 +149,7 @@ def test_rows_of_every_kind_of_file(server, models, data, images, tmp_path):
     ]
     assert answers[0] == answers[1] == answers[2] == answers[3]
     assert [row["row"] for row in answers[0]] == [2, 3, 4]
-    last = predict(server.grpc, tmp_path / "rows.npy", "--rows", "-1:", "--models", models)
+    last = predict(server.grpc, tmp_path / "rows.npy", "--rows=-1:", "--models", models)
     assert [row["row"] for row in last] == [5]
 
 
@@ -188,7 +185,7 @@ def test_text_from_the_command_a_file_and_a_csv(target, tmp_path):
         (["-", "--model", "table"], '["a", "b"]\n', "cast could lose values"),
         (["-", "--model", "table"], "[1, 2, 3]\n", "array of shape [1,3] came"),
         (["--text", "x", "--model", "table"], "", "that is no text"),
-        (["nowhere.jpg", "--model", "table"], "", "that is no image"),
+        (["nowhere.jpg", "--model", "table"], "", "nowhere.jpg does not exist"),
         (["nowhere.csv", "--model", "table"], "", "nowhere.csv does not exist"),
         (["a.csv", "b.csv", "--model", "table"], "", "only when all are images"),
         (["--text", "x", "--top", "0", "--model", "reviews"], "", "expected 1 or more"),
@@ -202,7 +199,13 @@ def test_a_mistake_is_one_message(target, arguments, text, said):
     assert "Traceback" not in done.stderr
 
 
-def test_a_broken_image_is_one_message(server, tmp_path):
+def test_a_broken_image_is_one_message(server, target, tmp_path):
+    Image.fromarray(drawing()).save(tmp_path / "good.png")
+    done = command("predict", tmp_path / "good.png", "--target", target, "--model", "table")
+    assert done.returncode == 2
+    assert "a picture does not fit an input of shape [2]" in done.stderr
+    done = command("predict", tmp_path / "good.png", "--target", target, "--model", "reviews")
+    assert "that is no image" in done.stderr
     for name, data in (("text.png", b"no picture"), ("cut.jpg", b"\xff\xd8\xff\xe0\0"), ("empty.png", b"")):
         (tmp_path / name).write_bytes(data)
         done = command("predict", tmp_path / name, "--target", server.grpc)
