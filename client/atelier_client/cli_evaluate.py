@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from atelier_client.cli_options import add_command, add_folder, connect, say
@@ -15,35 +16,148 @@ def register(commands: Any) -> None:
         commands,
         "evaluate",
         _evaluate,
-        "measure what is served on the test split, write the report",
+        "measure what is served on labelled examples, write the report as HTML, JSON, CSV and JUnit XML",
         "atelier-client evaluate",
+        "atelier-client evaluate photos/ --class-names cat,dog --slice 'confidence < 0.6'",
+        "atelier-client evaluate holdout.csv --label-column species --slice region",
+        "atelier-client evaluate --json --fail-under accuracy=0.88 --fail-under macro_f1=0.85",
+    )
+    command.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        help="labelled examples: IDX (file or folder), .csv, .npz, .tfrecord, .parquet, or a folder of PNG or JPEG "
+        "files with one folder a class (default: the test split the model card names)",
     )
     add_folder(command, "data", "the data folder")
     add_folder(command, "models", "the model repository, for golden examples and class names")
-    add_folder(command, "reports", "where evaluation.json and evaluation.html go")
+    add_folder(command, "reports", "where evaluation.html, .json, .csv and .xml go")
+    command.add_argument(
+        "--slice",
+        action="append",
+        default=[],
+        metavar="EXPRESSION",
+        dest="slices",
+        help="also measure a part: a condition ('label == 6', \"label in ('Shirt', 'Coat') and confidence < 0.5\") or "
+        "a column, one part a value; may be repeated. Columns: label, predicted, confidence, row, those of the file",
+    )
+    command.add_argument(
+        "--fail-under",
+        action="append",
+        default=[],
+        metavar="METRIC=NUMBER",
+        help="exit 1 when a metric is lower, such as accuracy=0.88; may be repeated",
+    )
+    command.add_argument(
+        "--class-names", metavar="A,B,C", help="the classes in the model's order (default: its model card's)"
+    )
+    command.add_argument(
+        "--label-column", metavar="NAME", help="the column of the label (default: found by its name)"
+    )
+    command.add_argument("--signature", default="serving_default", help="default: %(default)s")
+    command.add_argument(
+        "--output",
+        metavar="NAME",
+        help="the output with the probabilities (default: probabilities, or the only floats)",
+    )
+    command.add_argument(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long a server that stops answering is waited for (default: %(default)g)",
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from atelier_client.evaluation import evaluate, write_json
+    from atelier_client.evaluation import Settings, evaluate
+    from atelier_client.examples import open_test_split
+    from atelier_client.expression import Expression
+    from atelier_client.model_card import read_card, read_golden
+    from atelier_client.report import report_of
+    from atelier_client.sources import open_reader
+    from atelier_client.thresholds import Threshold, verdicts
 
+    # What is wrong with the command is said before anybody waits.
+    thresholds = [Threshold.parse(text) for text in options.fail_under]
+    for text in options.slices:
+        Expression(text)
+    reader = open_reader(options.file) if options.file else None
     with connect(options) as client:
-        evaluation = evaluate(
-            client, options.data, options.models, version=options.version, label=options.label
+        version = options.version
+        if version is None:
+            version = client.version_of(options.label) if options.label else client.newest_available()
+        folder = options.models / options.model / str(version)
+        card, golden = read_card(folder), read_golden(folder)
+        names: tuple[str, ...] | None = card.class_names
+        if options.class_names:
+            names = tuple(name.strip() for name in options.class_names.split(","))
+        elif reader and not card.document:
+            names = None
+        settings = Settings(
+            version=version,
+            signature=options.signature,
+            output=options.output,
+            class_names=names,
+            label_column=options.label_column,
+            columns=card.columns,
+            slices=tuple(options.slices),
+            patience=options.patience,
         )
-    write_json(evaluation.report, options.reports / "evaluation.json")
+        chosen = reader or open_test_split(options.data, card)
+        counted = evaluate(client, chosen, settings)
+        report = report_of(
+            client,
+            chosen,
+            counted,
+            version=version,
+            label=options.label,
+            card=card,
+            golden=golden,
+            own_test_split=reader is None,
+        )
+    return _finish(options, report, counted, verdicts(thresholds, report["metrics"]))
+
+
+def _finish(
+    options: argparse.Namespace,
+    report: dict[str, Any],
+    counted: Any,
+    conditions: list[tuple[str, str | None]],
+) -> int:
+    """Write and print the report; say what is wrong, the gravest last; return the exit code."""
+    from atelier_client import skew
+    from atelier_client.files import write_text
+    from atelier_client.report_files import as_csv, as_junit
+
+    skewed = skew.verdict(report["skew"])
+    if report["skew"]["examples"] is not None:
+        conditions.append(("golden examples come back as trained", skewed))
+    stopped = counted.stopped
+    done, of = report["dataset"]["examples"], report["dataset"]["of"]
+    cut = f"stopped after {done:,}" + (f" of {of:,}" if of else "") + " examples"
+    conditions.append(("every example was counted", cut if stopped else None))
+    document = json.dumps(report)
+    write_text(f"{document}\n", options.reports / "evaluation.json")
+    write_text(as_csv(report), options.reports / "evaluation.csv")
+    write_text(as_junit(report, conditions), options.reports / "evaluation.xml")
     if options.json:
-        print(json.dumps(evaluation.report))
+        print(document)
     else:
-        from atelier_client.html_report import write_html
+        from atelier_client.html_report import as_html
         from atelier_client.tables import print_evaluation
 
-        write_html(evaluation, options.reports / "evaluation.html")
-        print_evaluation(evaluation.report)
-    if evaluation.report["skew"]["examples"] is None:
+        write_text(as_html(report, counted, conditions), options.reports / "evaluation.html")
+        print_evaluation(report)
+        say(f"The report: {options.reports / 'evaluation.html'}")
+    if report["skew"]["examples"] is None and not stopped:
         say(
             f"warning: no golden examples under {options.models}: whether the model answers as trained is not known."
         )
-    if evaluation.verdict:
-        say(f"error: {evaluation.verdict}")
-        return 1
-    return 0
+    failed = [reason for _, reason in conditions[:-1] if reason]
+    for reason in failed:
+        say(f"error: {reason}")
+    if stopped:
+        say(f"The report is partial: {cut}.")
+        raise stopped
+    return 1 if failed else 0

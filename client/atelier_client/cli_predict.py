@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from atelier_client.cli_options import add_command, add_folder, connect
+from atelier_client.cli_options import add_command, add_folder, connect, say
+from atelier_client.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from atelier_client.client import Client
+    from atelier_client.model_card import ModelCard
+    from atelier_client.prediction_inputs import Rows
 
 
 def register(commands: Any) -> None:
@@ -16,44 +24,108 @@ def register(commands: Any) -> None:
         commands,
         "predict",
         _predict,
-        "classify the rows of an .npy, .npz, IDX or CSV file",
+        "classify images, text, JSON lines, or the rows of a file of examples",
+        "atelier-client predict shoe.jpg",
         "atelier-client predict data/fashion-mnist/t10k-images-idx3-ubyte --rows 0:5",
+        "atelier-client predict --model imdb --text 'A film to remember.'",
+        "echo '{\"features\": [5.1, 3.5, 1.4, 0.2]}' | atelier-client predict - --model iris --json",
     )
     command.add_argument(
-        "file",
+        "files",
         type=Path,
-        nargs="?",
-        help=".npy, .npz (array names are inputs), IDX or CSV (default: the model's test examples)",
+        nargs="*",
+        metavar="FILE",
+        help="PNG or JPEG files, or one of: .csv, .npz, .npy, IDX, .tfrecord, .parquet, .txt (one text a line), "
+        ".jsonl, - for JSON lines on stdin (default: the model's test examples)",
     )
+    command.add_argument("--text", action="append", default=[], help="a text; may be repeated")
     command.add_argument("--rows", default=":", help="rows A:B (default: all)")
+    command.add_argument(
+        "--top", type=int, default=3, metavar="K", help="so many classes (default: %(default)s)"
+    )
     command.add_argument("--signature", default="serving_default", help="default: %(default)s")
     add_folder(command, "models", "the model repository, for class names")
     add_folder(command, "data", "the data folder, when no file is given")
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from atelier_client.examples import read_test_split
     from atelier_client.model_card import read_card
-    from atelier_client.prediction_files import parse_rows, read_inputs, readable_rows
+    from atelier_client.prediction_inputs import parse_rows
+    from atelier_client.readable import readable_rows
 
     rows = parse_rows(options.rows)
+    if options.top < 1:
+        raise InputError(f"--top {options.top}: expected 1 or more.")
+    if options.text and options.files:
+        raise InputError("Give files or --text, not both.")
     with connect(options) as client:
-        if options.file:
-            inputs = read_inputs(options.file, rows)
-        else:
-            # The newest version's own test examples: what `make predict` shows, whatever the model is.
-            newest = options.version or client.newest_available()
-            card = read_card(options.models / options.model / str(newest))
-            inputs = read_test_split(options.data, card).inputs[rows]
-        answer = client.predict(
-            inputs, signature=options.signature, version=options.version, label=options.label
-        )
-    names = read_card(options.models / options.model / str(answer.versions[0])).class_names
-    readable = readable_rows(answer, names, rows.start or 0)
+        version = options.version
+        if version is None:
+            version = client.version_of(options.label) if options.label else client.newest_available()
+        card = read_card(options.models / options.model / str(version))
+        readable: list[dict[str, Any]] = []
+        for part in _parts(client, options, version, card, rows):
+            answer = client.predict(part.inputs, signature=options.signature, version=version)
+            answered = readable_rows(answer, part.names, card.class_names, options.top)
+            readable += answered
+            for picture, row in zip(part.pictures, answered, strict=False):
+                if picture.steps:
+                    say(f"{row['row']}: {', '.join(picture.steps)}")
+                if not options.json and sys.stdout.isatty():
+                    from rich.console import Console
+
+                    from atelier_client.terminal_picture import draw
+
+                    Console().print(draw(picture.pixels))
     if options.json:
-        print(json.dumps({"version": answer.versions[0], "predictions": readable}))
+        print(json.dumps({"version": version, "predictions": readable}))
     else:
         from atelier_client.tables import print_predictions
 
         print_predictions(readable)
     return 0
+
+
+def _parts(
+    client: Client, options: argparse.Namespace, version: int, card: ModelCard, rows: slice
+) -> Iterator[Rows]:
+    """What to predict, some rows at a time."""
+    from atelier_client import prediction_inputs as inputs
+    from atelier_client.binding import Binding
+    from atelier_client.examples import open_test_split
+    from atelier_client.signature import choose
+    from atelier_client.sources import open_reader
+
+    signature = choose(client.metadata(version=version), options.signature)
+    files: list[Path] = options.files
+    if options.text:
+        return inputs.of_texts(options.text[rows], signature)
+    if files and all(file.suffix.lower() in inputs.IMAGE_SUFFIXES for file in files):
+        return inputs.of_images(files[rows], signature, _dark(options, version))
+    if len(files) > 1:
+        raise DataError("Several files are taken only when all are images (.png, .jpg).")
+    if files and str(files[0]) == "-":
+        return inputs.of_json_lines(sys.stdin, "stdin", signature, rows)
+    if files and files[0].suffix in (".txt", ".jsonl"):
+        if not files[0].exists():
+            raise DataError(f"{files[0]} does not exist.")
+        try:
+            lines = files[0].read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{files[0]} is no UTF-8 text: {error}.") from None
+        if files[0].suffix == ".txt":
+            return inputs.of_texts([line for line in lines if line.strip()][rows], signature)
+        return inputs.of_json_lines(iter(lines), str(files[0]), signature, rows)
+    reader = open_reader(files[0]) if files else open_test_split(options.data, card)
+    binding = Binding(signature, reader.name, row_word=reader.row_word, columns=card.columns)
+    return inputs.of_reader(reader, binding, signature, rows)
+
+
+def _dark(options: argparse.Namespace, version: int) -> bool | None:
+    """Whether the model knows dark backgrounds, judged by its golden examples; None when they do not tell."""
+    from atelier_client.image_file import dark_background
+    from atelier_client.model_card import read_golden
+
+    golden = read_golden(options.models / options.model / str(version))
+    images = [array for array in golden.inputs.values() if array.ndim == 3] if golden else []
+    return dark_background(images[0]) if images else None

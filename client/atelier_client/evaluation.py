@@ -1,113 +1,210 @@
-"""Evaluating what is served: the test split through the wire, the metrics, the skew, the report data."""
+"""Evaluating what is served: labelled examples through the wire, counted as their answers come."""
 
 from __future__ import annotations
 
-import json
-import os
 import time
-import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client import metrics, skew
+from atelier_client.binding import Binding, rows_at_once
 from atelier_client.client import Client
-from atelier_client.errors import InputError
-from atelier_client.examples import Examples, read_test_split
-from atelier_client.model_card import ModelCard, read_card, read_golden
+from atelier_client.curves import Scores
+from atelier_client.delivery import Delivery, Question
+from atelier_client.errors import ClientError, DataError, InputError, InvalidRequest, TooLarge
+from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, Prediction
+from atelier_client.metrics import Tally
+from atelier_client.mistakes import Mistakes
+from atelier_client.progress import Progress
+from atelier_client.signature import Signature, choose
+from atelier_client.slices import Slices
+from atelier_client.sources import Reader, Table
+
+# Softmax in float32 misses a sum of one by about 1e-6, in float16 by 1e-3.
+_SUM_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The report data (written as evaluation.json), and what the pictures of the report are drawn from."""
+class Settings:
+    """How to evaluate: `output` and `class_names` None are found out; `patience` is in seconds (delivery.py)."""
 
-    report: dict[str, Any]
-    examples: Examples
-    probabilities: NDArray[Any]
+    version: int
+    signature: str = "serving_default"
+    output: str | None = None
+    class_names: tuple[str, ...] | None = None
+    label_column: str | None = None
+    columns: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
+    patience: float = 60.0
+
+
+@dataclass
+class Counted:
+    """What was counted. `stopped` is why counting ended before the examples did, else None."""
+
     class_names: tuple[str, ...]
-    verdict: str | None
+    tally: Tally
+    scores: Scores
+    slices: Slices
+    mistakes: Mistakes = field(default_factory=Mistakes)
+    latencies: list[float] = field(default_factory=list)
+    started_at: str = ""
+    seconds: float = 0.0
+    stopped: BaseException | None = None
 
 
-def evaluate(
-    client: Client, data: Path, models: Path, *, version: int | None = None, label: str | None = None
-) -> Evaluation:
-    """Evaluate one version, chosen at the start and asked for by every request. Raises `ClientError`.
+@dataclass(frozen=True)
+class _Batch:
+    """Rows on their way: what is sent, and what the answer is counted with."""
 
-    `data` is the data folder. `models` is the model repository, for the model card and the golden examples; without it
-    the model is taken for one of Fashion-MNIST, and the skew is not known.
+    first: int
+    inputs: dict[str, NDArray[Any]]
+    labels: NDArray[Any]
+    table: Table
+
+
+def evaluate(client: Client, reader: Reader, settings: Settings) -> Counted:
+    """Send every example to one version and count the answers. Raises `ClientError`.
+
+    An interrupt, or a server that stays away, ends it early; what was counted until then is returned, if it is not
+    nothing.
     """
-    if version is None:
-        version = client.version_of(label) if label is not None else client.newest_available()
-    folder = models / client.model / str(version)
-    card = read_card(folder)
-    examples, names = read_test_split(data, card), card.class_names
-    started = time.perf_counter()
-    answer = client.predict(examples.inputs, outputs=["probabilities"], version=version)
-    elapsed = time.perf_counter() - started
-    probabilities = answer["probabilities"]
-    if probabilities.ndim != 2 or probabilities.shape[1] != len(names) or examples.labels.max() >= len(names):
+    served = choose(client.metadata(version=settings.version), settings.signature)
+    output = _output(served, settings.output)
+    names, slices = settings.class_names, Slices(settings.slices)
+    classes = _classes(served, output, names)
+    binding = Binding(
+        served,
+        reader.name,
+        row_word=reader.row_word,
+        columns=settings.columns,
+        label_column=settings.label_column,
+    )
+    counted: Counted | None = None
+    started, started_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    with Progress(reader.rows, f"evaluate {client.model}") as progress:
+        question = Question(settings.version, settings.signature, (output,))
+        delivery: Delivery[_Batch] = Delivery(client, question, settings.patience, progress.waiting)
+        batches = _batches(reader, binding, slices, names, classes, served)
+        try:
+            for batch, answer in delivery.answers(batches):
+                probabilities = _probabilities(answer, output, batch, names)
+                if counted is None:
+                    names = names or tuple(str(number) for number in range(probabilities.shape[1]))
+                    counted = Counted(
+                        names, Tally(len(names)), Scores(len(names)), slices, started_at=started_at
+                    )
+                _count(counted, batch, probabilities, answer)
+                counted.seconds = time.perf_counter() - started
+                progress.advance(len(batch.labels))
+        except (ClientError, KeyboardInterrupt) as stopped:
+            # A mistake of the user's is not worth half a report.
+            if counted is None or isinstance(stopped, (InputError, DataError, InvalidRequest, TooLarge)):
+                raise
+            counted.stopped = stopped
+    if counted is None:
+        raise InputError(f"{reader.name} holds no examples.")
+    return counted
+
+
+def _batches(
+    reader: Reader,
+    binding: Binding,
+    slices: Slices,
+    names: Sequence[str] | None,
+    classes: int,
+    served: Signature,
+) -> Iterator[_Batch]:
+    first = 0
+    for table in reader.tables(rows_at_once(served, REQUEST_BYTES, REQUEST_ROWS)):
+        inputs = binding.inputs(table, first)
+        labels = binding.labels(table, first, names, classes)
+        if not first:
+            slices.check(table, names or [str(number) for number in range(classes)])
+        yield _Batch(first, inputs, labels, table)
+        first += len(labels)
+
+
+def _count(counted: Counted, batch: _Batch, probabilities: NDArray[Any], answer: Prediction) -> None:
+    labels = batch.labels
+    counted.tally.add(probabilities, labels)
+    counted.scores.add(probabilities, labels)
+    counted.slices.add(batch.table, labels, probabilities, batch.first, counted.class_names)
+    counted.mistakes.add(batch.inputs, labels, probabilities, batch.first)
+    counted.latencies.extend(answer.seconds)
+
+
+def _output(served: Signature, wanted: str | None) -> str:
+    """The output that holds the probabilities. Raises `InputError`."""
+    if wanted is not None:
+        served.check_outputs((wanted,))
+        return wanted
+    if "probabilities" in served.outputs:
+        return "probabilities"
+    floats = [
+        spec.name for spec in served.outputs.values() if spec.dtype in ("float32", "float64", "float16")
+    ]
+    if len(floats) == 1:
+        return floats[0]
+    known = "; ".join(str(spec) for spec in served.outputs.values())
+    raise InputError(
+        f"Which output of {served.name} holds the probabilities is not clear; give --output NAME. It has: {known}."
+    )
+
+
+def _classes(served: Signature, output: str, names: Sequence[str] | None) -> int:
+    """How many classes there are, before any answer: as many as names, or as the signature promises."""
+    shape = served.outputs[output].shape
+    promised: int | None = None
+    if shape is not None and (len(shape) == 1 or shape[-1] == 1):
+        promised = 2
+    elif shape is not None and shape[-1] > 0:
+        promised = shape[-1]
+    if names and promised not in (None, len(names)):
         raise InputError(
-            f"The model answers probabilities of shape {list(probabilities.shape)}, but there are {len(names)} classes "
-            f"and labels up to {examples.labels.max()}: the data set and the model do not belong together."
+            f"The model answers {served.outputs[output]}, but there are {len(names)} classes "
+            f"({', '.join(names[:5])}, ..): the data set and the model do not belong together. "
+            "Other names: --class-names A,B,C."
         )
-    confusion = metrics.confusion_matrix(examples.labels, probabilities.argmax(axis=1), len(names))
-    classes = metrics.per_class(confusion, names)
-    skewed = skew.measure(client, version, read_golden(folder))
-    measured = metrics.summary(probabilities, examples.labels, classes)
-    report = {
-        "model": {"name": client.model, "version": version, "label": label, "target": client.target},
-        "dataset": {
-            "name": card.data,
-            "split": "test",
-            "examples": len(examples.labels),
-            "sha256": examples.sha256,
-        },
-        "metrics": measured,
-        "trained": _against_the_trainer(measured, card),
-        "per_class": classes,
-        "confusion_matrix": confusion.tolist(),
-        "latency_ms": metrics.percentiles(answer.seconds),
-        "throughput": {
-            "examples_per_s": round(len(examples.labels) / elapsed, 1),
-            "requests_per_s": round(len(answer.seconds) / elapsed, 1),
-        },
-        "skew": skewed,
-    }
-    return Evaluation(report, examples, probabilities, names, skew.verdict(skewed))
+    if names:
+        return len(names)
+    if promised is None:
+        raise InputError(
+            f"How many classes the model has is not known (output {served.outputs[output]}, no model card). "
+            "Name them: --class-names A,B,C."
+        )
+    return promised
 
 
-def _against_the_trainer(measured: Mapping[str, float], card: ModelCard) -> dict[str, Any]:
-    """The trainer's own metrics on the same examples, and the largest difference; both None without a model card."""
-    shared = [name for name in measured if name in card.metrics]
-    if not shared:
-        return {"metrics": None, "max_abs_diff": None}
-    own = {name: card.metrics[name] for name in shared}
-    return {"metrics": own, "max_abs_diff": max(abs(measured[name] - own[name]) for name in shared)}
-
-
-def worst_mistakes(evaluation: Evaluation, count: int) -> list[int]:
-    """The wrongly classified examples with the least probability of the true class, worst first."""
-    labels, probabilities = evaluation.examples.labels, evaluation.probabilities
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    order = np.argsort(probabilities[wrong, labels[wrong]], kind="stable")
-    return [int(index) for index in wrong[order][:count]]
-
-
-def write_json(report: dict[str, Any], path: Path) -> None:
-    """Write evaluation.json in one step."""
-    write_text(json.dumps(report, indent=1) + "\n", path)
-
-
-def write_text(text: str, path: Path) -> None:
-    """Replace a file in one step, so that nobody reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _probabilities(
+    answer: Prediction, output: str, batch: _Batch, names: Sequence[str] | None
+) -> NDArray[Any]:
+    """Probabilities float [N,C]; of a sigmoid, [N] or [N,1], those of both classes. Raises `InputError`."""
+    values = answer[output]
+    if values.dtype.kind != "f":
+        raise InputError(
+            f"The output {output} is no probability for each class: it holds {values.dtype}. Another: --output NAME."
+        )
+    if values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1):
+        column = values.reshape(-1, 1)
+        values = np.concatenate([1 - column, column], axis=1)
+    if values.ndim != 2 or len(values) != len(batch.labels) or (names and values.shape[1] != len(names)):
+        raise InputError(
+            f"The model answers {output} of shape {list(values.shape)} for {len(batch.labels)} rows"
+            + (f" and {len(names)} classes" if names else "")
+            + ": the data set and the model do not belong together."
+        )
+    sums = values.sum(axis=1, dtype=np.float64)
+    # `not <=` also holds for NaN.
+    wrong = ~(np.abs(sums - 1) <= _SUM_TOLERANCE) | (values < -_SUM_TOLERANCE).any(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"The output {output} of row {batch.first + row + 1} is no probability for each class: its values add up "
+            f"to {sums[row]:.4g}. If they are logits, serve the model with a softmax; another output: --output NAME."
+        )
+    return values

@@ -1,79 +1,125 @@
-"""The HTML report: one file that needs no other, for screen and paper."""
+"""The HTML report: one file that needs no other, for screen and paper. Its charts are inline SVG (charts.py)."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
+from numpy.typing import NDArray
 
-from atelier_client.evaluation import Evaluation, worst_mistakes, write_text
+from atelier_client import charts
+from atelier_client.evaluation import Counted
+from atelier_client.image_file import dark_background
+from atelier_client.mistakes import Mistake
 from atelier_client.png import data_uri
 
-MISTAKES = 24
 LONGEST_TEXT = 400
+_VALUES = 12
+# Above this a picture makes the page heavy; every n-th pixel is enough for a thumbnail.
+_PIXELS = 128
+# Beyond, a matrix of all classes is no picture any more.
+MOST_CLASSES = 30
+_TILES = (
+    ("accuracy", "accuracy"),
+    ("top_3_accuracy", "top-3 accuracy"),
+    ("macro_f1", "macro F1"),
+    ("macro_roc_auc", "ROC AUC, mean of classes"),
+    ("macro_pr_auc", "PR AUC, mean of classes"),
+    ("ece", "calibration error (ECE)"),
+    ("loss", "loss"),
+)
+_BINARY_TILES = (
+    ("accuracy", "accuracy"),
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("f1", "F1"),
+    ("roc_auc", "ROC AUC"),
+    ("pr_auc", "PR AUC"),
+    ("ece", "calibration error (ECE)"),
+    ("loss", "loss"),
+)
 
 
-def write_html(evaluation: Evaluation, path: Path) -> None:
-    """Render the report in one step."""
+def as_html(report: Mapping[str, Any], counted: Counted, conditions: Sequence[tuple[str, str | None]]) -> str:
+    """The page; `conditions` are what was demanded, in words, each with why it failed or None."""
     source = (
         resources.files("atelier_client").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
     )
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    page = environment.from_string(source).render(
-        report=evaluation.report,
-        names=evaluation.class_names,
-        verdict=evaluation.verdict,
-        cells=_cells(evaluation.report["confusion_matrix"]),
-        mistakes=[_mistake(evaluation, index) for index in worst_mistakes(evaluation, MISTAKES)],
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    write_text(page, path)
+    environment.filters["percent"] = _percent
+    names = counted.class_names
+    binary = len(names) == 2
+    return environment.from_string(source).render(
+        report=report,
+        names=names,
+        positive=names[1] if binary else None,
+        tiles=[tile for tile in (_BINARY_TILES if binary else _TILES) if tile[0] in report["metrics"]],
+        conditions=conditions,
+        matrix=charts.confusion(counted.tally.confusion, names) if len(names) <= MOST_CLASSES else None,
+        confused=charts.most_confused(counted.tally.confusion, names),
+        classes=charts.class_bars(report["per_class"]),
+        calibration=charts.calibration(report["calibration"], report["dataset"]["examples"]),
+        latency=charts.latency(report["latency_histogram"], report["latency_ms"]),
+        slices=charts.slice_rows(report["slices"], report["metrics"]["accuracy"]),
+        mistakes=[_mistake(mistake, names) for mistake in counted.mistakes.worst],
+    )
 
 
-def _cells(matrix: list[list[int]]) -> list[dict[str, Any]]:
-    """The matrix as cells with the share of the true class, which sets the shade; hits and misses scale apart."""
-    misses = [
-        count / max(sum(row), 1)
-        for true, row in enumerate(matrix)
-        for guess, count in enumerate(row)
-        if guess != true
-    ]
-    largest = max(misses, default=0.0) or 1.0
-    return [
-        {
-            "true": true,
-            "guess": guess,
-            "count": count,
-            "share": count / max(sum(row), 1),
-            "shade": count / max(sum(row), 1) if true == guess else count / max(sum(row), 1) / largest,
-        }
-        for true, row in enumerate(matrix)
-        for guess, count in enumerate(row)
-    ]
+def _percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f}\N{THIN SPACE}%"
 
 
-def _shown(evaluation: Evaluation, index: int) -> dict[str, Any]:
-    """The example itself: a picture when it is one in gray, else words."""
-    example = evaluation.examples.inputs[index]
-    if isinstance(example, bytes):
-        text = example.decode(errors="replace")
-        return {"picture": None, "text": text[:LONGEST_TEXT] + (" …" if len(text) > LONGEST_TEXT else "")}
-    if example.ndim == 2:
-        # Dark on light, as clothes on paper.
-        return {"picture": data_uri(255 - example), "text": None}
-    values = ", ".join(f"{value:.4g}" for value in example.ravel()[:12])
-    return {"picture": None, "text": values + (", …" if example.size > 12 else "")}
-
-
-def _mistake(evaluation: Evaluation, index: int) -> dict[str, Any]:
-    probabilities, label = evaluation.probabilities[index], int(evaluation.examples.labels[index])
-    guess = int(probabilities.argmax())
+def _mistake(mistake: Mistake, names: Sequence[str]) -> dict[str, Any]:
+    guess = int(mistake.probabilities.argmax())
     return {
-        "index": index,
-        **_shown(evaluation, index),
-        "true": evaluation.class_names[label],
-        "guess": evaluation.class_names[guess],
-        "confidence": float(probabilities[guess]),
-        "truth": float(probabilities[label]),
+        "index": mistake.index,
+        **_shown(mistake.inputs),
+        "true": names[mistake.label],
+        "guess": names[guess],
+        "confidence": float(mistake.probabilities[guess]),
+        "truth": float(mistake.probabilities[mistake.label]),
     }
+
+
+def _shown(inputs: Mapping[str, Any]) -> dict[str, str | None]:
+    """The example itself: a picture when it is one, else words."""
+    parts = []
+    for name, value in inputs.items():
+        if isinstance(value, (bytes, str)):
+            text = value.decode(errors="replace") if isinstance(value, bytes) else value
+            parts.append(text[:LONGEST_TEXT] + (" …" if len(text) > LONGEST_TEXT else ""))
+            continue
+        array = np.asarray(value)
+        picture = _pixels(array)
+        if picture is not None:
+            return {"picture": data_uri(picture), "text": None}
+        values = ", ".join(f"{item:.4g}" for item in array.ravel()[:_VALUES])
+        parts.append(f"{name}: {values}" + (", …" if array.size > _VALUES else ""))
+    return {"picture": None, "text": "; ".join(parts)}
+
+
+def _pixels(array: NDArray[Any]) -> NDArray[Any] | None:
+    """uint8 pixels of an array that looks like a picture, else None."""
+    if (
+        array.ndim not in (2, 3)
+        or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
+        or min(array.shape[:2]) < 2
+    ):
+        return None
+    if array.dtype.kind == "f":
+        if array.min() < 0 or array.max() > 255:
+            return None
+        array = (array * (255 if array.max() <= 1 else 1)).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        return None
+    step = math.ceil(max(array.shape[:2]) / _PIXELS)
+    array = array[::step, ::step]
+    # On paper, and beside text, what is drawn is dark and the ground is light.
+    gray = array.ndim == 2 or array.shape[2] == 1
+    return 255 - array if gray and dark_background(array[None]) else array

@@ -1,66 +1,185 @@
-"""Metrics of a multi-class classifier, from probabilities and labels."""
+"""Metrics of a classifier, from counts that are added up batch by batch: nothing grows with the number of examples.
+
+Definitions are scikit-learn's, and the tests compare with it: a ratio without a denominator is 0; `macro` is the plain
+mean over the classes, `weighted` the mean over the examples' classes. (`micro` would be the accuracy.) The loss is the
+mean negative log likelihood, as Keras computes it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client import intervals
+from atelier_client.calibration import Calibration
+from atelier_client.curves import Curve
+from atelier_client.intervals import Interval
+
 # Keras clips probabilities so before it takes the logarithm (keras.config.epsilon()).
 EPSILON = 1e-7
+TOP = (3, 5)
+# Lower is better for these.
+ERRORS = ("loss", "ece")
+_EACH = ("precision", "recall", "f1", "roc_auc", "pr_auc")
+# Those that are better when higher: the plain names are a binary classifier's class 1.
+METRICS = (
+    "accuracy",
+    *(f"top_{k}_accuracy" for k in TOP),
+    *(f"{kind}_{name}" for kind in ("macro", "weighted") for name in _EACH),
+    *_EACH,
+)
+
+Metrics = dict[str, float]
+Intervals = dict[str, Interval]
 
 
-def confusion_matrix(labels: NDArray[Any], predicted: NDArray[Any], classes: int) -> NDArray[Any]:
-    """Counts int64 [classes, classes]: row the true class, column the predicted one."""
-    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+class Tally:
+    """The counts behind all metrics but the areas under curves; one for the whole, one for each slice."""
 
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.confusion: NDArray[Any] = np.zeros([classes, classes], np.int64)
+        self.calibration = Calibration()
+        self._loss = self._loss_squares = 0.0
+        self._top = {k: 0 for k in TOP if classes > k}
 
-def per_class(confusion: NDArray[Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Precision, recall, F1 and support of each class; a ratio without a denominator is 0, as in scikit-learn."""
-    hits, truth, guessed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    precision, recall = _ratio(hits, guessed), _ratio(hits, truth)
-    f1 = _ratio(2 * precision * recall, precision + recall)
-    return [
-        {
-            "label": names[index],
-            "precision": float(precision[index]),
-            "recall": float(recall[index]),
-            "f1": float(f1[index]),
-            "support": int(truth[index]),
+    @property
+    def examples(self) -> int:
+        """How many were counted."""
+        return int(self.confusion.sum())
+
+    def add(self, probabilities: NDArray[Any], labels: NDArray[Any]) -> None:
+        """Count examples: probabilities [N,C], labels int64 [N]."""
+        predicted = probabilities.argmax(axis=1)
+        cells = np.bincount(labels * self.classes + predicted, minlength=self.classes**2)
+        self.confusion += cells.reshape(self.classes, self.classes)
+        rows = np.arange(len(labels))
+        chosen = probabilities[rows, labels]
+        losses = -np.log(np.clip(chosen.astype(np.float64), EPSILON, 1 - EPSILON))
+        self._loss += float(losses.sum())
+        self._loss_squares += float((losses**2).sum())
+        if self._top:
+            # In the top k: fewer than k classes are more probable than the true one.
+            rank = (probabilities > chosen[:, None]).sum(axis=1)
+            for k in self._top:
+                self._top[k] += int((rank < k).sum())
+        self.calibration.add(probabilities[rows, predicted].astype(np.float64), predicted == labels)
+
+    def metrics(self) -> tuple[Metrics, Intervals]:
+        """The metrics of what was counted, and their 95 % intervals."""
+        count, right = self.examples, int(np.trace(self.confusion))
+        values: Metrics = {"accuracy": right / count, "loss": self._loss / count}
+        around: Intervals = {
+            "accuracy": intervals.wilson(right, count),
+            "loss": intervals.mean(self._loss, self._loss_squares, count),
         }
-        for index in range(len(confusion))
-    ]
+        for k, hits in self._top.items():
+            values[f"top_{k}_accuracy"] = hits / count
+            around[f"top_{k}_accuracy"] = intervals.wilson(hits, count)
+        averages, more = _averages(self.confusion)
+        error = self.calibration.error()
+        return values | averages | {"ece": error}, around | more | {"ece": self.calibration.interval()}
 
 
-def summary(
-    probabilities: NDArray[Any], labels: NDArray[Any], classes: Sequence[dict[str, Any]]
-) -> dict[str, float]:
-    """Accuracy, loss (mean negative log likelihood), and the plain means over the classes.
-
-    Top-3 accuracy only where there are more than three classes.
+def per_class(confusion: NDArray[Any], names: Sequence[str], curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    """Precision, recall, F1, ROC AUC, PR AUC, support, and the intervals of each class; an area is None when a class
+    has no example, or all.
     """
-    rows = np.arange(len(labels))
-    chosen = probabilities[rows, labels]
-    # In the top 3: fewer than three classes are more probable than the true one.
-    rank = (probabilities > chosen[:, None]).sum(axis=1)
-    likelihood = np.log(np.clip(chosen.astype(np.float64), EPSILON, 1 - EPSILON))
-    return {
-        "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
-        "loss": float(-likelihood.mean()),
-        **({"top_3_accuracy": float((rank < 3).mean())} if probabilities.shape[1] > 3 else {}),
-        **{
-            f"macro_{name}": float(np.mean([row[name] for row in classes]))
-            for name in ("precision", "recall", "f1")
-        },
-    }
+    hits, truth, guessed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall, f1 = _ratio(hits, guessed), _ratio(hits, truth), _ratio(2 * hits, truth + guessed)
+    rows = []
+    for index, (name, curve) in enumerate(zip(names, curves, strict=True)):
+        slope = np.zeros(confusion.shape)
+        if truth[index] + guessed[index]:
+            scale = confusion.sum() / (truth[index] + guessed[index])
+            slope[index, :] -= f1[index] * scale
+            slope[:, index] -= f1[index] * scale
+            slope[index, index] += 2 * scale
+        around: dict[str, Interval | None] = {
+            "precision": intervals.wilson(int(hits[index]), int(guessed[index])),
+            "recall": intervals.wilson(int(hits[index]), int(truth[index])),
+            "f1": intervals.of_cells(float(f1[index]), confusion, slope),
+            "roc_auc": curve.roc_interval() if curve.defined else None,
+            "pr_auc": curve.pr_interval() if curve.defined else None,
+        }
+        rows.append(
+            {
+                "label": name,
+                "precision": float(precision[index]),
+                "recall": float(recall[index]),
+                "f1": float(f1[index]),
+                "roc_auc": curve.roc_auc() if curve.defined else None,
+                "pr_auc": curve.pr_auc() if curve.defined else None,
+                "support": int(truth[index]),
+                "intervals": around,
+            }
+        )
+    return rows
+
+
+def areas(classes: Sequence[Mapping[str, Any]]) -> tuple[Metrics, Intervals]:
+    """The means of the classes' areas, over the classes that have one.
+
+    The areas of the classes depend on each other; their mean's interval is as wide as if they rose and fell together,
+    which is the widest it can be.
+    """
+    values: Metrics = {}
+    around: Intervals = {}
+    for name in ("roc_auc", "pr_auc"):
+        rows = [row for row in classes if row[name] is not None]
+        for kind, weights in (
+            ("macro", [1.0] * len(rows)),
+            ("weighted", [float(row["support"]) for row in rows]),
+        ):
+            if rows and sum(weights):
+                value = float(np.average([row[name] for row in rows], weights=weights))
+                ends = np.array([row["intervals"][name] for row in rows])
+                low, high = np.average(ends, axis=0, weights=weights)
+                values[f"{kind}_{name}"], around[f"{kind}_{name}"] = value, (float(low), float(high))
+    return values, around
+
+
+def of_positive_class(classes: Sequence[Mapping[str, Any]]) -> tuple[Metrics, Intervals]:
+    """Of a binary classifier: the metrics of class 1 under their plain names."""
+    names = [name for name in _EACH if classes[1][name] is not None]
+    return {name: classes[1][name] for name in names}, {name: classes[1]["intervals"][name] for name in names}
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     """p50, p95 and p99 in milliseconds."""
     values = np.percentile(np.asarray(seconds) * 1000, [50, 95, 99])
     return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99"), values, strict=True)}
+
+
+def _averages(confusion: NDArray[Any]) -> tuple[Metrics, Intervals]:
+    """Macro and weighted precision, recall and F1, with the delta method's gradient of each (see intervals.py)."""
+    count = confusion.sum()
+    hits, truth, guessed = (
+        np.diag(confusion) / count,
+        confusion.sum(axis=1) / count,
+        confusion.sum(axis=0) / count,
+    )
+    identity, classes = np.eye(len(confusion)), len(confusion)
+    values: Metrics = {}
+    around: Intervals = {}
+    # Each is hits * factor / (a * truth + b * guessed).
+    for name, factor, a, b in (("precision", 1, 0, 1), ("recall", 1, 1, 0), ("f1", 2, 1, 1)):
+        below = a * truth + b * guessed
+        each = _ratio(factor * hits, below)
+        inverse = _ratio(np.ones(classes), below)
+        for kind in ("macro", "weighted"):
+            weights = np.full(classes, 1 / classes) if kind == "macro" else truth
+            pull = weights * each * inverse
+            slope = factor * identity * (weights * inverse)[None, :] - a * pull[:, None] - b * pull[None, :]
+            if kind == "weighted":
+                slope = slope + each[:, None]
+            value = float((weights * each).sum())
+            values[f"{kind}_{name}"] = value
+            around[f"{kind}_{name}"] = intervals.of_cells(value, confusion, slope)
+    return values, around
 
 
 def _ratio(above: NDArray[Any], below: NDArray[Any]) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ FASHION_CLASSES = (
 class ModelCard:
     """What the client needs of a card: the classes, where the test examples are, and how the trainer found the model.
 
-    `kind` is image, text or table; `test_file` has `format` and `path` (under the data folder); `metrics` are the
-    trainer's, for the test examples.
+    `kind` is image, text or table; `columns` are a table's; `test_file` has `format` and `path` (under the data
+    folder); `metrics` are the trainer's, for the test examples; `document` is the whole card, empty without one.
     """
 
     class_names: tuple[str, ...]
@@ -43,6 +43,8 @@ class ModelCard:
     kind: str
     test_file: Mapping[str, str]
     metrics: Mapping[str, float]
+    columns: tuple[str, ...] = ()
+    document: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def read_card(version_folder: Path) -> ModelCard:
             card["input"]["kind"],
             card["data"]["test"]["file"],
             card["metrics"]["test"],
+            tuple(card["input"]["columns"]),
+            card,
         )
     except (OSError, ValueError, KeyError, TypeError):
         return DEFAULT

@@ -11,15 +11,16 @@ from atelier_client.model_card import Golden
 
 # Two builds of TensorFlow sum in another order; a float32 probability then differs by about 1e-6.
 TOLERANCE = 1e-4
+UNKNOWN: dict[str, Any] = {"examples": None, "max_abs_diff": None, "mismatched_labels": None}
 
 
 def measure(client: Client, version: int, golden: Golden | None) -> dict[str, Any]:
     """`examples`, `max_abs_diff` over all float outputs, `mismatched_labels` (rows whose class differs).
 
-    All three are None when the version has no golden examples to compare with.
+    All three are None (`UNKNOWN`) when the version has no golden examples to compare with.
     """
     if golden is None:
-        return {"examples": None, "max_abs_diff": None, "mismatched_labels": None}
+        return dict(UNKNOWN)
     served = client.predict(golden.inputs, version=version)
     rows = len(next(iter(golden.inputs.values())))
     largest, mismatched = 0.0, np.zeros(rows, bool)

@@ -7,31 +7,37 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from atelier_client.messages import VersionStatus
 from atelier_client.signature import Signature
 
 
 def print_evaluation(report: Mapping[str, Any]) -> None:
-    """The evaluation: the metrics, then the classes."""
-    console, metrics = Console(), report["metrics"]
+    """The evaluation: the classes, the slices, the metrics with their 95 % intervals."""
+    console, metrics, around = Console(), report["metrics"], report["intervals"]
     model, data = report["model"], report["dataset"]
-    title = f"{model['name']} version {model['version']} on {data['examples']:,} {data['split']} examples"
+    kind = "test examples" if data["split"] else f"examples of {data['name']}"
+    title = f"{model['name']} version {model['version']} on {data['examples']:,} {kind}"
+    if report["partial"]:
+        title += " (partial)"
     table = Table("class", title=title, title_justify="left")
-    for name in ("precision", "recall", "F1", "examples"):
+    for name in ("precision", "recall", "F1", "ROC AUC", "PR AUC", "examples"):
         table.add_column(name, justify="right")
+    keys = ("precision", "recall", "f1", "roc_auc", "pr_auc")
     for row in report["per_class"]:
-        table.add_row(
-            row["label"], *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")), f"{row['support']:,}"
-        )
+        table.add_row(Text(row["label"]), *(_number(row[key]) for key in keys), f"{row['support']:,}")
     table.add_section()
-    means = (f"{metrics[f'macro_{key}']:.3f}" for key in ("precision", "recall", "f1"))
-    table.add_row("mean", *means, f"{data['examples']:,}")
+    table.add_row("mean", *(_number(metrics.get(f"macro_{key}")) for key in keys), f"{data['examples']:,}")
     console.print(table)
-    top_3 = f"   top-3 {metrics['top_3_accuracy']:.4f}" if "top_3_accuracy" in metrics else ""
+    if report["slices"]:
+        console.print(_slices(report["slices"]))
+    shown = [name for name in ("accuracy", "loss", "top_3_accuracy", "ece") if name in metrics]
+    for name in shown:
+        low, high = around[name]
+        console.print(f"{name:<15} {metrics[name]:.4f}   95 %: {low:.4f} to {high:.4f}", highlight=False)
     latency, rate = report["latency_ms"], report["throughput"]["examples_per_s"]
     console.print(
-        f"accuracy {metrics['accuracy']:.4f}   loss {metrics['loss']:.4f}{top_3}\n"
         f"{rate:,.0f} examples/s   request p50 {latency['p50']} ms, p95 {latency['p95']} ms, p99 {latency['p99']} ms",
         highlight=False,
     )
@@ -49,6 +55,31 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
             f"values within {skew['max_abs_diff']:.1e}",
             highlight=False,
         )
+
+
+def _slices(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("slice")
+    for name in ("examples", "accuracy", "95 %", "loss", ""):
+        table.add_column(name, justify="right")
+    for row in rows:
+        if not row["examples"]:
+            table.add_row(Text(row["name"]), "0")
+            continue
+        low, high = row["intervals"]["accuracy"]
+        metrics = row["metrics"]
+        table.add_row(
+            Text(row["name"]),
+            f"{row['examples']:,}",
+            f"{metrics['accuracy']:.4f}",
+            f"{low:.4f} to {high:.4f}",
+            f"{metrics['loss']:.4f}",
+            row["differs"] or "",
+        )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def print_status(model: str, entries: Sequence[VersionStatus]) -> None:
@@ -72,9 +103,11 @@ def print_metadata(model: str, signatures: Mapping[str, Signature]) -> None:
 
 
 def print_predictions(rows: Sequence[Mapping[str, Any]]) -> None:
-    """One row an example: the label, and the most probable classes."""
+    """One row an example: the label and the most probable classes, or all outputs of a model that has no classes."""
     table = Table("row", "label", "most probable")
     for row in rows:
         best = ", ".join(f"{name} {probability:.1%}" for name, probability in row["top"])
-        table.add_row(str(row["row"]), str(row["label"]), best)
+        if not best:
+            best = ", ".join(f"{name} {value}" for name, value in row["outputs"].items())
+        table.add_row(Text(str(row["row"])), Text(str(row["label"] or "")), Text(best))
     Console().print(table)

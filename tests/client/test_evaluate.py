@@ -1,16 +1,20 @@
 """The commands, run as a user runs them."""
 
+import contextlib
+import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
+from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from atelier_client.metrics import per_class, summary
 from atelier_client.png import png
 from PIL import Image
 
@@ -31,7 +35,9 @@ def test_the_report_says_what_was_measured(server, models, data, tmp_path, image
     report = json.loads((tmp_path / "evaluation.json").read_text())
     assert report["model"] == {"name": "fashion", "version": 1, "label": None, "target": server.grpc}
     assert set(report) == {
-        "model", "dataset", "metrics", "trained", "per_class", "confusion_matrix", "latency_ms", "throughput", "skew"
+        "model", "dataset", "partial", "metrics", "intervals", "exact_areas", "trained", "per_class",
+        "confusion_matrix", "calibration", "slices", "latency_ms", "latency_histogram", "throughput", "skew",
+        "model_card", "environment",
     }  # fmt: skip
     labels = np.frombuffer((data / "fashion-mnist" / "t10k-labels-idx1-ubyte").read_bytes()[8:], np.uint8)
     right = client.predict(images)["class_id"] == labels
@@ -43,24 +49,96 @@ def test_the_report_says_what_was_measured(server, models, data, tmp_path, image
         "max_abs_diff": pytest.approx(0, abs=1e-6),
         "mismatched_labels": 0,
     }
-    page = (tmp_path / "evaluation.html").read_text()
-    assert page.count("data:image/png;base64,") == 24
-    assert "http" not in page.replace("http-equiv", "")
+    assert set(report["metrics"]) == set(report["intervals"])
+    assert sum(report["latency_histogram"]["counts"]) == len(client.predict(images).seconds)
     assert "accuracy" in done.stdout
 
 
-def test_the_metrics_are_those_of_their_definitions():
-    probabilities = np.array([[0.7, 0.2, 0.1, 0.0], [0.4, 0.35, 0.15, 0.1], [0.1, 0.2, 0.3, 0.4]], np.float32)
-    labels = np.array([0, 1, 0])
-    confusion = np.zeros((4, 4), int)
-    confusion[0, 0] = confusion[1, 0] = confusion[0, 3] = 1
-    classes = per_class(confusion, ["a", "b", "c", "d"])
-    assert classes[0] == {"label": "a", "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
-    assert classes[1]["f1"] == 0.0
-    values = summary(probabilities, labels, classes)
-    assert values["accuracy"] == pytest.approx(1 / 3)
-    assert values["top_3_accuracy"] == pytest.approx(2 / 3)
-    assert values["loss"] == pytest.approx(-np.log([0.7, 0.35, 0.1]).mean(), rel=1e-6)
+def test_the_page_holds_everything_and_needs_nothing_else(server, models, data, tmp_path):
+    done = evaluate(server, models, data, tmp_path, "--slice", "label == 6", "--slice", "confidence > 2")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "evaluation.html").read_text()
+    assert page.count("data:image/png;base64,") == 24
+    parser = Links()
+    parser.feed(page)
+    assert parser.links == []
+    assert not re.search(r"url\(|@import|<script", page)
+    for words in (
+        "accuracy", "Confusion matrix", "F1, precision and recall of each class", "Reliability diagram",
+        "Histogram of the requests", "Worst mistakes", "label == 6", "no example", "Model card", "Environment",
+        "golden examples come back as trained", "@media print", "grpcio",
+    ):  # fmt: skip
+        assert words in page, words
+
+
+class Links(HTMLParser):
+    """Collects what a page would load from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.links = []
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "data") and not value.startswith(("data:", "#")):
+                self.links.append((tag, value))
+
+
+def test_csv_and_junit_say_the_same_as_the_json(server, models, data, tmp_path):
+    done = evaluate(
+        server, models, data, tmp_path, "--json", "--slice", "label", "--fail-under", "accuracy=0.99",
+        "--fail-under", "macro_f1=0.0",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "accuracy is 0." in done.stderr
+    assert "under the 0.99 asked for" in done.stderr
+    report = json.loads(done.stdout)
+    with open(tmp_path / "evaluation.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        if row["scope"] == "all":
+            assert float(row["value"]) == report["metrics"][row["metric"]]
+            assert [float(row["low"]), float(row["high"])] == report["intervals"][row["metric"]]
+    assert {row["scope"] for row in rows} == {"all", "class", "slice"}
+    assert (
+        sum(int(row["examples"]) for row in rows if row["scope"] == "slice" and row["metric"] == "loss")
+        == 2500
+    )
+    suite = ElementTree.parse(tmp_path / "evaluation.xml").getroot().find("testsuite")
+    failed = {case.get("name"): case.find("failure") is not None for case in suite.iter("testcase")}
+    assert failed == {
+        "accuracy >= 0.99": True,
+        "macro_f1 >= 0": False,
+        "golden examples come back as trained": False,
+        "every example was counted": False,
+    }
+    assert suite.get("failures") == "1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--fail-under", "acuracy=0.9"], "Did you mean accuracy?"),
+        (["--fail-under", "accuracy"], "expected METRIC=NUMBER"),
+        (["--fail-under", "accuracy=88"], "0.88, not 88"),
+        (["--fail-under", "loss=0.3"], "a lower loss is the better one"),
+        (["--slice", "lable == 6"], "Did you mean 'label'?"),
+        (["--slice", "import os"], "it is no expression"),
+        (["--output", "label"], "is no probability for each class"),
+        (["--output", "probs"], "no output 'probs'"),
+        (["--class-names", "a,b,c"], "do not belong together"),
+        (["--label-column", "kind"], "has no column 'kind'"),
+        (["--signature", "scald"], "Did you mean 'scaled'"),
+        (["--version", "77"], "Specific"),
+        (["nowhere.csv"], "nowhere.csv does not exist"),
+    ],
+)
+def test_a_mistake_in_the_command_is_one_message(server, models, data, tmp_path, arguments, said):
+    done = evaluate(server, models, data, tmp_path, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_json_is_one_document_on_stdout(server, models, data, tmp_path):
@@ -95,33 +173,103 @@ def test_a_version_that_is_not_the_trained_one_is_told_apart(tmp_path, data):
         assert "no golden examples" in done.stderr
 
 
-def test_a_server_killed_in_the_middle_is_a_clear_error_and_no_report(models, tmp_path):
-    images = np.zeros((400_000, 28, 28), np.uint8)
-    write_split(tmp_path / "data", images, np.zeros(len(images), np.uint8))
-    with running_server(models) as server:
-        arguments = [
-            "--target",
-            server.grpc,
-            "--models",
-            models,
-            "--data",
-            tmp_path / "data",
-            "--reports",
-            tmp_path,
-        ]
-        with subprocess.Popen(
-            [COMMAND, "evaluate", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            time.sleep(0.6)
-            os.kill(server.process.pid, signal.SIGKILL)
-            _, errors = process.communicate(timeout=60)
+@pytest.fixture(scope="module")
+def much(tmp_path_factory):
+    """A data folder of 200,000 images, which takes some seconds: each of class number % 10, and telling it."""
+    folder = tmp_path_factory.mktemp("much")
+    numbers = np.arange(200_000)
+    images = np.zeros((len(numbers), 28, 28), np.uint8)
+    images[:, 0, 0] = numbers % 251
+    write_split(folder, images, (numbers % 10).astype(np.uint8))
+    return folder
+
+
+@contextlib.contextmanager
+def evaluating(server, models, data, reports, *more):
+    arguments = [
+        "--target",
+        server.grpc,
+        "--models",
+        models,
+        "--data",
+        data,
+        "--reports",
+        reports,
+        "--json",
+        *more,
+    ]
+    with subprocess.Popen(
+        [COMMAND, "evaluate", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def kill(server):
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+
+
+def test_a_server_killed_and_started_again_costs_no_example(models, much, tmp_path):
+    with running_server(models) as first:
+        whole = evaluate(first, models, much, tmp_path, "--json")
+        with evaluating(first, models, much, tmp_path) as process:
+            time.sleep(0.7)
+            assert process.poll() is None, "it must be in the middle"
+            kill(first)
+            time.sleep(1)
+            with running_server(models, port=int(first.grpc.rpartition(":")[2])):
+                output, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    assert "Waiting for the server: " in errors
+    assert "The server answers again." in errors
+    report, wanted = json.loads(output), json.loads(whole.stdout)
+    assert report["dataset"]["examples"] == 200_000
+    assert not report["partial"]
+    assert report["confusion_matrix"] == wanted["confusion_matrix"]
+    assert report["metrics"]["loss"] == pytest.approx(wanted["metrics"]["loss"], abs=1e-6)
+    assert report["throughput"]["seconds"] > wanted["throughput"]["seconds"] + 1
+
+
+def test_a_server_that_stays_away_leaves_a_partial_report(models, much, tmp_path):
+    with (
+        running_server(models) as server,
+        evaluating(server, models, much, tmp_path, "--patience", 1) as process,
+    ):
+        time.sleep(0.7)
+        kill(server)
+        output, errors = process.communicate(timeout=60)
     assert process.returncode == 3, errors
     assert "Cannot reach a model server" in errors
     assert "Traceback" not in errors
-    assert not list(tmp_path.glob("*evaluation*"))
+    check_partial(json.loads(output), errors, tmp_path)
+
+
+def test_ctrl_c_writes_what_is_done(server, models, much, tmp_path):
+    with evaluating(server, models, much, tmp_path, "--slice", "label") as process:
+        time.sleep(0.8)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert errors.endswith("Interrupted.\n")
+    check_partial(json.loads(output), errors, tmp_path)
+
+
+def check_partial(report, errors, folder):
+    """It says that it is partial, and what it holds is the first so many examples, each once."""
+    done = report["dataset"]["examples"]
+    assert report["partial"]
+    assert 0 < done < 200_000 == report["dataset"]["of"]
+    assert report["dataset"]["sha256"] is None
+    assert f"The report is partial: stopped after {done:,} of 200,000 examples." in errors
+    assert [sum(row) for row in report["confusion_matrix"]] == np.bincount(np.arange(done) % 10).tolist()
+    assert json.loads((folder / "evaluation.json").read_text()) == report
+    cases = ElementTree.parse(folder / "evaluation.xml").getroot().iter("testcase")
+    assert {case.get("name"): case.find("failure") is not None for case in cases} == {
+        "every example was counted": True
+    }
 
 
 def test_ctrl_c_exits_130(models, tmp_path):
@@ -197,7 +345,7 @@ def test_status_and_metadata_for_people_and_programs(server):
 def test_help_has_an_example_for_every_command():
     for name in ("evaluate", "predict", "status", "metadata"):
         text = command(name, "--help").stdout
-        assert f"Example: atelier-client {name}" in text
+        assert re.search(rf"Examples?:\s+atelier-client {name}", text)
         assert "ATELIER_TARGET" in text
 
 

@@ -37,9 +37,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_server(models: Path, *flags: str, model: str = "fashion") -> Iterator[RunningServer]:
+def running_server(
+    models: Path, *flags: str, model: str = "fashion", port: int | None = None
+) -> Iterator[RunningServer]:
     """Serve `models/<model>` (or what `--model_config_file` says) until the block ends."""
-    port, rest_port = free_port(), free_port()
+    port, rest_port = port or free_port(), free_port()
     command = [
         str(Path(sys.executable).parent / "atelier-serving"),
         "--host=127.0.0.1",

@@ -1,0 +1,116 @@
+"""What the report draws, as numbers for its SVG: positions in the units of each picture's viewBox."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CELLS = 440.0
+CONFUSED = 10
+
+
+def confusion(matrix: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
+    """Cells with the share of the true class, which sets the shade; hits and misses are shaded apart."""
+    rows = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    shares = matrix / rows
+    largest = float((shares * (1 - np.eye(len(matrix)))).max()) or 1.0
+    size = _CELLS / len(matrix)
+    longest = max(len(name) for name in names)
+    left = min(max(longest * 6.2, 30), 150) + 10
+    return {
+        "size": size,
+        "left": left,
+        "width": left + _CELLS + 60,
+        "height": _CELLS + 16 + min(longest * 4.6, 110),
+        "font": max(6.0, min(12.0, size * 0.34)),
+        "names": [name if len(name) <= 24 else name[:23] + "…" for name in names],
+        "cells": [
+            {
+                "true": true,
+                "guess": guess,
+                "count": int(matrix[true, guess]),
+                "share": float(shares[true, guess]),
+                "shade": float(shares[true, guess] if true == guess else shares[true, guess] / largest),
+            }
+            for true in range(len(matrix))
+            for guess in range(len(matrix))
+        ],
+    }
+
+
+def most_confused(matrix: NDArray[Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The pairs of classes taken for each other most often, one way each."""
+    misses = matrix * (1 - np.eye(len(matrix), dtype=np.int64))
+    order = np.argsort(-misses, axis=None, kind="stable")[:CONFUSED]
+    pairs = [divmod(int(place), len(matrix)) for place in order]
+    return [
+        {
+            "true": names[true],
+            "guess": names[guess],
+            "count": int(misses[true, guess]),
+            "share": float(misses[true, guess] / max(matrix[true].sum(), 1)),
+        }
+        for true, guess in pairs
+        if misses[true, guess]
+    ]
+
+
+def class_bars(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Each class's F1 as a bar with its interval, precision and recall as marks. A bar's axis begins at 0."""
+    return {"start": 0.0, "rows": rows, "ticks": _ticks(0.0, 1.0)}
+
+
+def calibration(bins: Sequence[Mapping[str, float]], examples: int) -> list[dict[str, float]]:
+    """Each bin with its share of the examples and the gap, positive where the model is too sure."""
+    return [
+        {**one, "share": one["examples"] / examples, "gap": one["confidence"] - one["accuracy"]}
+        for one in bins
+    ]
+
+
+def latency(histogram: Mapping[str, Sequence[float]], percentiles: Mapping[str, float]) -> dict[str, Any]:
+    """Bars over a logarithmic axis of milliseconds, in a picture of 520 by 180."""
+    edges, counts = np.array(histogram["edges_ms"]), np.array(histogram["counts"])
+    low, high = math.log(max(edges[0], 1e-4)), math.log(max(edges[-1], 2e-4))
+
+    def across(value: float) -> float:
+        return 520 * (math.log(max(value, 1e-4)) - low) / max(high - low, 1e-9)
+
+    tallest = max(int(counts.max()), 1)
+    bars = [
+        {
+            "x": across(edges[index]),
+            "width": max(across(edges[index + 1]) - across(edges[index]) - 1, 0.5),
+            "height": 150 * int(count) / tallest,
+            "count": int(count),
+            "low": float(edges[index]),
+            "high": float(edges[index + 1]),
+        }
+        for index, count in enumerate(counts)
+    ]
+    ticks = [value * 10.0**power for power in range(-4, 6) for value in (1, 2, 5)]
+    return {
+        "bars": bars,
+        "ticks": [
+            {"x": across(tick), "text": f"{tick:g}"} for tick in ticks if edges[0] <= tick <= edges[-1]
+        ],
+        "marks": [
+            {"x": min(max(across(value), 0), 520), "text": name} for name, value in percentiles.items()
+        ],
+    }
+
+
+def slice_rows(rows: Sequence[Mapping[str, Any]], overall: float) -> dict[str, Any]:
+    """Each slice with its accuracy and interval on one axis, beside the accuracy of all."""
+    ends = [row["intervals"]["accuracy"][0] for row in rows if row["examples"]]
+    start = max(0.0, math.floor(min([*ends, overall]) * 10) / 10)
+    return {"rows": rows, "overall": overall, "start": start, "ticks": _ticks(start, 1.0)}
+
+
+def _ticks(start: float, end: float) -> list[float]:
+    step = 0.1 if end - start <= 0.55 else 0.2
+    return [round(value, 1) for value in np.arange(start, end + 1e-9, step)]

@@ -1,0 +1,108 @@
+"""Batches to a server that may die and come back: each is answered once, in order, or the delivery ends.
+
+Several requests are in flight. One that fails because the server is away, overloaded or still loading is sent again
+until it is answered; the time without any answer is bounded. A batch counts when its answer is here, so none counts
+twice, however often the server computed it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from numpy.typing import NDArray
+
+from atelier_client.client import Client
+from atelier_client.errors import ClientError, ModelNotFound, NotReachable, Overloaded, TimedOut
+from atelier_client.messages import IN_FLIGHT, Prediction
+
+# Times a server's return may pass unnoticed at most.
+_PAUSE_SECONDS = 0.25
+
+
+class Sendable(Protocol):
+    """What is delivered: anything with a model's inputs."""
+
+    @property
+    def inputs(self) -> Mapping[str, NDArray[Any]]: ...
+
+
+Item = TypeVar("Item", bound=Sendable)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What every request asks for."""
+
+    version: int
+    signature: str
+    outputs: tuple[str, ...]
+
+
+class Delivery(Generic[Item]):
+    """One pass over batches. `patience` is how many seconds may pass without any answer."""
+
+    def __init__(
+        self, client: Client, question: Question, patience: float, notify: Callable[[str | None], None]
+    ) -> None:
+        """`notify` hears why the server is waited for, and None when it answers again; called from other threads."""
+        self._client, self._question, self._patience, self._notify = client, question, patience, notify
+        # The client has just read the signature from it.
+        self._answered_at = time.monotonic()
+        self._waiting = False
+        self._stop = threading.Event()
+
+    def answers(self, items: Iterable[Item]) -> Iterator[tuple[Item, Prediction]]:
+        """Each item with its answer, in order. Raises the `ClientError` that ended the patience."""
+        source: Iterator[Item] = iter(items)
+        flights: deque[tuple[Item, Future[Prediction]]] = deque()
+        pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="delivery")
+        try:
+            more = True
+            while more or flights:
+                # As many again are ready, so that no thread waits for the next to be read and checked.
+                while more and len(flights) < 2 * IN_FLIGHT:
+                    item = next(source, None)
+                    more = item is not None
+                    if item is not None:
+                        flights.append((item, pool.submit(self._send, item.inputs)))
+                if flights:
+                    item, flight = flights[0]
+                    answer = flight.result()
+                    flights.popleft()
+                    yield item, answer
+        finally:
+            self._stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _send(self, inputs: Mapping[str, NDArray[Any]]) -> Prediction:
+        while True:
+            try:
+                answer = self._client.predict(
+                    inputs,
+                    signature=self._question.signature,
+                    outputs=self._question.outputs,
+                    version=self._question.version,
+                )
+            except (NotReachable, TimedOut, Overloaded, ModelNotFound) as error:
+                self._wait_or_raise(error)
+            else:
+                self._answered_at = time.monotonic()
+                if self._waiting:
+                    self._waiting = False
+                    self._notify(None)
+                return answer
+
+    def _wait_or_raise(self, error: ClientError) -> None:
+        """Wait a moment, unless it was too long already. A server that comes back says first that it has no model."""
+        if self._stop.is_set() or time.monotonic() - self._answered_at > self._patience:
+            raise error
+        if not self._waiting:
+            self._waiting = True
+            self._notify(str(error))
+        self._stop.wait(_PAUSE_SECONDS)

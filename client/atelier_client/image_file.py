@@ -1,0 +1,134 @@
+"""PNG and JPEG files as the array a model takes: grayscale, inverted, padded, resized as needed."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atelier_client.errors import DataError
+
+_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+# Pillow refuses more, too; a decompression bomb is no picture to classify.
+_MOST_PIXELS = 100_000_000
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The pixels as the model takes them, and what was done to get there, in words."""
+
+    pixels: NDArray[Any]
+    steps: tuple[str, ...]
+
+
+def is_image(data: object) -> bool:
+    """True for the bytes of a PNG or JPEG file."""
+    return isinstance(data, bytes) and data.startswith(_STARTS)
+
+
+def decode(data: bytes, shape: Sequence[int], name: str, dark: bool | None = None) -> Picture:
+    """Decode to uint8 of `shape`: [H,W], [H,W,C], or [H*W] for a square; -1 leaves a size as it is.
+
+    `dark` says how bright the background of what the model knows is; a picture of the other kind is inverted. None
+    inverts nothing. Raises `DataError` that begins with `name`.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    height, width, channels = _size(shape, name)
+    steps: list[str] = []
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as opened:
+            if opened.width * opened.height > _MOST_PIXELS:
+                raise DataError(
+                    f"{name}: {opened.width} x {opened.height} pixels are more than this client decodes."
+                )
+            image: Any = _upright(opened)
+            if ("transparency" in image.info or image.mode in ("LA", "PA", "RGBA")) and channels != 4:
+                image = _on_background(image.convert("RGBA"))
+                steps.append("transparency filled")
+            if image.mode != _MODES[channels]:
+                if image.mode.startswith("I"):
+                    # 16-bit gray: Pillow would cut at 255 instead of scaling.
+                    image = Image.fromarray((np.asarray(image, np.uint32) >> 8).astype(np.uint8))
+                if channels == 1 and image.mode not in ("1", "L"):
+                    steps.append("grayscale")
+                image = image.convert(_MODES[channels])
+    except DataError:
+        raise
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{name} cannot be read as PNG or JPEG: {error}.") from None
+    border = _border(np.asarray(image))
+    if dark is not None and channels == 1 and (border < 128) != dark:
+        image = Image.fromarray(255 - np.asarray(image))
+        border = 255 - border
+        steps.append(f"inverted (the model knows {'dark' if dark else 'light'} backgrounds)")
+    if -1 not in (height, width) and image.size != (width, height):
+        image = _resized(image, width, height, border, steps)
+    pixels = np.asarray(image)
+    return Picture(pixels.reshape([-1 if size == -1 else size for size in shape]), tuple(steps))
+
+
+def dark_background(images: NDArray[Any]) -> bool | None:
+    """Whether the pictures [N,H,W] are dark at their borders; None when they are neither dark nor light there."""
+    border = float(np.median([_border(image) for image in images]))
+    return None if 85 < border < 170 else border < 128
+
+
+def _size(shape: Sequence[int], name: str) -> tuple[int, int, int]:
+    sizes = tuple(shape)
+    if len(sizes) == 1 and sizes[0] > 0 and math.isqrt(sizes[0]) ** 2 == sizes[0]:
+        return math.isqrt(sizes[0]), math.isqrt(sizes[0]), 1
+    if len(sizes) == 2:
+        return sizes[0], sizes[1], 1
+    if len(sizes) == 3 and sizes[2] in _MODES:
+        return sizes[0], sizes[1], sizes[2]
+    raise DataError(
+        f"{name}: a picture does not fit an input of shape {list(sizes)}; expected [H,W] or [H,W,1|3|4]."
+    )
+
+
+def _upright(image: Any) -> Any:
+    from PIL import ImageOps
+
+    # Telephones store pictures lying on their side and say so in the EXIF data.
+    return ImageOps.exif_transpose(image)
+
+
+def _on_background(image: Any) -> Any:
+    """Fill what is transparent with the shade that what is visible stands out from."""
+    from PIL import Image
+
+    pixels = np.asarray(image)
+    visible = pixels[pixels[..., 3] > 127][:, :3]
+    shade = 255 if not visible.size or visible.mean() < 128 else 0
+    background = Image.new("RGBA", image.size, (shade, shade, shade, 255))
+    background.alpha_composite(image)
+    return background.convert("RGB")
+
+
+def _border(pixels: NDArray[Any]) -> int:
+    """The median brightness of the outermost pixels."""
+    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    return int(np.median(np.concatenate([edge.reshape(-1) for edge in edges])))
+
+
+def _resized(image: Any, width: int, height: int, border: int, steps: list[str]) -> Any:
+    from PIL import Image
+
+    came = f"{image.width} x {image.height}"
+    scale = max(image.width / width, image.height / height)
+    wide, high = math.ceil(width * scale - 0.5), math.ceil(height * scale - 0.5)
+    if (wide, high) != image.size:
+        shade = border if len(image.getbands()) == 1 else (border,) * len(image.getbands())
+        padded = Image.new(image.mode, (wide, high), shade)
+        padded.paste(image, ((wide - image.width) // 2, (high - image.height) // 2))
+        image = padded
+        steps.append(f"padded to {wide} x {high}")
+    steps.append(f"resized from {came} to {width} x {height}")
+    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)

@@ -1,0 +1,157 @@
+"""What `predict` is asked about: images, text, JSON lines, or rows of any file of examples, as the model's inputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atelier_client import image_file
+from atelier_client.binding import Binding, rows_at_once
+from atelier_client.errors import DataError, InputError
+from atelier_client.image_file import Picture
+from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS
+from atelier_client.signature import Signature
+from atelier_client.sources import Reader
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+# Lines of JSON or text answered together.
+_LINES = 256
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some inputs, what each row is called, and the pictures they came from, if they did."""
+
+    inputs: dict[str, Any]
+    names: Sequence[int | str]
+    pictures: Sequence[Picture] = ()
+
+
+def of_images(paths: Sequence[Path], signature: Signature, dark: bool | None) -> Iterator[Rows]:
+    """Image files, one a row. Raises `DataError`, and `InputError` when the model takes no image."""
+    spec = _only_input(signature, "an image")
+    if spec.shape is None or len(spec.shape) < 2 or spec.dtype not in ("uint8", "float32"):
+        raise InputError(f"{signature.name} takes {spec}: that is no image.")
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path} does not exist.")
+        picture = image_file.decode(path.read_bytes(), spec.shape[1:], str(path), dark)
+        pixels: NDArray[Any] = picture.pixels[None]
+        if spec.dtype == "float32":
+            pixels = pixels.astype(np.float32) / np.float32(255)
+        yield Rows({spec.name: pixels}, [str(path)], [picture])
+
+
+def of_texts(texts: Sequence[str], signature: Signature) -> Iterator[Rows]:
+    """Texts, one a row. Raises `InputError` when the model takes no text."""
+    spec = _only_input(signature, "text")
+    if spec.dtype != "string":
+        raise InputError(f"{signature.name} takes {spec}: that is no text.")
+    for first in range(0, len(texts), _LINES):
+        part = texts[first : first + _LINES]
+        yield Rows({spec.name: np.array(part, object)}, list(range(first, first + len(part))))
+
+
+def of_json_lines(lines: Iterable[str], name: str, signature: Signature, rows: slice) -> Iterator[Rows]:
+    """One JSON value a line: an object of inputs by name, or the only input's value. Raises `DataError`."""
+    wanted: list[tuple[int, dict[str, Any]]] = []
+    first, last = rows.start or 0, rows.stop
+    number = 0
+    for line_number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if number >= first and (last is None or number < last):
+            wanted.append((number, _json_row(line, f"{name}, line {line_number}", signature)))
+        number += 1
+        if len(wanted) == _LINES:
+            yield _stacked(wanted, name)
+            wanted = []
+    if wanted:
+        yield _stacked(wanted, name)
+    elif not number:
+        raise DataError(
+            f"{name} is empty: expected one JSON value a line, such as an object of inputs by name."
+        )
+
+
+def of_reader(reader: Reader, binding: Binding, signature: Signature, rows: slice) -> Iterator[Rows]:
+    """The rows of a file. Raises `DataError`."""
+    start, stop = rows.start or 0, rows.stop
+    if start < 0 or (stop is not None and stop < 0):
+        if reader.rows is None:
+            raise DataError(f"{reader.name}: --rows counts from the end, which needs a file of known length.")
+        start, stop, _ = rows.indices(reader.rows)
+    first = 0
+    for table in reader.tables(rows_at_once(signature, REQUEST_BYTES, REQUEST_ROWS)):
+        count = len(next(iter(table.values())))
+        low, high = max(start - first, 0), count if stop is None else min(stop - first, count)
+        if low < high:
+            part = {name: column[low:high] for name, column in table.items()}
+            yield Rows(binding.inputs(part, first + low), range(first + low, first + high))
+        first += count
+        if stop is not None and first >= stop:
+            return
+
+
+def parse_rows(text: str) -> slice:
+    """`A:B` as in Python, either side may be empty. Raises `DataError`."""
+    first, colon, last = text.partition(":")
+    try:
+        if colon:
+            return slice(int(first) if first else None, int(last) if last else None)
+        return slice(int(first), int(first) + 1)
+    except ValueError:
+        raise DataError(f"--rows {text}: expected A:B, such as 0:5, or one number.") from None
+
+
+def _only_input(signature: Signature, what: str) -> Any:
+    required = [spec for spec in signature.inputs.values() if spec.name not in signature.optional]
+    if len(required) == 1:
+        return required[0]
+    known = "; ".join(str(spec) for spec in required)
+    raise InputError(
+        f"{signature.name} takes {len(required)} inputs ({known}); {what} fills one. Send JSON lines: predict -."
+    )
+
+
+def _json_row(line: str, where: str, signature: Signature) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: it is no JSON ({error}).") from None
+    if not isinstance(value, dict):
+        value = {_only_input(signature, "a JSON value that is no object").name: value}
+    for name in value:
+        if name not in signature.inputs:
+            raise DataError(
+                f"{where}: there is no input {name!r}. Expected "
+                f"{'; '.join(str(spec) for spec in signature.inputs.values())}."
+            )
+    return value
+
+
+def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str) -> Rows:
+    keys = set(rows[0][1])
+    for number, row in rows:
+        if set(row) != keys:
+            raise DataError(
+                f"{name}, row {number}: it has {', '.join(sorted(row)) or 'nothing'}, those before "
+                f"{', '.join(sorted(keys)) or 'nothing'}."
+            )
+    inputs = {}
+    for key in sorted(keys):
+        try:
+            inputs[key] = np.array([row[key] for _, row in rows])
+        except ValueError:
+            raise DataError(
+                f"{name}, rows {rows[0][0]} to {rows[-1][0]}, {key}: the values differ in shape."
+            ) from None
+        if inputs[key].dtype.kind == "U":
+            inputs[key] = inputs[key].astype(object)
+    return Rows(inputs, [number for number, _ in rows])

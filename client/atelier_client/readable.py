@@ -1,0 +1,39 @@
+"""Predictions as plain rows: for a classifier the label and the most probable classes, and every output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from atelier_client.messages import Prediction
+
+
+def readable_rows(
+    prediction: Prediction, names: Sequence[int | str], class_names: Sequence[str], top: int
+) -> list[dict[str, Any]]:
+    """One mapping a row: `row` (its name), `label`, `top` ([class, probability], best first), `outputs`."""
+    return [_row(prediction, index, name, class_names, top) for index, name in enumerate(names)]
+
+
+def _row(
+    prediction: Prediction, index: int, name: int | str, class_names: Sequence[str], top: int
+) -> dict[str, Any]:
+    outputs = {key: _plain(array[index]) for key, array in prediction.items()}
+    probabilities = outputs.get("probabilities", [])
+    if not isinstance(probabilities, list):
+        probabilities = [1 - probabilities, probabilities]
+    order = sorted(range(len(probabilities)), key=lambda item: -probabilities[item])
+    named = len(class_names) == len(probabilities)
+    # The model's own label decides whether these are the names of its classes.
+    if order and "label" in outputs and named and outputs["label"] != class_names[order[0]]:
+        named = False
+    best = [(class_names[item] if named else str(item), probabilities[item]) for item in order[:top]]
+    label = outputs.get("label", best[0][0] if best else None)
+    return {"row": name, "label": label, "top": best, "outputs": outputs}
+
+
+def _plain(value: Any) -> Any:
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(plain, list):
+        return [_plain(item) for item in plain]
+    return plain.decode(errors="replace") if isinstance(plain, bytes) else plain

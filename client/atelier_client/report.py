@@ -1,0 +1,109 @@
+"""The report of an evaluation as plain data: what evaluation.json holds and the other forms are made from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from atelier_client import metrics, skew
+from atelier_client.client import Client
+from atelier_client.evaluation import Counted
+from atelier_client.model_card import Golden, ModelCard
+from atelier_client.sources import Reader
+
+_CARD = (
+    "model",
+    "job_digest",
+    "run",
+    "task",
+    "parameters",
+    "versions",
+    "git_revision",
+    "created_at",
+    "warnings",
+)
+
+
+def report_of(
+    client: Client,
+    reader: Reader,
+    counted: Counted,
+    *,
+    version: int,
+    label: str | None,
+    card: ModelCard,
+    golden: Golden | None,
+    own_test_split: bool,
+) -> dict[str, Any]:
+    """All that was measured. `own_test_split`: the examples are those the trainer tested the model on."""
+    tally = counted.tally
+    values, around = tally.metrics()
+    classes = metrics.per_class(tally.confusion, counted.class_names, counted.scores.curves())
+    areas, areas_around = metrics.areas(classes)
+    values, around = values | areas, around | areas_around
+    if tally.classes == 2:
+        positive, positive_around = metrics.of_positive_class(classes)
+        values, around = values | positive, around | positive_around
+    partial = counted.stopped is not None
+    return {
+        "model": {"name": client.model, "version": version, "label": label, "target": client.target},
+        "dataset": {
+            "name": card.data if own_test_split else reader.name,
+            "split": "test" if own_test_split else None,
+            "examples": tally.examples,
+            "of": reader.rows if reader.rows is not None or partial else tally.examples,
+            "sha256": None if partial else reader.sha256(),
+        },
+        "partial": partial,
+        "metrics": values,
+        "intervals": around,
+        "exact_areas": counted.scores.exact,
+        "trained": _against_the_trainer(values, card, own_test_split and not partial),
+        "per_class": classes,
+        "confusion_matrix": tally.confusion.tolist(),
+        "calibration": tally.calibration.bins(),
+        "slices": counted.slices.rows(tally),
+        "latency_ms": metrics.percentiles(counted.latencies),
+        "latency_histogram": _histogram(counted.latencies),
+        "throughput": {
+            "examples_per_s": round(tally.examples / counted.seconds, 1),
+            "requests_per_s": round(len(counted.latencies) / counted.seconds, 1),
+            "seconds": round(counted.seconds, 3),
+        },
+        "skew": skew.measure(client, version, golden) if not partial else skew.UNKNOWN,
+        "model_card": {name: card.document[name] for name in _CARD if name in card.document},
+        "environment": environment() | {"started_at": counted.started_at},
+    }
+
+
+def environment() -> dict[str, str]:
+    """The versions that the numbers came about with."""
+    packages = {name: metadata.version(name) for name in ("atelier-client", "numpy", "grpcio", "protobuf")}
+    return {
+        **packages,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _histogram(seconds: Sequence[float], bins: int = 24) -> dict[str, list[float]]:
+    """Requests by duration: edges in milliseconds (one more than counts), each the same factor above the one before."""
+    values = np.asarray(seconds) * 1000
+    low, high = float(values.min()), float(values.max())
+    edges = np.geomspace(max(low, 1e-3), max(high, low * 1.01, 2e-3), bins + 1)
+    edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)
+    counts, _ = np.histogram(values, edges)
+    return {"edges_ms": [round(float(edge), 4) for edge in edges], "counts": counts.tolist()}
+
+
+def _against_the_trainer(measured: Mapping[str, float], card: ModelCard, comparable: bool) -> dict[str, Any]:
+    """The trainer's own metrics on the same examples, and the largest difference; both None when there are none."""
+    shared = [name for name in measured if comparable and name in card.metrics]
+    if not shared:
+        return {"metrics": None, "max_abs_diff": None}
+    own = {name: card.metrics[name] for name in shared}
+    return {"metrics": own, "max_abs_diff": max(abs(measured[name] - own[name]) for name in shared)}

@@ -1,0 +1,56 @@
+"""A folder of images by class: `FOLDER/<class>/*.png`, as Keras's image_dataset_from_directory reads it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from atelier_client.errors import DataError
+from atelier_client.sources.reader import Table
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+class ImageFolderReader:
+    """The encoded images under `image`, the folder's name under `label`, the path in the folder under `file`."""
+
+    row_word = "image"
+
+    def __init__(self, path: Path) -> None:
+        self.name, self._path = path.name, path
+        self._files = sorted(
+            file
+            for folder in path.iterdir()
+            if folder.is_dir()
+            for file in folder.iterdir()
+            if file.suffix.lower() in SUFFIXES
+        )
+        if not self._files:
+            raise DataError(
+                f"{path}: expected one folder a class with {', '.join(SUFFIXES)} files in it, found none. "
+                "A folder of other data is named by one of its files."
+            )
+        self.rows: int | None = len(self._files)
+
+    def tables(self, rows: int) -> Iterator[Table]:
+        """See `Reader`."""
+        for first in range(0, len(self._files), rows):
+            files = self._files[first : first + rows]
+            images = np.empty(len(files), object)
+            images[:] = [file.read_bytes() for file in files]
+            yield {
+                "image": images,
+                "label": np.array([file.parent.name for file in files], object),
+                "file": np.array([str(file.relative_to(self._path)) for file in files], object),
+            }
+
+    def sha256(self) -> str:
+        """Digest of each file's path in the folder and its bytes, in the order of the paths."""
+        digest = hashlib.sha256()
+        for file in self._files:
+            digest.update(str(file.relative_to(self._path)).encode() + b"\0")
+            digest.update(file.read_bytes())
+        return digest.hexdigest()

@@ -1,0 +1,75 @@
+"""Parquet, row group by row group. Needs pyarrow, which weighs more than all of the client: an extra to install."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atelier_client.errors import DataError
+from atelier_client.sources.reader import Table, file_sha256
+
+
+class ParquetReader:
+    """Columns by name; a column of equally long lists is an array [N,k], one of structs with `bytes` the bytes."""
+
+    row_word = "row"
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from pyarrow import lib, parquet
+        except ImportError:
+            raise DataError(
+                f"{path}: reading Parquet needs pyarrow (about 170 MB), which is not installed: "
+                "pip install 'atelier-client[parquet]'."
+            ) from None
+        self.name, self._path = path.stem, path
+        try:
+            self._file: Any = parquet.ParquetFile(path)
+        except (OSError, lib.ArrowException) as error:
+            raise DataError(f"{path} cannot be read as Parquet: {error}") from None
+        self._errors = (OSError, lib.ArrowException)
+        self.rows: int | None = self._file.metadata.num_rows
+
+    def tables(self, rows: int) -> Iterator[Table]:
+        """See `Reader`."""
+        done = 0
+        try:
+            for batch in self._file.iter_batches(batch_size=rows):
+                yield {
+                    name: self._column(name, column, done)
+                    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                }
+                done += len(batch)
+        except self._errors as error:
+            raise DataError(f"{self._path}, after row {done}: {error}") from None
+
+    def sha256(self) -> str:
+        """See `Reader`."""
+        return file_sha256(self._path)
+
+    def _column(self, name: str, column: Any, done: int) -> NDArray[Any]:
+        if column.null_count:
+            row = done + 1 + column.is_null().to_pylist().index(True)
+            raise DataError(f"{self._path}, row {row}, column {name}: the cell is empty.")
+        values = column.to_numpy(zero_copy_only=False)
+        if values.dtype != object:
+            return np.asarray(values)
+        if isinstance(values[0], dict):
+            # How image data sets are often stored: {"bytes": .., "path": ..}.
+            if "bytes" not in values[0]:
+                return np.asarray(values)
+            images = np.empty(len(values), object)
+            images[:] = [value["bytes"] for value in values]
+            return images
+        if isinstance(values[0], np.ndarray):
+            try:
+                return np.array([np.array(value.tolist()) for value in values])
+            except ValueError:
+                raise DataError(
+                    f"{self._path}, column {name}, rows {done + 1} to {done + len(values)}: lists differ in length."
+                ) from None
+        return np.asarray(values)

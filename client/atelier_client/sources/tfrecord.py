@@ -1,0 +1,138 @@
+"""TFRecord files of tf.Example, without TensorFlow.
+
+A record is its length (uint64), the length's checksum, the bytes, their checksum; both are CRC-32C, rotated and shifted
+so that a checksum of checksums is no special case (tensorflow/core/lib/io/record_writer.h, lib/hash/crc32c.h).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atelier_client.errors import DataError
+from atelier_client.sources.reader import Table, file_sha256
+
+_HEAD = struct.Struct("<QI")
+_FOOT = struct.Struct("<I")
+_MASK_DELTA = 0xA282EAD8
+# A damaged length would otherwise ask for exabytes before its checksum could tell. The wire carries no more.
+_LONGEST = 2**31
+
+
+class TfrecordReader:
+    """Each feature as a column: a number, bytes, or an array [k] a record; all records have the same features."""
+
+    row_word = "record"
+    rows: int | None = None
+
+    def __init__(self, paths: Sequence[Path], name: str | None = None) -> None:
+        self._paths = list(paths)
+        self.name = name or self._paths[0].stem
+
+    def tables(self, rows: int) -> Iterator[Table]:
+        """See `Reader`."""
+        for path in self._paths:
+            records, first = read_records(path), 0
+            while part := list(itertools.islice(records, rows)):
+                yield _table(path, part, first)
+                first += len(part)
+            if not first:
+                raise DataError(f"{path} is empty: expected records of tf.Example.")
+
+    def sha256(self) -> str:
+        """The file's digest; of several files, the digest of their digests in a row."""
+        digests = [file_sha256(path) for path in self._paths]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def read_records(path: Path) -> Iterator[bytes]:
+    """The records' bytes, checksums checked; gzipped or not. Raises `DataError`."""
+    import google_crc32c
+
+    number = 1
+    try:
+        with _opened(path) as handle:
+            while head := handle.read(_HEAD.size):
+                if len(head) < _HEAD.size:
+                    raise DataError(f"{path}, record {number}: the file ends within it.")
+                length, checksum = _HEAD.unpack(head)
+                if _masked(google_crc32c.value(head[:8])) != checksum or length > _LONGEST:
+                    wrong = (
+                        "it does not begin as a TFRecord does"
+                        if number == 1
+                        else "its length is damaged (checksum)"
+                    )
+                    raise DataError(f"{path}, record {number}: {wrong}.")
+                data, foot = handle.read(length), handle.read(_FOOT.size)
+                if len(data) < length or len(foot) < _FOOT.size:
+                    raise DataError(f"{path}, record {number}: the file ends within it.")
+                if _masked(google_crc32c.value(data)) != _FOOT.unpack(foot)[0]:
+                    raise DataError(f"{path}, record {number}: its bytes are damaged (checksum).")
+                yield data
+                number += 1
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}, record {number}: {error}.") from None
+
+
+def _table(path: Path, records: Sequence[bytes], first: int) -> Table:
+    from google.protobuf.message import DecodeError
+
+    from atelier_client.protos.serving_pb2 import Example
+
+    columns: dict[str, list[Any]] = {}
+    kinds: dict[str, str] = {}
+    for number, record in enumerate(records, first + 1):
+        try:
+            features = Example.FromString(record).features.feature
+        except DecodeError:
+            raise DataError(f"{path}, record {number}: it is no tf.Example.") from None
+        if number == first + 1:
+            kinds = {name: str(feature.WhichOneof("kind")) for name, feature in sorted(features.items())}
+            columns = {name: [] for name in kinds}
+        if len(features) != len(kinds):
+            raise DataError(
+                f"{path}, record {number}: it has the features {', '.join(sorted(features)) or 'none'}, those before "
+                f"{', '.join(kinds) or 'none'}."
+            )
+        for name, kind in kinds.items():
+            # `features[name]` would add what is missing.
+            feature = features.get(name)
+            if feature is None or feature.WhichOneof("kind") != kind:
+                raise DataError(
+                    f"{path}, record {number}, feature {name}: expected {kind} as in those before."
+                )
+            columns[name].append(getattr(feature, kind).value)
+    return {name: _column(path, name, kinds[name], values, first) for name, values in columns.items()}
+
+
+def _column(path: Path, name: str, kind: str, values: list[Any], first: int) -> NDArray[Any]:
+    length = len(values[0])
+    for number, value in enumerate(values, first + 1):
+        if len(value) != length or not length:
+            raise DataError(
+                f"{path}, record {number}, feature {name}: expected {length or 'one or more'} values, got {len(value)}."
+            )
+    if kind == "bytes_list":
+        texts = np.empty([len(values), length], object)
+        texts[:] = [list(value) for value in values]
+        return texts[:, 0] if length == 1 else texts
+    dtype = np.int64 if kind == "int64_list" else np.float32
+    flat = np.fromiter(itertools.chain.from_iterable(values), dtype, len(values) * length)
+    return flat if length == 1 else flat.reshape(len(values), length)
+
+
+def _masked(checksum: int) -> int:
+    return (((checksum >> 15) | (checksum << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else open(path, "rb")

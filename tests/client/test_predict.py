@@ -1,0 +1,221 @@
+"""`predict` takes images as people have them, text, JSON lines and files of rows."""
+
+import io
+import json
+import os
+import pty
+import subprocess
+
+import numpy as np
+import pytest
+from atelier_client.image_file import decode
+from atelier_client.testing import InMemoryServer
+from PIL import Image
+
+from tests.client.conftest import COMMAND, command, write_split
+from tests.support.small_server import small_server
+
+
+def drawing(size=28, ground=0, ink=255):
+    """A filled ring, off the middle, as gray pixels."""
+    y, x = np.mgrid[:size, :size] / size
+    radius = np.hypot(x - 0.45, y - 0.55)
+    return np.where((radius > 0.15) & (radius < 0.35), ink, ground).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def target():
+    memory = InMemoryServer()
+    memory.serve(
+        "table",
+        lambda inputs: {"total": inputs["features"].sum(axis=1)},
+        inputs={"features": ("float32", (-1, 2))},
+        outputs={"total": ("float32", (-1,))},
+    )
+    memory.serve(
+        "reviews",
+        lambda inputs: {"probabilities": np.array([[0.25, 0.75]] * len(inputs["text"]), np.float32)},
+        inputs={"text": ("string", (-1,))},
+        outputs={"probabilities": ("float32", (-1, 2))},
+    )
+    with small_server(memory) as running:
+        yield running.address
+
+
+def predict(target, *arguments, **kwargs):
+    done = command("predict", *arguments, "--target", target, "--json", **kwargs)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["predictions"]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16", "LA"])
+def test_every_kind_of_png_gives_the_same_gray_pixels(mode, tmp_path):
+    pixels = drawing()
+    image = Image.fromarray(pixels)
+    image = Image.fromarray(pixels.astype(np.uint16) << 8) if mode == "I;16" else image.convert(mode)
+    image.save(tmp_path / "image.png")
+    picture = decode((tmp_path / "image.png").read_bytes(), [28, 28], "image.png")
+    np.testing.assert_array_equal(picture.pixels, pixels)
+
+
+def test_a_photo_becomes_what_the_model_knows():
+    """A large photo, dark on light, in color, not square, lying on its side: the same ring as the model's own."""
+    wide = np.full((600, 800), 240, np.uint8)
+    wide[:, 100:700] = drawing(600, ground=240, ink=20)
+    image = Image.fromarray(np.stack([wide] * 3, axis=2)).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", exif=exif, quality=95)
+    picture = decode(buffer.getvalue(), [28, 28, 1], "photo.jpg", dark=True)
+    assert picture.pixels.shape == (28, 28, 1)
+    steps = " ".join(picture.steps)
+    for words in (
+        "grayscale",
+        "inverted (the model knows dark backgrounds)",
+        "padded to 800 x 800",
+        "resized from",
+    ):
+        assert words in steps
+    # The ring of 600 of 800 pixels, in the middle.
+    wanted = np.zeros((28, 28))
+    wanted[3:24, 3:24] = drawing(21)
+    correlation = np.corrcoef(picture.pixels.ravel(), wanted.ravel())[0, 1]
+    assert correlation > 0.9
+    assert picture.pixels[0].max() < 40
+
+
+def test_transparent_drawings_stand_out_from_what_fills_them():
+    for ink in (0, 255):
+        pixels = np.zeros((28, 28, 4), np.uint8)
+        pixels[..., :3], pixels[..., 3] = ink, drawing()
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        got = decode(buffer.getvalue(), [28, 28], "icon.png", dark=True).pixels
+        np.testing.assert_array_equal(got, drawing())
+
+
+def test_an_image_file_is_classified_as_its_pixels_are(server, models, images, tmp_path):
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[4:24, 4:24] = images[0, 4:24, 4:24]
+    Image.fromarray(pixels).save(tmp_path / "dark.png")
+    Image.fromarray(np.stack([pixels] * 3, axis=2)).save(tmp_path / "color.png")
+    np.save(tmp_path / "pixels.npy", pixels[None])
+    answers = [
+        predict(server.grpc, tmp_path / name, "--models", models, "--top", 5)
+        for name in ("dark.png", "color.png", "pixels.npy")
+    ]
+    assert answers[0][0]["top"] == answers[1][0]["top"] == answers[2][0]["top"]
+    assert len(answers[0][0]["top"]) == 5
+    assert answers[0][0]["row"] == str(tmp_path / "dark.png")
+    both = predict(server.grpc, tmp_path / "dark.png", tmp_path / "color.png", "--models", models)
+    assert [row["label"] for row in both] == [answers[0][0]["label"]] * 2
+
+
+def test_the_picture_is_shown_in_a_terminal(server, models, tmp_path):
+    Image.fromarray(drawing(100)).save(tmp_path / "ring.png")
+    arguments = ["predict", tmp_path / "ring.png", "--target", server.grpc, "--models", models]
+    main, other = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "100"}
+    with subprocess.Popen(
+        [COMMAND, *map(str, arguments)], stdout=other, stderr=subprocess.PIPE, text=True, env=environ
+    ) as process:
+        os.close(other)
+        shown = b""
+        while True:
+            try:
+                block = os.read(main, 1 << 16)
+            except OSError:
+                break
+            if not block:
+                break
+            shown += block
+        os.close(main)
+        errors = process.stderr.read()
+    assert process.returncode == 0, errors
+    assert shown.decode().count("▀") == 28 * 14
+    assert "resized from 100 x 100 to 28 x 28" in errors
+
+
+def test_rows_of_every_kind_of_file(server, models, data, images, tmp_path):
+    idx = data / "fashion-mnist" / "t10k-images-idx3-ubyte"
+    np.save(tmp_path / "rows.npy", images[:6])
+    np.savez(tmp_path / "rows.npz", images=images[:6])
+    header = ",".join(f"p{index}" for index in range(784))
+    np.savetxt(tmp_path / "rows.csv", images[:6].reshape(6, -1), "%d", ",", header=header, comments="")
+    answers = [
+        predict(server.grpc, file, "--rows", "2:5", "--models", models)
+        for file in (idx, tmp_path / "rows.npy", tmp_path / "rows.npz", tmp_path / "rows.csv")
+    ]
+    assert answers[0] == answers[1] == answers[2] == answers[3]
+    assert [row["row"] for row in answers[0]] == [2, 3, 4]
+    last = predict(server.grpc, tmp_path / "rows.npy", "--rows=-1:", "--models", models)
+    assert [row["row"] for row in last] == [5]
+
+
+def test_json_lines_of_objects_or_of_the_only_inputs_values(target):
+    lines = '{"features": [1, 2]}\n\n{"features": [0.5, -4]}\n'
+    rows = predict(target, "-", "--model", "table", input=lines)
+    assert [row["outputs"]["total"] for row in rows] == [3.0, -3.5]
+    assert predict(target, "-", "--model", "table", input="[1, 2]\n[0.5, -4]\n") == rows
+
+
+def test_text_from_the_command_a_file_and_a_csv(target, tmp_path):
+    (tmp_path / "some.txt").write_text("good\nbad\n")
+    (tmp_path / "some.csv").write_text("label,text\n0,good\n1,bad\n")
+    answers = [
+        predict(target, *arguments, "--model", "reviews")
+        for arguments in (
+            ["--text", "good", "--text", "bad"],
+            [tmp_path / "some.txt"],
+            [tmp_path / "some.csv"],
+        )
+    ]
+    assert answers[0] == answers[1] == answers[2]
+    assert [row["top"][0] for row in answers[0]] == [["1", 0.75]] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "said"),
+    [
+        (["-", "--model", "table"], "", "stdin is empty: expected one JSON value a line"),
+        (["-", "--model", "table"], "[1, 2]\n{oops\n", "stdin, line 2: it is no JSON"),
+        (["-", "--model", "table"], '{"feature": [1, 2]}\n', "stdin, line 1: there is no input 'feature'"),
+        (["-", "--model", "table"], "[1, 2]\n[1]\n", "the values differ in shape"),
+        (["-", "--model", "table"], '["a", "b"]\n', "cast could lose values"),
+        (["-", "--model", "table"], "[1, 2, 3]\n", "array of shape [1,3] came"),
+        (["--text", "x", "--model", "table"], "", "that is no text"),
+        (["nowhere.jpg", "--model", "table"], "", "nowhere.jpg does not exist"),
+        (["nowhere.csv", "--model", "table"], "", "nowhere.csv does not exist"),
+        (["a.csv", "b.csv", "--model", "table"], "", "only when all are images"),
+        (["--text", "x", "--top", "0", "--model", "reviews"], "", "expected 1 or more"),
+        (["a.csv", "--rows", "a:b", "--model", "table"], "", "expected A:B"),
+    ],
+)
+def test_a_mistake_is_one_message(target, arguments, text, said):
+    done = command("predict", *arguments, "--target", target, input=text)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_image_is_one_message(server, target, tmp_path):
+    Image.fromarray(drawing()).save(tmp_path / "good.png")
+    done = command("predict", tmp_path / "good.png", "--target", target, "--model", "table")
+    assert done.returncode == 2
+    assert "a picture does not fit an input of shape [2]" in done.stderr
+    done = command("predict", tmp_path / "good.png", "--target", target, "--model", "reviews")
+    assert "that is no image" in done.stderr
+    for name, data in (("text.png", b"no picture"), ("cut.jpg", b"\xff\xd8\xff\xe0\0"), ("empty.png", b"")):
+        (tmp_path / name).write_bytes(data)
+        done = command("predict", tmp_path / name, "--target", server.grpc)
+        assert done.returncode == 2
+        assert "cannot be read as PNG or JPEG" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_without_a_file_it_shows_the_models_own_test_examples(server, models, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, [5, 28, 28], np.uint8)
+    write_split(tmp_path, images, np.zeros(5, np.uint8))
+    rows = predict(server.grpc, "--rows", "1:3", "--models", models, "--data", tmp_path)
+    assert [row["row"] for row in rows] == [1, 2]
