@@ -4,6 +4,7 @@
     atelier-client predict data/fashion-mnist/t10k-images-idx3-ubyte --rows 0:5
     atelier-client status --wait 60 --version 2
     atelier-client metadata --target 127.0.0.1:8500 --model fashion
+    atelier-client doctor
 
 argparse, and imports where they are needed: of a command that takes half a second in all, a richer command-line library
 would be a fifth. Each command has a module of its own, `cli_<command>.py`.
@@ -16,7 +17,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from atelier_client import cli_evaluate, cli_predict, cli_status
+from atelier_client import cli_doctor, cli_evaluate, cli_predict, cli_status
 from atelier_client.cli_options import say
 from atelier_client.errors import ClientError
 
@@ -48,6 +49,6 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("atelier-client", description=__doc__, formatter_class=raw)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (cli_evaluate, cli_predict, cli_status):
+    for module in (cli_evaluate, cli_predict, cli_status, cli_doctor):
         module.register(commands)
     return parser

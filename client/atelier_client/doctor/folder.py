@@ -1,0 +1,230 @@
+"""The models directory: what a server would find in it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from atelier_client.doctor.finding import Finding, error, ok, warning
+from atelier_client.doctor.saved_model import SavedModel, read_saved_model
+from atelier_client.errors import DataError
+from atelier_client.model_card import read_golden
+from atelier_client.protos import serving_pb2 as pb
+
+# The release the stack serves with (docs/serving.md); a graph of a later one may hold ops that it lacks.
+SERVED_TENSORFLOW = (2, 20)
+
+
+def check_folder(models: Path, model: str) -> Iterator[Finding]:
+    """Every finding about `models/<model>`; ends where nothing further can be looked at."""
+    if not models.is_dir():
+        problem = "is no directory" if models.exists() else "does not exist"
+        yield error(
+            "models directory",
+            f"{models} {problem}.",
+            "Give the folder that holds a folder a model: --models.",
+        )
+        return
+    yield ok("models directory", f"{models}")
+    yield from _config(models, model)
+    folder = models / model
+    if not folder.is_dir():
+        yield _missing_model(models, model)
+        return
+    versions = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            if entry.name.startswith(".staging-") and entry.is_dir():
+                yield warning(
+                    "versions",
+                    f"{entry} is a version being written, or left by a writer that was killed.",
+                    "Nothing to do: the server does not see it, and the next publish removes what is left.",
+                )
+        elif entry.name.isdigit() and entry.is_dir():
+            versions.append(entry)
+        elif entry.name.isdigit():
+            yield error(
+                "versions",
+                f"{entry} is a file; a version is a folder.",
+                "Move it away: the server tries to load it.",
+            )
+        elif entry.is_dir():
+            yield warning(
+                "versions",
+                f"{entry} is no version: its name is not a whole number, so the server ignores it.",
+                f"If it is one, rename it in one step: mv {entry} {folder / _next_number(folder)}",
+            )
+    if not versions:
+        yield error(
+            "versions",
+            f"{folder} holds no version: a folder whose name is a whole number.",
+            f"Train one (atelier-trainer train JOB --models {models}), or move a SavedModel to {folder}/1.",
+        )
+        return
+    versions.sort(key=lambda entry: int(entry.name))
+    yield ok("versions", f"{', '.join(entry.name for entry in versions)} in {folder}")
+    for version in versions:
+        yield from _version(version, newest=version is versions[-1])
+
+
+def _version(folder: Path, newest: bool) -> Iterator[Finding]:
+    check = f"version {folder.name}"
+    try:
+        saved = read_saved_model(folder)
+    except OSError as problem:
+        yield error(
+            check, f"{folder} cannot be read: {problem}.", "The server needs to read it: chmod -R a+rX."
+        )
+        return
+    for fault in saved.faults:
+        yield error(
+            check,
+            f"{folder} is half-written: {fault}.",
+            "Do not copy into a folder with a number: write beside it and rename in one step. Publish it again, or "
+            "remove it.",
+        )
+    if saved.faults:
+        return
+    yield ok(check, f"a whole SavedModel, written by TensorFlow {saved.tensorflow or '(not said)'}")
+    if newest:
+        yield from _newest(check, folder, saved)
+
+
+def _newest(check: str, folder: Path, saved: SavedModel) -> Iterator[Finding]:
+    if saved.signatures and "serving_default" not in saved.signatures:
+        yield warning(
+            "signatures",
+            f"{check} has no signature serving_default; it has {', '.join(saved.signatures)}.",
+            "Clients that name none ask for it. Export with it, or give --signature.",
+        )
+    if not saved.signatures and saved.tensorflow:
+        yield error(
+            "signatures",
+            f"{check} has no signature: nothing can be asked of it.",
+            "Export it with signatures=...",
+        )
+    written = _release(saved.tensorflow)
+    if written and written != SERVED_TENSORFLOW:
+        later = written > SERVED_TENSORFLOW
+        yield warning(
+            "trainer and server",
+            f"{check} was written by TensorFlow {saved.tensorflow}; the stack serves with "
+            f"{_dotted(SERVED_TENSORFLOW)}.",
+            (
+                "A graph of a later release may hold ops the server lacks ('Op type not registered'). "
+                if later
+                else "An earlier one is usually served well. "
+            )
+            + "Train and serve with one release.",
+        )
+    try:
+        if read_golden(folder) is None:
+            yield warning(
+                "golden examples",
+                f"{check} has none (assets.extra/golden.npz).",
+                "Without them nobody notices that the server answers otherwise than the trainer.",
+            )
+    except DataError as problem:
+        yield error("golden examples", str(problem), "Publish the version again.")
+
+
+def read_config(models: Path) -> Any:
+    """models.config as a message, or None when there is none. Raises `DataError`."""
+    path = models / "models.config"
+    if not path.exists():
+        return None
+    config = pb.ModelServerConfig()
+    try:
+        text_format.Parse(path.read_text(encoding="utf-8"), config, allow_unknown_field=True)
+    except (text_format.ParseError, UnicodeDecodeError) as problem:
+        raise DataError(f"{path} is not a ModelServerConfig text proto: {problem}.") from None
+    return config
+
+
+def _config(models: Path, model: str) -> Iterator[Finding]:
+    check = "models.config"
+    try:
+        config = read_config(models)
+    except DataError as problem:
+        yield error(check, str(problem), "Mend it, or remove it: the next publish writes it anew.")
+        return
+    if config is None:
+        return
+    entries = list(config.model_config_list.config)
+    names = [entry.name for entry in entries]
+    entry = next((entry for entry in entries if entry.name == model), None)
+    if entry is None:
+        yield error(
+            check,
+            f"{model} is not listed in {models / check}; it lists {', '.join(names) or 'nothing'}."
+            + _near(model, names),
+            "A server started with this file does not serve it. Publish it, or add an entry.",
+        )
+        return
+    if names.count(model) > 1:
+        yield error(
+            check, f"{model} is listed {names.count(model)} times.", "The server refuses that; keep one."
+        )
+    if not entry.base_path.startswith("/") and "://" not in entry.base_path:
+        yield error(
+            check,
+            f"{model}: base_path is {entry.base_path!r}, not absolute.",
+            "The server refuses it: write it in full.",
+        )
+    missing = [
+        f"{label} -> {version}"
+        for label, version in sorted(entry.version_labels.items())
+        if not (models / model / str(version)).is_dir()
+    ]
+    for text in missing:
+        yield error(
+            "labels",
+            f"{model}: the label {text} names a version that is not in {models / model}.",
+            "Point the label at a version that is there, or publish that one.",
+        )
+    if not missing:
+        labels = ", ".join(f"{label} -> {version}" for label, version in sorted(entry.version_labels.items()))
+        yield ok(check, f"lists {model}" + (f", labels {labels}" if labels else ""))
+
+
+def _missing_model(models: Path, model: str) -> Finding:
+    folders = sorted(
+        entry.name for entry in models.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
+    if any(name.isdigit() for name in folders):
+        return error(
+            "model name",
+            f"{models} holds versions itself ({', '.join(name for name in folders if name.isdigit())}).",
+            f"It is a model's folder; give the one above: --models {models.parent} --model {models.name}",
+        )
+    return error(
+        "model name",
+        f"{models} holds no model {model!r}; it holds {', '.join(folders) or 'nothing'}."
+        + _near(model, folders),
+        "Give its name: --model NAME.",
+    )
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _next_number(folder: Path) -> str:
+    numbers = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()]
+    return str(max(numbers, default=0) + 1)
+
+
+def _release(version: str | None) -> tuple[int, int] | None:
+    parts = (version or "").split(".")
+    if len(parts) < 2 or not all(part.isdigit() for part in parts[:2]):
+        return None
+    return int(parts[0]), int(parts[1])
+
+
+def _dotted(release: tuple[int, int]) -> str:
+    return ".".join(map(str, release))

@@ -1,0 +1,77 @@
+"""A version's folder: whether everything a SavedModel needs is there, and who wrote it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from atelier_client.doctor.checkpoint import needed_bytes
+from atelier_client.doctor.wire_format import nested
+
+_SHARD = re.compile(r"variables\.data-(\d{5})-of-(\d{5})")
+# Field numbers of tensorflow/core/protobuf/saved_model.proto and meta_graph.proto.
+_META_GRAPHS, _META_INFO, _TENSORFLOW_VERSION, _SIGNATURES, _TAGS = 2, 1, 5, 5, 4
+# A graph with variables has this op; it needs a variables folder.
+_VARIABLE_OP = b"VarHandleOp"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """The version of TensorFlow that wrote it, its signatures, and what is missing or cut, in words."""
+
+    tensorflow: str | None
+    signatures: tuple[str, ...]
+    faults: tuple[str, ...]
+
+
+def read_saved_model(folder: Path) -> SavedModel:
+    """Look into `<folder>/saved_model.pb` and its variables."""
+    path = folder / "saved_model.pb"
+    if not path.exists():
+        names = sorted(item.name for item in folder.iterdir() if not item.name.startswith("."))
+        if (folder / "saved_model.pbtxt").exists():
+            return SavedModel(None, (), ())
+        held = f"it holds {', '.join(names[:5])}" if names else "it is empty"
+        return SavedModel(None, (), (f"saved_model.pb is missing ({held})",))
+    data = path.read_bytes()
+    if not data:
+        return SavedModel(None, (), ("saved_model.pb is empty",))
+    try:
+        versions = list(nested(data, _META_GRAPHS, _META_INFO, _TENSORFLOW_VERSION))
+        tags = {tag.decode(errors="replace") for tag in nested(data, _META_GRAPHS, _META_INFO, _TAGS)}
+        signatures = [name.decode(errors="replace") for name in nested(data, _META_GRAPHS, _SIGNATURES, 1)]
+    except ValueError as problem:
+        return SavedModel(None, (), (f"saved_model.pb is cut short or damaged ({problem})",))
+    faults = _variables(folder / "variables", _VARIABLE_OP in data)
+    if not versions:
+        faults.append("saved_model.pb holds no graph")
+    elif "serve" not in tags:
+        faults.append(f"no graph has the tag `serve` (tags: {', '.join(sorted(tags)) or 'none'})")
+    public = tuple(sorted(name for name in signatures if not name.startswith("__")))
+    version = versions[0].decode(errors="replace") if versions else None
+    return SavedModel(version, public, tuple(faults))
+
+
+def _variables(folder: Path, expected: bool) -> list[str]:
+    names = {item.name for item in folder.iterdir()} if folder.is_dir() else set()
+    shards = {int(match[1]): int(match[2]) for name in names if (match := _SHARD.fullmatch(name))}
+    if not names:
+        return ["the model has variables, but variables/ is missing or empty"] if expected else []
+    if "variables.index" not in names:
+        return ["variables/variables.index is missing"]
+    try:
+        needed = needed_bytes(folder / "variables.index")
+    except (ValueError, IndexError) as problem:
+        return [f"variables/variables.index is cut short or damaged ({problem})"]
+    count = max([*shards.values(), *(shard + 1 for shard in needed)], default=0)
+    faults = []
+    for shard, size in sorted(needed.items()):
+        name = f"variables.data-{shard:05}-of-{count:05}"
+        if name not in names:
+            faults.append(f"variables/{name} is missing")
+            continue
+        got = (folder / name).stat().st_size
+        if got < size:
+            faults.append(f"variables/{name} has {got:,} of {size:,} bytes")
+    return faults
