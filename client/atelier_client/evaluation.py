@@ -26,6 +26,7 @@ from atelier_client.sources import Reader, Table
 
 # Softmax in float32 misses a sum of one by about 1e-6, in float16 by 1e-3.
 _SUM_TOLERANCE = 1e-2
+_FLOATS = ("float32", "float64", "float16")
 
 
 @dataclass(frozen=True)
@@ -140,14 +141,17 @@ def _count(counted: Counted, batch: _Batch, probabilities: NDArray[Any], answer:
 
 def _output(served: Signature, wanted: str | None) -> str:
     """The output that holds the probabilities. Raises `InputError`."""
+    floats = [spec.name for spec in served.outputs.values() if spec.dtype in _FLOATS]
     if wanted is not None:
         served.check_outputs((wanted,))
+        if wanted not in floats:
+            raise InputError(
+                f"The output {served.outputs[wanted]} is no probability for each class; "
+                f"floats are: {', '.join(floats) or 'none'}."
+            )
         return wanted
-    if "probabilities" in served.outputs:
+    if "probabilities" in floats:
         return "probabilities"
-    floats = [
-        spec.name for spec in served.outputs.values() if spec.dtype in ("float32", "float64", "float16")
-    ]
     if len(floats) == 1:
         return floats[0]
     known = "; ".join(str(spec) for spec in served.outputs.values())
@@ -185,10 +189,6 @@ def _probabilities(
 ) -> NDArray[Any]:
     """Probabilities float [N,C]; of a sigmoid, [N] or [N,1], those of both classes. Raises `InputError`."""
     values = answer[output]
-    if values.dtype.kind != "f":
-        raise InputError(
-            f"The output {output} is no probability for each class: it holds {values.dtype}. Another: --output NAME."
-        )
     if values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1):
         column = values.reshape(-1, 1)
         values = np.concatenate([1 - column, column], axis=1)
