@@ -116,7 +116,11 @@ def _encoded(value: Any) -> Any:
 def _decoded(value: Any) -> Any:
     if isinstance(value, list):
         return [_decoded(item) for item in value]
-    return base64.b64decode(value["b64"]) if isinstance(value, dict) else str(value).encode()
+    return (
+        base64.b64decode(value["b64"])
+        if isinstance(value, dict)
+        else str(value).encode("utf-8", "surrogateescape")
+    )
 
 
 def _feature(feature: pb.Feature) -> Any:

@@ -124,7 +124,8 @@ class RestTransport:
             details = str(error) or type(error).__name__
             raise from_status(Status.UNAVAILABLE, details, self._target, left) from None
         try:
-            answer = json.loads(text)
+            # A string that is no UTF-8 comes as its bytes, unless the output's name ends in _bytes.
+            answer = json.loads(text.decode("utf-8", "surrogateescape"))
         except ValueError:
             answer = None
         if status == 200 and isinstance(answer, dict):
