@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from atelier_client.intervals import Interval, around, logit
 
 EXACT = 4_000_000
+# So many at a time, as each time costs a pass over all bins.
+_COUNTED_TOGETHER = 500_000
 _BIN_BYTES = 64_000_000
 # Distances below 2**-40 are one bin.
 _SMALLEST_EXPONENT = 40
@@ -89,36 +91,41 @@ class Scores:
 
     def add(self, probabilities: NDArray[Any], labels: NDArray[Any]) -> None:
         """Take examples in: probabilities float32 [N,C], labels int64 [N]."""
-        if self._counts is not None:
-            self._count(probabilities, labels)
-            return
         self._kept.append((probabilities, labels))
         self._kept_scores += probabilities.size
-        if self._kept_scores > self._exact:
-            half = (_SMALLEST_EXPONENT - 1) << self._bits
-            self._counts = np.zeros([self._classes, 2, 2 * half + 2], np.int64)
-            for kept in self._kept:
-                self._count(*kept)
-            self._kept.clear()
+        if self._kept_scores > (self._exact if self._counts is None else _COUNTED_TOGETHER):
+            self._count()
 
     def curves(self) -> list[Curve]:
         """One curve a class."""
         if self._counts is not None:
+            self._count()
             levels = self._counts[:, :, ::-1]
             return [
                 Curve(levels[number, 1], levels[number, 0], binned=True) for number in range(self._classes)
             ]
-        probabilities = np.concatenate([part for part, _ in self._kept])
-        labels = np.concatenate([part for _, part in self._kept])
+        probabilities, labels = self._taken()
         return [_exact_curve(probabilities[:, number], labels == number) for number in range(self._classes)]
 
-    def _count(self, probabilities: NDArray[Any], labels: NDArray[Any]) -> None:
-        assert self._counts is not None
+    def _count(self) -> None:
+        """Turn what is kept into counts."""
+        if self._counts is None:
+            half = (_SMALLEST_EXPONENT - 1) << self._bits
+            self._counts = np.zeros([self._classes, 2, 2 * half + 2], np.int64)
+        if not self._kept:
+            return
+        probabilities, labels = self._taken()
+        self._kept, self._kept_scores = [], 0
         size = self._counts.shape[2]
         levels = self._levels(probabilities.astype(np.float32, copy=False))
         for number in range(self._classes):
             cells = levels[:, number] + size * (labels == number)
             self._counts[number] += np.bincount(cells, minlength=2 * size).reshape(2, size)
+
+    def _taken(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        return np.concatenate([part for part, _ in self._kept]), np.concatenate(
+            [part for _, part in self._kept]
+        )
 
     def _levels(self, scores: NDArray[Any]) -> NDArray[Any]:
         """The bin of each score, rising with it: exponent and leading digits of the distance to 0 or to 1."""
