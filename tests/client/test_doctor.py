@@ -1,6 +1,8 @@
 """`doctor` names each kind of fault, in the order in which things go wrong, and finds nothing where nothing is."""
 
+import contextlib
 import http.server
+import io
 import json
 import shutil
 import socket
@@ -11,6 +13,7 @@ import grpc
 import numpy as np
 import pytest
 from atelier_client import Client
+from atelier_client.cli import run
 from atelier_client.doctor.checkpoint import needed_bytes
 from atelier_client.doctor.saved_model import read_saved_model
 from atelier_client.testing import InMemoryServer
@@ -23,10 +26,11 @@ from tests.support.toy_models import save_toy
 
 def doctor(*arguments):
     """The findings, and the exit code, which says whether one is an error."""
-    done = command("doctor", *arguments, "--json")
-    assert "Traceback" not in done.stderr, done.stderr
-    findings = json.loads(done.stdout)
-    assert done.returncode == any(finding["state"] == "error" for finding in findings)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = run(["doctor", *map(str, arguments), "--json"])
+    findings = json.loads(printed.getvalue())
+    assert code == any(finding["state"] == "error" for finding in findings)
     assert all(bool(finding["advice"]) == (finding["state"] != "ok") for finding in findings)
     return findings
 

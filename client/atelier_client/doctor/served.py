@@ -232,7 +232,7 @@ def _limits(client: Client, version: int, signatures: dict[str, Signature]) -> I
         yield warning(
             check,
             f"Not accepted: {text}: {problem.details or problem}.",
-            "Requests must stay below: the commands send 0.4 MB at a time. A limit of 4 MB comes from a proxy or a "
+            "Requests must stay below: the commands send 0.8 MB at a time. A limit of 4 MB comes from a proxy or a "
             "client, a batch size from the server's batching parameters.",
         )
     except ClientError as problem:
