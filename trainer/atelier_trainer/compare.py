@@ -81,18 +81,10 @@ def overfits_from(rows: Sequence[dict[str, Any]], loss: str = "loss") -> int | N
 
 def print_table(verdicts: Sequence[Verdict]) -> None:
     """The verdicts for people, on stderr."""
-    table = Table("run", title="Comparison", title_justify="left")
-    for title in (
-        "parameters",
-        "best epoch",
-        "val loss",
-        "val accuracy",
-        "last val loss",
-        "overfits",
-        "test accuracy",
-        "",
-    ):
-        table.add_column(title, justify="right")
+    table = Table(title="Comparison", title_justify="left")
+    table.add_column("run", no_wrap=True)
+    for title in ("weights", "best epoch", "val loss", "val acc", "last loss", "overfits", "test acc", ""):
+        table.add_column(title, justify="right", no_wrap=True)
     for verdict in verdicts:
         table.add_row(
             verdict.run,
