@@ -70,7 +70,16 @@ def lossless(value: float, number: int) -> bool:
     """Whether a float type holds a JSON number (IsLosslessDecimal)."""
     if isinstance(value, int) and -(2**63) <= value < 2**64:
         return abs(value) <= _EXACT[number]
+    value = as_double(value)
     return not math.isfinite(value) or abs(value) <= _LARGEST[number]
+
+
+def as_double(value: float) -> float:
+    """A JSON number as a double; beyond the largest, infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def lossy(value: float, target: str) -> ServingError:
@@ -281,7 +290,7 @@ def _scalar(value: Any, number: int) -> Any:
             raise _wrong_type(value, number)
         if not lossless(value, number):
             raise lossy(value, type_name(number))
-        return float(value)
+        return as_double(value)
     if number in _INTEGERS:
         low, high = _INTEGERS[number][1]
         if not is_number or isinstance(value, float) or not low <= value <= high:
