@@ -1,6 +1,6 @@
 # Atelier: train, publish, serve and evaluate. `make up` does it all; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help up down study evaluate predict logs ps clean test bench lock venv
+.PHONY: help up down study evaluate predict logs ps clean test soak bench lock venv
 
 # Settings, given as `make up NAME=value`: ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
 export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
@@ -51,6 +51,9 @@ test: venv  ## lint, type-check and run all tests but the long ones
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy stack client/atelier_client serving/atelier_serving trainer/atelier_trainer
 	$(BIN)/python -m pytest
+
+soak: venv  ## run the long tests: 100,000 mutated requests (ATELIER_FUZZ_REQUESTS), and the like
+	$(BIN)/python -m pytest -m soak -s tests/soak
 
 bench: venv  ## measure against peers (PART=trainer, serving or client: that part alone); writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(PART)

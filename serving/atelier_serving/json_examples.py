@@ -13,7 +13,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import input_pb2
 
 from atelier_serving.json_document import kind, shown, to_bytes
-from atelier_serving.json_tensor import decode_base64, is_base64, lossless, lossy
+from atelier_serving.json_values import as_double, decode_base64, is_base64, lossless, lossy
 from atelier_serving.status import invalid
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
@@ -59,7 +59,7 @@ def _add(value: Any, name: str, feature: feature_pb2.Feature) -> None:
         values = _list(feature, "float_list", name)
         if not lossless(value, types_pb2.DT_FLOAT):
             raise lossy(value, "float")
-        values.append(value)
+        values.append(as_double(value))
     elif isinstance(value, int):
         values = _list(feature, "int64_list", name)
         if value >= 2**63:

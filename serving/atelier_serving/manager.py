@@ -5,6 +5,7 @@ Rules: core/aspired_versions_manager.cc, core/availability_preserving_policy.cc,
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ class Manager:
         A model that does not load, or whose folder is not there (yet), keeps no other waiting; it is tried further.
         Raises `ServingError` when every model has failed for good: UNKNOWN.
         """
+        # What was imported stays; not looked through at every collection, it makes those after an unload short.
+        gc.freeze()
         if models is None:
             # Labels stay unusable until there is a first configuration.
             print_state("Taking no action for empty config.")

@@ -9,7 +9,7 @@ import time
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -22,7 +22,8 @@ class RestServer:
     """Serves `api` over HTTP on host:port until stopped. Raises `OSError` when the port is taken."""
 
     def __init__(self, api: RestApi, host: str, port: int) -> None:
-        self._socket = socket.socket()
+        # With its protocol named, asyncio turns off Nagle's algorithm for what is accepted: 40 ms an answer less.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((host, port))
@@ -60,7 +61,11 @@ class _Handler:
 
     async def respond(self, request: Request) -> Response:
         """Any request; what is asked of a model is answered in a worker thread."""
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            # Nobody is left to read an answer.
+            return Response(status_code=400)
         # TensorFlow Serving matches the path with its query, still percent-encoded.
         path = request.scope["raw_path"].decode("latin-1")
         if request.url.query:

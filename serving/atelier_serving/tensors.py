@@ -34,8 +34,8 @@ _KINDS: dict[int, tuple[np.dtype, str]] = {
     types_pb2.DT_STRING: (np.dtype(object), "string_val"),
 }
 _NUMBERS = {dtype: number for number, (dtype, _) in _KINDS.items()}
-# A proto of a few bytes may claim any shape; what it would fill is bounded.
-MAX_ELEMENTS = 1 << 31
+# A proto of a few bytes may claim any shape; what it would fill beyond its own values is bounded.
+MAX_IMPLIED = 1 << 26
 
 
 # Types of tensors that TensorFlow has and no signature here can take (quantized ones, handles, ...).
@@ -81,13 +81,17 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     dtype, field = _KINDS[proto.dtype]
     shape = () if proto.tensor_shape.unknown_rank else tuple(dim.size for dim in proto.tensor_shape.dim)
     count = math.prod(shape)
-    if any(size < 0 for size in shape) or count > MAX_ELEMENTS or len(shape) > 254:
+    # numpy has no more dimensions than that; TensorFlow has 254.
+    if any(size < 0 for size in shape) or len(shape) > 64 or math.prod(size or 1 for size in shape) >= 2**62:
         raise TensorError(f"shape {shape} is not a tensor's")
     if proto.tensor_content and field != "string_val":
         if len(proto.tensor_content) != count * dtype.itemsize:
             raise TensorError(f"{len(proto.tensor_content)} bytes for {count} elements of {dtype.itemsize}")
         return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
-    return _from_list(getattr(proto, field), field, dtype, count).reshape(shape)
+    values = getattr(proto, field)
+    if count > MAX_IMPLIED + len(values):
+        raise TensorError(f"{len(values)} values for a shape of {count}")
+    return _from_list(values, field, dtype, count).reshape(shape)
 
 
 def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, as_content: bool) -> None:

@@ -441,6 +441,17 @@ def test_deep_nesting_is_refused_instead_of_overflowing_the_stack(server):
         )
 
 
+@pytest.mark.deviation
+@pytest.mark.parametrize("number", [b"1e999", b"1" + b"0" * 400])
+def test_a_number_beyond_a_double_is_infinite(server, number):
+    for body in (b'{"instances": [%s]}', b'{"inputs": {"x": [1, %s]}}'):
+        got, text, _ = http(server, PREDICT, body % number)
+        assert got == 200
+        assert b"Infinity" in text
+    body = b'{"signature_name": "regress", "examples": [{"value": %s}]}' % number
+    assert http(server, "/v1/models/toy:regress", body)[:2] == (200, b'{\n    "results": [Infinity]\n}')
+
+
 def test_a_value_in_an_error_is_cut_at_256_bytes(server):
     _, document = ask(server, PREDICT, {"instances": "x" * 1000})
     assert document["error"].startswith('JSON Value: {\n    "instances": "' + "x" * 236 + " Expecting")

@@ -47,6 +47,8 @@ def test_strings_travel_whole(items, as_content):
         tensor_pb2.TensorProto(dtype=1, tensor_shape={"dim": [{"size": -1}]}),
         tensor_pb2.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1 << 40}]}),
         tensor_pb2.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1}] * 255}),
+        tensor_pb2.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 0}, {"size": 1 << 62}]}),
+        tensor_pb2.TensorProto(dtype=10, tensor_shape={"dim": [{"size": (1 << 26) + 2}]}, bool_val=[True]),
     ],
 )
 def test_a_proto_that_is_no_tensor_is_refused(proto):

@@ -1,0 +1,182 @@
+"""JSON read as rapidjson 1.1 does, whose errors TensorFlow Serving passes on: text and offset are its own.
+
+Source: rapidjson/reader.h and error/en.h at 1.1.0, without its check that nothing follows the document.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from atelier_serving.status import invalid
+
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
+_DIGITS = re.compile(rb"[0-9]+")
+_ESCAPES = {b'"': '"', b"\\": "\\", b"/": "/", b"b": "\b", b"f": "\f", b"n": "\n", b"r": "\r", b"t": "\t"}
+_MAX_DEPTH = 200
+
+
+class Reader:
+    """rapidjson's recursive descent: the same decisions in the same order, so the same errors at the same offsets."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body, self._at, self._depth = body, 3 if body.startswith(b"\xef\xbb\xbf") else 0, 0
+
+    def document(self) -> Any:
+        self._space()
+        if self._at >= len(self._body):
+            raise self._error("The document is empty.")
+        return self._value()
+
+    def _error(self, text: str, offset: int | None = None) -> Exception:
+        return invalid(f"JSON Parse error: {text} at offset: {self._at if offset is None else offset}")
+
+    def _peek(self) -> bytes:
+        return self._body[self._at : self._at + 1]
+
+    def _take(self, expected: bytes) -> bool:
+        found = self._peek() == expected
+        self._at += found
+        return found
+
+    def _space(self) -> None:
+        while self._peek() in (b" ", b"\t", b"\r", b"\n"):
+            self._at += 1
+
+    def _value(self) -> Any:
+        head = self._peek()
+        if head in (b"n", b"t", b"f"):
+            return self._word(*{b"n": (b"null", None), b"t": (b"true", True), b"f": (b"false", False)}[head])
+        if head == b'"':
+            return self._string()
+        if head not in (b"{", b"["):
+            return self._number()
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise self._error("Terminate parsing due to Handler error.")
+        value = self._object() if head == b"{" else self._array()
+        self._depth -= 1
+        return value
+
+    def _word(self, word: bytes, value: Any) -> Any:
+        for letter in word:
+            if not self._take(bytes([letter])):
+                raise self._error("Invalid value.")
+        return value
+
+    def _object(self) -> dict[str, Any]:
+        self._at += 1
+        members: dict[str, Any] = {}
+        self._space()
+        if self._take(b"}"):
+            return members
+        while True:
+            if self._peek() != b'"':
+                raise self._error("Missing a name for object member.")
+            name = self._string()
+            self._space()
+            if not self._take(b":"):
+                raise self._error("Missing a colon after a name of object member.")
+            self._space()
+            members.setdefault(name, self._value())
+            self._space()
+            if self._take(b"}"):
+                return members
+            if not self._take(b","):
+                raise self._error("Missing a comma or } after an object member.")
+            self._space()
+
+    def _array(self) -> list[Any]:
+        self._at += 1
+        items: list[Any] = []
+        self._space()
+        if self._take(b"]"):
+            return items
+        while True:
+            items.append(self._value())
+            self._space()
+            if self._take(b"]"):
+                return items
+            if not self._take(b","):
+                raise self._error("Missing a comma or ] after an array element.")
+            self._space()
+
+    def _string(self) -> str:
+        self._at += 1
+        text: list[str] = []
+        start = self._at
+        while True:
+            head = self._peek()
+            if head == b"\\" or head == b'"':
+                text.append(self._body[start : self._at].decode("utf-8", "surrogateescape"))
+                if self._take(b'"'):
+                    return "".join(text)
+                text.append(self._escape())
+                start = self._at
+            elif head in (b"", b"\0"):
+                raise self._error("Missing a closing quotation mark in string.")
+            elif head < b" ":
+                raise self._error("Invalid escape character in string.")
+            else:
+                self._at += 1
+
+    def _escape(self) -> str:
+        offset = self._at
+        self._at += 1
+        letter = self._peek()
+        self._at += 1
+        if letter in _ESCAPES:
+            return _ESCAPES[letter]
+        if letter != b"u":
+            raise self._error("Invalid escape character in string.", offset)
+        code = self._hex(offset)
+        if 0xD800 <= code <= 0xDBFF:
+            if not (self._take(b"\\") and self._take(b"u")):
+                raise self._error("The surrogate pair in string is invalid.", offset)
+            low = self._hex(offset)
+            if not 0xDC00 <= low <= 0xDFFF:
+                raise self._error("The surrogate pair in string is invalid.", offset)
+            code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
+        return chr(code)
+
+    def _hex(self, offset: int) -> int:
+        digits = self._body[self._at : self._at + 4]
+        if not re.fullmatch(rb"[0-9a-fA-F]{4}", digits):
+            raise self._error("Incorrect hex digit after \\u escape in string.", offset)
+        self._at += 4
+        return int(digits, 16)
+
+    def _number(self) -> int | float:
+        start = self._at
+        sign = -1.0 if self._take(b"-") else 1.0
+        if self._take(b"N"):
+            return self._word(b"aN", float("nan"))
+        if self._take(b"I"):
+            self._word(b"nf", None)
+            return self._word(b"inity", sign * float("inf")) if self._peek() == b"i" else sign * float("inf")
+        match = _NUMBER.match(self._body, start)
+        if not match:
+            raise self._error("Invalid value.")
+        self._at = match.end()
+        whole = True
+        if self._take(b"."):
+            self._digits("Miss fraction part in number.")
+            whole = False
+        if self._take(b"e") or self._take(b"E"):
+            _ = self._take(b"+") or self._take(b"-")
+            self._digits("Miss exponent in number.")
+            whole = False
+        text = self._body[start : self._at]
+        # Longer than any 64-bit integer: rapidjson goes on with a double.
+        if whole and len(text) <= 20:
+            return int(text)
+        value = float(text)
+        if value in (float("inf"), float("-inf")):
+            raise self._error("Number too big to be stored in double.", start)
+        return value
+
+    def _digits(self, error: str) -> None:
+        match = _DIGITS.match(self._body, self._at)
+        if not match:
+            raise self._error(error)
+        self._at = match.end()
