@@ -110,7 +110,7 @@ def rate_over_the_wire(served: Served) -> Row:
     rate = len(images) / statistics.median(seconds[5:])
     same, best = alone["510"], max(alone.values())
     return Row(
-        "10,000 uint8 images over gRPC, images/s; the same model in process, in batches as large as the requests; "
+        "10,000 uint8 images over gRPC, images/s; the same model in process, in batches of 510; "
         "at its best batch size; ratios",
         f"{rate:,.0f}; {same:,.0f}; {best:,.0f}; {rate / same:.2f}, {rate / best:.2f}",
         "at least 0.6",

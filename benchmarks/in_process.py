@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-# Images a call; the best of them counts. 510 is what the client sends in a request.
+# Images a call; the best of them counts.
 BATCHES = (510, 2500, 10_000)
 ROUNDS = 9
 
