@@ -36,6 +36,7 @@ def measure() -> Iterator[Row]:
         yield evaluate_against_the_usual_loop(served)
         yield rate_over_the_wire(served)
         yield memory_of_ten_million(served)
+        yield single_rows(served)
 
 
 def accuracy(served: Served) -> Row:
@@ -139,6 +140,27 @@ def _zeros(path: Path, *shape: int) -> None:
     with open(path, "wb") as handle:
         handle.write(bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes())
         handle.truncate(handle.tell() + math.prod(shape))
+
+
+def single_rows(served: Served) -> Row:
+    """Requests of one image from 8 threads of a process, atelier-client and the official stubs in turn; median of 3."""
+    runs: dict[str, list[dict[str, float]]] = {"official": [], "atelier": []}
+    for _ in range(3):
+        for which, measured in runs.items():
+            command = [sys.executable, "-m", "benchmarks.threads_client", which, served.server.grpc]
+            measured.append(json.loads(timed(command)[1]))
+    official, mine = (
+        {name: statistics.median(run[name] for run in measured) for name in ("per_s", "cpu_us")}
+        for measured in runs.values()
+    )
+    ratio = mine["per_s"] / official["per_s"]
+    return Row(
+        "Requests a second of one image, 8 threads of one process; the official stubs; ratio (client CPU a request)",
+        f"{mine['per_s']:,.0f}; {official['per_s']:,.0f}; {ratio:.2f} times "
+        f"({mine['cpu_us']:.0f} and {official['cpu_us']:.0f} µs)",
+        "1.5 times",
+        ratio >= 1.5,
+    )
 
 
 def _evaluate(served: Served) -> list[object]:

@@ -42,7 +42,7 @@ class AsyncClient:
         targets = parse_targets(target)
         self._core = Core(targets, model, timeout, retry or Retry())
         self.target, self.model, self.timeout = self._core.target, model, timeout
-        make = connect or (lambda item: _transport(item, tls, token, proxy))
+        make = connect or (lambda item: make_async_transport(item, tls, token, proxy))
         self._transports = [make(item) for item in targets]
 
     async def __aenter__(self) -> AsyncClient:
@@ -162,7 +162,8 @@ class AsyncClient:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> AsyncTransport:
+def make_async_transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> AsyncTransport:
+    """What carries calls to a target; the settings as in `AsyncClient`."""
     settings = TLS() if tls is True else tls or None
     check_token(target, settings, token)
     if target.scheme in ("http", "https"):

@@ -2,6 +2,7 @@
 
     atelier-client evaluate
     atelier-client predict data/fashion-mnist/t10k-images-idx3-ubyte --rows 0:5
+    atelier-client bench --concurrency 1,4,16 --batch 1,32 --p99 20
     atelier-client status --wait 60 --version 2
     atelier-client metadata --target 127.0.0.1:8500 --model fashion
     atelier-client doctor
@@ -17,7 +18,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from atelier_client import cli_doctor, cli_evaluate, cli_predict, cli_status
+from atelier_client import cli_bench, cli_doctor, cli_evaluate, cli_predict, cli_status
 from atelier_client.cli_options import say
 from atelier_client.errors import ClientError
 
@@ -49,6 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("atelier-client", description=__doc__, formatter_class=raw)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (cli_evaluate, cli_predict, cli_status, cli_doctor):
+    for module in (cli_evaluate, cli_predict, cli_bench, cli_status, cli_doctor):
         module.register(commands)
     return parser

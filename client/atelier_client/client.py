@@ -57,7 +57,7 @@ class Client:
         targets = parse_targets(target)
         self._core = Core(targets, model, timeout, retry or Retry())
         self.target, self.model, self.timeout = self._core.target, model, timeout
-        make = connect or (lambda item: _transport(item, tls, token, proxy))
+        make = connect or (lambda item: make_transport(item, tls, token, proxy))
         self._transports = [make(item) for item in targets]
 
     def __enter__(self) -> Client:
@@ -217,7 +217,8 @@ class _Work:
         return self._results
 
 
-def _transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> Transport:
+def make_transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> Transport:
+    """What carries calls to a target; the settings as in `Client`."""
     settings = TLS() if tls is True else tls or None
     check_token(target, settings, token)
     if target.scheme in ("http", "https"):

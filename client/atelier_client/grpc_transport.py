@@ -65,21 +65,20 @@ class GrpcTransport:
 
 
 class AsyncGrpcTransport:
-    """One channel of `grpc.aio`."""
+    """One channel of `grpc.aio`, made at the first call: it belongs to the event loop that runs then."""
 
     def __init__(self, target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> None:
         self._target = target.address
         self._headers = _Headers(token)
-        options = _options(tls, proxy)
-        self._channel = (
-            grpc.aio.secure_channel(target.address, tls.channel_credentials(), options=options)
-            if tls
-            else grpc.aio.insecure_channel(target.address, options=options)
-        )
-        self._calls = _calls(self._channel)
+        self._options = _options(tls, proxy)
+        self._credentials = tls.channel_credentials() if tls else None
+        self._channel: grpc.aio.Channel | None = None
+        self._calls: dict[Method, Any] = {}
 
     async def call(self, method: Method, request: Any, timeout: float) -> Any:
         """As `AsyncTransport.call`."""
+        if self._channel is None:
+            self._open()
         try:
             return await self._calls[method](request, timeout=timeout, metadata=self._headers())
         except grpc.aio.AioRpcError as error:
@@ -87,7 +86,16 @@ class AsyncGrpcTransport:
 
     async def close(self) -> None:
         """As `AsyncTransport.close`."""
-        await self._channel.close()
+        if self._channel is not None:
+            await self._channel.close()
+
+    def _open(self) -> None:
+        self._channel = (
+            grpc.aio.secure_channel(self._target, self._credentials, options=self._options)
+            if self._credentials
+            else grpc.aio.insecure_channel(self._target, options=self._options)
+        )
+        self._calls = _calls(self._channel)
 
 
 class _Headers:

@@ -12,6 +12,7 @@ import json
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -26,6 +27,8 @@ from atelier_client.tls import TLS
 from atelier_client.transport import CLASSIFY, METADATA, PREDICT, REGRESS, STATUS, Method
 
 Status = grpc.StatusCode
+# As many calls at once from one AsyncClient; more wait for their turn.
+_MOST_THREADS = 256
 # model_servers/http_server.cc, the other way round; 400 stands for three codes, of which this is the usual one.
 _CODES = {
     400: Status.INVALID_ARGUMENT,
@@ -201,18 +204,21 @@ _READERS: dict[Method, Any] = {
 
 
 class AsyncRestTransport:
-    """`RestTransport` in the event loop's threads."""
+    """`RestTransport` in threads of its own; asyncio's own pool has few."""
 
     def __init__(self, target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> None:
         self._blocking = RestTransport(target, tls, token, proxy)
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="rest")
 
     async def call(self, method: Method, request: Any, timeout: float) -> Any:
         """As `AsyncTransport.call`."""
-        return await asyncio.to_thread(self._blocking.call, method, request, timeout)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._blocking.call, method, request, timeout)
 
     async def close(self) -> None:
         """As `AsyncTransport.close`."""
         self._blocking.close()
+        self._threads.shutdown(wait=False)
 
 
 def _path(spec: pb.ModelSpec) -> str:

@@ -1,0 +1,142 @@
+"""Load tests of a served model: points of concurrency x batch size, or of request rates; the best under a limit."""
+
+from __future__ import annotations
+
+import itertools
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from atelier_client.client import Client
+from atelier_client.errors import DataError, InputError
+from atelier_client.load import MOST_WINDOWS, Load, Point
+from atelier_client.messages import Prediction, model_spec, predict_requests
+from atelier_client.signature import Signature, TensorSpec, choose
+from atelier_client.tensors import BY_NAME
+
+_TEXT = b"a text of some words to be classified"
+
+
+def loads(batches: Sequence[int], concurrencies: Sequence[int], rates: Sequence[float]) -> list[Load]:
+    """The points to measure: every batch with every concurrency, or with every rate when rates are given."""
+    if rates:
+        return [Load(batch, rate=rate) for batch, rate in itertools.product(batches, rates)]
+    return [Load(batch, concurrency) for batch, concurrency in itertools.product(batches, concurrencies)]
+
+
+def read_rows(path: Path) -> dict[str, NDArray[Any]] | NDArray[Any]:
+    """The rows of an .npz (array names are inputs) or .npy file. Raises `DataError`."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist. Expected an .npy or .npz file.") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read as a NumPy file: {error}.") from None
+
+
+class Requests:
+    """The requests of a load test: rows of `inputs`, repeated as needed, else random ones that fit the signature."""
+
+    def __init__(
+        self,
+        client: Client,
+        signature: str,
+        version: int | None,
+        label: str | None,
+        inputs: Mapping[str, ArrayLike] | ArrayLike | None = None,
+    ) -> None:
+        self._client = client
+        self._asked: dict[str, Any] = {"signature": signature, "version": version, "label": label}
+        self._signature = choose(client.metadata(version=version, label=label), signature)
+        self._spec = model_spec(client.model, signature, version, label)
+        if not self._signature.splittable:
+            raise InputError(
+                f"{signature} has inputs without a free first dimension; a load test needs a batch dimension."
+            )
+        self._rows = self._signature.check(inputs) if inputs is not None else _random(self._signature)
+        if not len(next(iter(self._rows.values()))):
+            raise InputError("There are no rows to send.")
+
+    def row_bytes(self) -> int:
+        """The size of a request of one row."""
+        return len(self.of(1))
+
+    def of(self, batch: int) -> bytes:
+        """A request of so many rows, serialized."""
+        whole = predict_requests(self._spec, self._signature, self._arrays(batch), (), batch)
+        return bytes(whole[0].SerializeToString())
+
+    def ask(self, batch: int) -> Prediction:
+        """Send one request of so many rows. Raises as `Client.predict`."""
+        return self._client.predict(self._arrays(batch), rows_per_request=batch, **self._asked)
+
+    def _arrays(self, batch: int) -> dict[str, NDArray[Any]]:
+        return {
+            name: np.resize(array, (batch, *array.shape[1:])) if len(array) < batch else array[:batch]
+            for name, array in self._rows.items()
+        }
+
+
+def best(points: Sequence[Point], p99_ms: float) -> Point | None:
+    """The point of most rows a second among the stable ones without errors whose p99 is known and within the limit."""
+    allowed = [
+        point
+        for point in points
+        if point.stable and not point.errors and (point.latency_ms["p99"] or np.inf) <= p99_ms
+    ]
+    return max(allowed, key=lambda point: point.rows_per_s, default=None)
+
+
+def warnings(points: Sequence[Point]) -> list[str]:
+    """What a reader of the numbers must know, in sentences."""
+    said = []
+    limited = [name(point) for point in points if point.client_limited]
+    if limited:
+        said.append(
+            f"The client's own processes were busy (over 85 % of a core each) at {'; '.join(limited)}: the server may "
+            "be able to do more. Measure from a machine with more cores, or from several."
+        )
+    behind = [name(point) for point in points if point.rate and point.requests_per_s < 0.95 * point.rate]
+    if behind:
+        said.append(
+            f"Fewer answers than requests at {'; '.join(behind)}: the queue grows, and so does its latency."
+        )
+    unstable = [name(point) for point in points if not point.stable]
+    if unstable:
+        said.append(
+            f"Not stable within {MOST_WINDOWS} windows: {'; '.join(unstable)}. Something else is running, or the load "
+            "is beyond what the server can take."
+        )
+    return said
+
+
+def name(point: Point) -> str:
+    """A point in a few words."""
+    load = f"{point.rate:g} requests/s" if point.rate else f"concurrency {point.concurrency}"
+    return f"batch {point.batch}, {load}"
+
+
+def _random(signature: Signature) -> dict[str, NDArray[Any]]:
+    generator = np.random.default_rng(0)
+    return {spec.name: _random_input(spec, generator) for spec in signature.inputs.values()}
+
+
+def _random_input(spec: TensorSpec, generator: np.random.Generator) -> NDArray[Any]:
+    shape = (16, *(1 if size == -1 else size for size in (spec.shape or ())[1:]))
+    if spec.dtype == "string":
+        return np.full(shape, _TEXT, object)
+    dtype = BY_NAME.get(spec.dtype)
+    if dtype is None:
+        raise InputError(f"Input {spec}: there is no random value for it; give rows (--input FILE).")
+    if dtype.kind == "f":
+        return generator.random(shape).astype(dtype)
+    # Small integers are valid pixels and, mostly, valid indices.
+    return generator.integers(0, 256 if dtype == np.uint8 else 2, shape).astype(dtype)

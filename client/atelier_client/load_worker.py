@@ -1,0 +1,173 @@
+"""One process of the load generator: an event loop that sends one prepared request again and again.
+
+Closed loop: so many requests in flight, each followed by the next. Open loop: requests leave at the times of a Poisson
+process, whether or not earlier ones have been answered, and their latency counts from the time they were due; so a
+server (or a client) that falls behind shows as latency instead of as a lower rate ("coordinated omission").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atelier_client.async_client import make_async_transport
+from atelier_client.errors import ServerError
+from atelier_client.protos import serving_pb2 as pb
+from atelier_client.targets import parse_targets
+from atelier_client.transport import PREDICT
+
+# More unanswered requests than that of an open loop are not sent but counted: memory is finite.
+MOST_IN_FLIGHT = 10_000
+# After an error, so that a dead server is not asked a hundred thousand times a second.
+_PAUSE_AFTER_ERROR = 0.01
+NOT_SENT = "NOT_SENT"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to send (a serialized PredictRequest), how fast, and in windows of how many seconds to report."""
+
+    request: bytes
+    concurrency: int
+    rate: float | None
+    warm_up: float
+    window: float
+    timeout: float
+
+
+@dataclass
+class Window:
+    """What happened in a window: latencies of the answers in seconds, errors by kind, the process's CPU seconds.
+
+    `due` is the number of requests that were to leave in it.
+    """
+
+    seconds: float
+    latencies: NDArray[np.float64]
+    errors: Counter[str]
+    cpu: float
+    due: int
+
+
+@dataclass
+class _Tally:
+    started: float = field(default_factory=time.perf_counter)
+    cpu: float = field(default_factory=time.process_time)
+    latencies: list[float] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+    due: int = 0
+
+    def close(self) -> Window:
+        return Window(
+            time.perf_counter() - self.started,
+            np.array(self.latencies),
+            self.errors,
+            time.process_time() - self.cpu,
+            self.due,
+        )
+
+
+def main(connection: Connection, target: str, settings: dict[str, Any]) -> None:
+    """Carry out the plans that come through the connection, until it is closed."""
+    # Ctrl-C is the parent's to handle: it closes the connection.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(_Worker(connection, target, settings).serve())
+
+
+class _Worker:
+    def __init__(self, connection: Connection, target: str, settings: dict[str, Any]) -> None:
+        self._connection = connection
+        self._transports = [
+            make_async_transport(item, settings["tls"], settings["token"], False)
+            for item in parse_targets(target)
+        ]
+        self._turn = itertools.cycle(self._transports)
+        self._commands: asyncio.Queue[Plan | None] = asyncio.Queue()
+        self._tally = _Tally()
+
+    async def serve(self) -> None:
+        asyncio.get_running_loop().add_reader(self._connection.fileno(), self._receive)
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                plan = await self._commands.get()
+                if plan is not None:
+                    await self._carry_out(plan)
+        for transport in self._transports:
+            await transport.close()
+
+    def _receive(self) -> None:
+        try:
+            self._commands.put_nowait(self._connection.recv())
+        except (EOFError, OSError):
+            asyncio.get_running_loop().remove_reader(self._connection.fileno())
+            raise SystemExit(0) from None
+
+    async def _carry_out(self, plan: Plan) -> None:
+        """Send until the next command comes; report each window after the warm-up."""
+        request = pb.PredictRequest.FromString(plan.request)
+        if plan.rate is not None:
+            tasks = [asyncio.ensure_future(self._open_loop(request, plan, plan.rate))]
+        else:
+            tasks = [asyncio.ensure_future(self._closed_loop(request, plan)) for _ in range(plan.concurrency)]
+        try:
+            for number in itertools.count():
+                self._tally = _Tally()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._commands.get(), plan.window if number else plan.warm_up)
+                    return
+                if number:
+                    self._connection.send(self._tally.close())
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            # No window of this plan comes after this.
+            self._connection.send(None)
+
+    async def _closed_loop(self, request: Any, plan: Plan) -> None:
+        while True:
+            if not await self._send(request, plan.timeout, time.perf_counter()):
+                await asyncio.sleep(_PAUSE_AFTER_ERROR)
+
+    async def _open_loop(self, request: Any, plan: Plan, rate: float) -> None:
+        flights: set[asyncio.Task[bool]] = set()
+        due = time.perf_counter()
+        try:
+            while True:
+                due += random.expovariate(rate)
+                wait = due - time.perf_counter()
+                if wait > 0:
+                    await asyncio.sleep(wait)
+                elif len(flights) % 64 == 0:
+                    # Behind time: let answers in now and then.
+                    await asyncio.sleep(0)
+                self._tally.due += 1
+                if len(flights) >= MOST_IN_FLIGHT:
+                    self._tally.errors[NOT_SENT] += 1
+                    continue
+                flight = asyncio.ensure_future(self._send(request, plan.timeout, due))
+                flights.add(flight)
+                flight.add_done_callback(flights.discard)
+        finally:
+            for flight in flights:
+                flight.cancel()
+
+    async def _send(self, request: Any, timeout: float, since: float) -> bool:
+        try:
+            await next(self._turn).call(PREDICT, request, timeout)
+        except ServerError as error:
+            self._tally.errors[error.code] += 1
+            return False
+        self._tally.latencies.append(time.perf_counter() - since)
+        return True
