@@ -141,7 +141,7 @@ def test_health_is_ready_and_stays_so_during_a_swap(models, peer):
         broken.rename(models / "toy" / "2")
         save_toy(models, version=3, factor=3.0)
         peer.wait(lambda: peer.scale()[1] == 3)
-        peer.wait(lambda: peer.states()[1][0] == 50)
+        peer.wait(lambda: peer.states()[1] == 50)
     finally:
         stop.set()
         thread.join()
