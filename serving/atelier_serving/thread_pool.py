@@ -13,7 +13,7 @@ _waited = threading.local()
 
 
 class ThreadPool(Executor):
-    """As much of `ThreadPoolExecutor` as grpcio's server uses, for a fifth of its cost (5 us of processor a task, here 1).
+    """As much of `ThreadPoolExecutor` as grpcio's server uses, for a fifth of its cost (5 us a task, here 1).
 
     Threads are started as needed, up to `size`, and live as long as the process.
     """
