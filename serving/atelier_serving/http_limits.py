@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -15,6 +16,16 @@ HEADER_SECONDS = 10.0
 MAX_BODY_BYTES = 2**30
 
 
+# What httptools reads; of another method TensorFlow Serving says 501, where uvicorn would say 400.
+_METHOD = re.compile(rb"([A-Z]+) ")
+_READ = {b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"}
+_PAGE = b"<HTML><HEAD><TITLE>501 Not Implemented</TITLE></HEAD></HTML>\n"
+_UNKNOWN_METHOD = (
+    b"HTTP/1.1 501 Not Implemented\r\nContent-Type: text/html; charset=ISO-8859-1\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_PAGE), _PAGE)
+)
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, closing connections whose headers come too slowly or do not end."""
 
@@ -22,16 +33,26 @@ class LimitedProtocol(HttpToolsProtocol):
         """A connection has HEADER_SECONDS for its first request's headers; after that uvicorn's keep-alive rules."""
         super().connection_made(transport)
         self._header_bytes = 0
-        self._in_headers = True
+        self._in_headers, self._unknown = True, False
         self._header_timer = self.loop.call_later(HEADER_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before the headers end."""
         if self._in_headers:
+            method = _METHOD.match(data) if self._header_bytes == 0 else None
+            self._unknown = method is not None and method[1] not in _READ
             self._header_bytes += len(data)
         super().data_received(data)
         if self._in_headers and self._header_bytes > MAX_HEADER_BYTES:
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """The request could not be read."""
+        if self._unknown:
+            self.transport.write(_UNKNOWN_METHOD)
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
