@@ -21,3 +21,4 @@ compile "$work/tensorflow.in" -c "$work/all.txt" -o trainer/tensorflow.lock
 cp trainer/tensorflow.lock serving/tensorflow.lock
 compile "$work/pyproject.toml" "$work/build.in" -c "$work/all.txt" -o trainer/requirements-gpu.lock
 compile tests/requirements.in -c "$work/all.txt" -o tests/requirements.lock
+compile benchmarks/requirements.in -c "$work/all.txt" -o benchmarks/requirements.lock

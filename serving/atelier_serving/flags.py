@@ -12,8 +12,6 @@ from dataclasses import dataclass, fields
 
 from atelier_serving.status import ServingError, invalid
 
-_THREADS = 4 * (os.cpu_count() or 1)
-
 
 @dataclass
 class Flags:
@@ -35,7 +33,16 @@ class Flags:
     tensorflow_intra_op_parallelism: int = 0
     tensorflow_inter_op_parallelism: int = 0
     saved_model_tags: str = "serve"
-    grpc_max_threads: int = _THREADS
+    grpc_max_threads: int = 0
+    enable_batching: bool = False
+    batching_parameters_file: str = ""
+    enable_per_model_batching_parameters: bool = False
+    monitoring_config_file: str = ""
+    ssl_config_file: str = ""
+    rest_api_timeout_in_ms: int = 30_000
+    access_log_file: str = ""
+    request_log_dir: str = ""
+    request_log_sampling_rate: float = 0.01
     enable_model_warmup: bool = True
     num_request_iterations_for_warmup: int = 0
     enable_signature_method_name_check: bool = False
@@ -43,6 +50,13 @@ class Flags:
     version: bool = False
 
 
+# This server's own flags.
+_OWN = {
+    "host": "the address to listen on",
+    "access_log_file": "a line of JSON for each request; - is standard output",
+    "request_log_dir": "where a sample of gRPC requests is kept, as PredictionLog TFRecords",
+    "request_log_sampling_rate": "the part of the requests that is kept, 0 to 1",
+}
 # Accepted without effect: what they ask for is how this server works anyway.
 IMPLIED = {
     "num_load_threads": "each load has a thread of its own",
@@ -55,17 +69,12 @@ IMPLIED = {
 }
 # Known to TensorFlow Serving and of consequence, but not here: refused, never silently ignored.
 REFUSED = (
-    "enable_batching",
-    "batching_parameters_file",
-    "enable_per_model_batching_parameters",
     "grpc_socket_path",
-    "ssl_config_file",
     "use_alts_credentials",
     "platform_config_file",
     "tensorflow_session_config_file",
     "per_process_gpu_memory_fraction",
     "grpc_channel_arguments",
-    "monitoring_config_file",
     "prefer_tflite_model",
     "num_tflite_pools",
     "mixed_precision",
@@ -74,7 +83,6 @@ REFUSED = (
     "xla_gpu_compilation_enabled",
     "thread_pool_factory_config_file",
     "skip_initialize_tpu",
-    "rest_api_timeout_in_ms",
 )
 
 
@@ -88,10 +96,11 @@ def usage() -> str:
         "  atelier-serving --model_name=fashion --model_base_path=$PWD/models/fashion --rest_api_port=8501",
         "  atelier-serving --model_config_file=models/models.config --model_config_file_poll_wait_seconds=2",
         "",
-        "Flags (TensorFlow Serving's own, but for --host, the address to listen on):",
+        "Flags (TensorFlow Serving's own, but for those with a text):",
     ]
     lines += [
-        f"  --{field.name}={field.default!s:<12} {type(field.default).__name__}" for field in fields(Flags)
+        f"  --{field.name}={field.default!s:<12} {type(field.default).__name__} {_OWN.get(field.name, '')}".rstrip()
+        for field in fields(Flags)
     ]
     return "\n".join(lines)
 
@@ -121,12 +130,31 @@ def parse(arguments: Sequence[str]) -> Flags:
     return flags
 
 
+def threads(flags: Flags) -> int:
+    """How many requests are answered at a time: --grpc_max_threads, by default TensorFlow Serving's 4 per core.
+
+    With batching each request of a batch holds a thread that waits, so there the default is 64.
+    """
+    return flags.grpc_max_threads or (64 if flags.enable_batching else 4 * (os.cpu_count() or 1))
+
+
 def validated(flags: Flags) -> Flags:
     """Check what TensorFlow Serving checks at start (server.cc). Raises `ServingError`."""
     if not flags.model_base_path and not flags.model_config_file:
         raise invalid("Both server_options.model_base_path and server_options.model_config_file are empty!")
     if not 0 < flags.port < 65536:
         raise invalid(f"--port={flags.port}: expected a port from 1 to 65535.")
+    if flags.batching_parameters_file and not flags.enable_batching:
+        raise invalid(
+            "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
+        )
+    if not 0 <= flags.request_log_sampling_rate <= 1:
+        text = (
+            f"--request_log_sampling_rate={flags.request_log_sampling_rate}: expected a number from 0 to 1."
+        )
+        raise invalid(text)
+    if flags.grpc_max_threads < 0:
+        raise invalid(f"--grpc_max_threads={flags.grpc_max_threads}: expected a positive number.")
     if flags.rest_api_port == flags.port:
         raise invalid(f"--rest_api_port={flags.rest_api_port} must differ from --port.")
     return flags

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from atelier_serving.call import current
 from atelier_serving.config import PLATFORM, ModelSettings
 from atelier_serving.servable import Servable
 from atelier_serving.source import scan
@@ -131,6 +132,7 @@ class Manager:
             raise invalid("ModelSpec has no name specified.")
         if label is not None:
             version = self._labelled(name, label)
+        noted = current()
         # A version may be dropped between the choice and the use; the next one has answered since before that.
         for _ in range(3):
             chosen = self._choose(name, version)
@@ -138,10 +140,16 @@ class Manager:
                 break
             with chosen.use() as servable:
                 if servable is not None:
+                    noted.model, noted.version = name, chosen.number
                     yield servable, chosen.number
                     return
         target = f"Latest({name})" if version is None else f"Specific({name}, {version})"
         raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {target}")
+
+    def names(self) -> list[str]:
+        """The configured models."""
+        with self._changed:
+            return list(self._models)
 
     def versions(self, name: str) -> list[Version]:
         """Every version of the model this process has ever seen, highest first."""

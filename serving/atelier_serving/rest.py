@@ -1,27 +1,40 @@
-"""HTTP: uvicorn and Starlette in a thread of their own, carrying the REST API."""
+"""HTTP: uvicorn carrying the REST API, health, metrics and the index page, in a thread of its own."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 import socket
+import ssl
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from atelier_serving.rest_api import RestApi
+from atelier_serving.answers import Answers
+from atelier_serving.call import begin
+from atelier_serving.http_limits import MAX_BODY_BYTES, MAX_CONNECTIONS, Bodies, LimitedProtocol
+from atelier_serving.rest_api import Answer, RestApi
+from atelier_serving.thread_pool import ThreadPool, seconds_waited
 
+# A path and what answers it at once.
+Pages = dict[str, Callable[[], Answer]]
 _START_SECONDS = 10.0
+_METHOD = re.compile(r":(predict|classify|regress)$")
+_BODY_ERRORS = {
+    408: "The request's body did not arrive in time.",
+    413: f"The bodies of the requests that are open exceed {MAX_BODY_BYTES} bytes.",
+}
+_NOT_FOUND = Answer(404, b"<HTML><HEAD><TITLE>404 Not Found</TITLE></HEAD></HTML>", "text/html")
 
 
 class RestServer:
-    """Serves `api` over HTTP on host:port until stopped. Raises `OSError` when the port is taken."""
+    """Serves HTTP on host:port until stopped. Raises `OSError` when the port is taken."""
 
-    def __init__(self, api: RestApi, host: str, port: int) -> None:
+    def __init__(self, app: RestApp, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         # With its protocol named, asyncio turns off Nagle's algorithm for what is accepted: 40 ms an answer less.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -29,13 +42,20 @@ class RestServer:
             self._socket.bind((host, port))
         except OSError as error:
             raise OSError(f"port {port} on {host} cannot be bound: {error.strerror}") from None
-        handler = _Handler(api)
-        route = Route("/{path:path}", handler.respond)
-        # Every method there is: which of them are answered is decided per path.
-        route.methods = None
-        app = Starlette(routes=[route])
         # The drain is timed by the caller; uvicorn's own limit ends connections that never close.
-        settings = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=10)
+        settings = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http=LimitedProtocol,
+            limit_concurrency=MAX_CONNECTIONS,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        settings.load()
+        settings.ssl = tls
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), daemon=True, name="rest"
@@ -55,24 +75,81 @@ class RestServer:
         self._socket.close()
 
 
-class _Handler:
-    def __init__(self, api: RestApi) -> None:
-        self._api = api
+class RestApp:
+    """The ASGI application. What is asked of a model is answered by the pool's threads, all else at once."""
 
-    async def respond(self, request: Request) -> Response:
-        """Any request; what is asked of a model is answered in a worker thread."""
+    def __init__(
+        self, api: RestApi, answers: Answers, pool: ThreadPool, pages: Pages, seconds: float
+    ) -> None:
+        """`pages` are answered whatever the models do, on the event loop: they must not wait.
+
+        A body has `seconds` to arrive.
+        """
+        self._api, self._answers, self._pool, self._pages = api, answers, pool, pages
+        self._bodies = Bodies(seconds)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request."""
+        path = scope["raw_path"].decode("latin-1")
+        if page := self._pages.get(path):
+            await _send(send, page(), scope["method"])
+            return
+        if scope["query_string"]:
+            # TensorFlow Serving matches the path with its query, still percent-encoded.
+            path += f"?{scope['query_string'].decode('latin-1')}"
+        if path[:4].lower() != "/v1/":
+            await _send(send, _NOT_FOUND, scope["method"])
+            return
+        body, status = await self._bodies.read(receive)
+        if status != 200:
+            if status in _BODY_ERRORS:
+                refusal = json_answer(status, {"error": _BODY_ERRORS[status]}, {"Connection": "close"})
+                await _send(send, refusal, scope["method"])
+            return
         try:
-            body = await request.body()
-        except ClientDisconnect:
-            # Nobody is left to read an answer.
-            return Response(status_code=400)
-        # TensorFlow Serving matches the path with its query, still percent-encoded.
-        path = request.scope["raw_path"].decode("latin-1")
-        if request.url.query:
-            path += f"?{request.url.query}"
-        if not path.lower().startswith("/v1/"):
-            return Response(
-                "<HTML><HEAD><TITLE>404 Not Found</TITLE></HEAD></HTML>", 404, media_type="text/html"
-            )
-        answer = await run_in_threadpool(self._api.respond, request.method, path, request.headers, body)
-        return Response(answer.body, answer.status, answer.headers, answer.media_type)
+            await self._answer(scope, send, path, body)
+        finally:
+            self._bodies.release(body)
+
+    async def _answer(self, scope: Any, send: Any, path: str, body: bytes) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Answer] = loop.create_future()
+        self._pool.submit(self._respond, loop, answered, scope, path, headers, body)
+        await _send(send, await answered, scope["method"])
+
+    def _respond(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answered: asyncio.Future[Answer],
+        scope: Any,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+    ) -> None:
+        found = _METHOD.search(path)
+        call = begin(found[1] if found else "status", None, seconds_waited())
+        answer = self._api.respond(scope["method"], path, headers, body)
+        client = scope["client"]
+        self._answers.rest(call, f"{client[0]}:{client[1]}" if client else "")
+        loop.call_soon_threadsafe(_set, answered, answer)
+
+
+def json_answer(status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
+    """A page of JSON."""
+    return Answer(status, json.dumps(document, indent=4).encode() + b"\n", headers=headers or {})
+
+
+def _set(future: asyncio.Future[Answer], answer: Answer) -> None:
+    if not future.done():
+        future.set_result(answer)
+
+
+async def _send(send: Any, answer: Answer, method: str) -> None:
+    headers = [
+        (b"content-type", answer.media_type.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in answer.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})

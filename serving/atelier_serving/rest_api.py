@@ -25,6 +25,7 @@ from tensorflow_serving.apis import (
 
 from atelier_serving import json_text
 from atelier_serving.api import Api
+from atelier_serving.call import current
 from atelier_serving.json_document import parse_document, to_bytes
 from atelier_serving.json_examples import read_examples
 from atelier_serving.json_tensor import signature_name
@@ -90,9 +91,11 @@ class RestApi:
         try:
             text = self._dispatch(method, path, body, headers)
         except _UnreadablePathError:
+            current().code = Code.INVALID_ARGUMENT.name
             return Answer(400, b"", headers=self._headers)
         except Exception as error:
             failure = of_exception(error)
+            current().code = failure.code.name
             if failure.code == Code.INTERNAL:
                 print_state(f"internal error: {failure.message}")
             return Answer(

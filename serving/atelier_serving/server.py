@@ -3,83 +3,167 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from atelier_serving import config
+from atelier_serving.access_log import AccessLog
+from atelier_serving.answers import Answers
 from atelier_serving.api import Api
-from atelier_serving.flags import Flags
-from atelier_serving.grpc_server import GrpcServer
+from atelier_serving.batching import Batcher, Scheduler
+from atelier_serving.batching_parameters import (
+    PER_MODEL_FILE,
+    BatchingParameters,
+    read_batching_parameters,
+)
+from atelier_serving.flags import Flags, threads
+from atelier_serving.grpc_server import REFUSE_SECONDS, GrpcServer
+from atelier_serving.health import Health
+from atelier_serving.index_page import IndexPage
 from atelier_serving.manager import Manager
-from atelier_serving.rest import RestServer
-from atelier_serving.rest_api import RestApi
+from atelier_serving.request_log import RequestLog
+from atelier_serving.request_metrics import RequestMetrics
+from atelier_serving.rest import RestApp, RestServer
+from atelier_serving.rest_api import Answer, RestApi
 from atelier_serving.servable import Servable
-from atelier_serving.status import ServingError
+from atelier_serving.status import ServingError, of_exception
+from atelier_serving.text_protos import read_text_proto
+from atelier_serving.thread_pool import ThreadPool
+from atelier_serving.tls import read_tls
 from atelier_serving.version import print_state
 from atelier_serving.warmup import warm_up
 
-DRAIN_SECONDS = 10.0
+# Less than the 10 s after which a container engine kills what it has asked to stop.
+DRAIN_SECONDS = 8.0
+_HEALTH_SECONDS = 0.2
+_METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
 class Server:
     """One process's whole service, from flags."""
 
     def __init__(self, flags: Flags) -> None:
+        """Raises `ServingError` for a file of settings that is wrong."""
         self._flags = flags
         self._stopping = threading.Event()
+        self._batching = _batching_parameters(flags)
+        self._scheduler = Scheduler(self._batching.threads) if self._batching else None
+        self._metrics = RequestMetrics(self._batching.thread_pool_name if self._batching else None)
         self._manager = Manager(
             self._load,
             attempts=flags.max_num_load_retries + 1,
             retry_seconds=flags.load_retry_interval_micros / 1e6,
             labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
         )
+        self._health = Health(self._manager)
+        self._ready = False
 
     def run(self) -> None:
         """Serve until `stop` is called. Raises `ServingError` or `OSError` when it cannot start."""
         flags = self._flags
         api = Api(self._manager, flags.enable_serialization_as_tensor_content)
+        pool, answers = ThreadPool(threads(flags), "request"), self._answers()
+        tls = read_tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
         # The ports are claimed first, so that a taken one is known at once, and answer last: an open port means that
         # the configured models do.
-        grpc_server = GrpcServer(api, flags.host, flags.port, flags.grpc_max_threads)
+        grpc_server = GrpcServer(api, answers, flags.host, flags.port, pool, tls.credentials if tls else None)
         rest = None
         if flags.rest_api_port:
-            routes = RestApi(api, cors=flags.rest_api_enable_cors_support)
-            rest = RestServer(routes, flags.host, flags.rest_api_port)
+            rest_api = RestApi(api, cors=flags.rest_api_enable_cors_support)
+            pages, seconds = self._pages(bool(tls)), flags.rest_api_timeout_in_ms / 1000
+            app = RestApp(rest_api, answers, pool, pages, seconds)
+            rest = RestServer(app, flags.host, flags.rest_api_port, tls.context if tls else None)
         self._manager.start(config.from_flags(flags))
         if self._stopping.is_set():
             return
+        grpc_server.set_ready(self._health.ready())
         grpc_server.start()
         print_state(f"Running gRPC ModelServer at {flags.host}:{flags.port} ...")
         if rest:
             rest.start()
             print_state(f"Exporting HTTP/REST API at:{flags.host}:{flags.rest_api_port} ...")
-        self._poll_until_stopped()
-        print_state(f"Draining: requests in flight have {DRAIN_SECONDS:.0f} s; a second signal ends at once.")
-        grpc_server.stop(DRAIN_SECONDS)
-        if rest:
-            rest.stop(DRAIN_SECONDS)
-        print_state("Stopped.")
+        self._poll_until_stopped(grpc_server)
+        self._drain(grpc_server, rest)
 
     def stop(self) -> None:
         """End `run`: safe to call from a signal handler."""
         self._stopping.set()
         self._manager.stop()
 
+    def _drain(self, grpc_server: GrpcServer, rest: RestServer | None) -> None:
+        print_state(f"Draining: requests in flight have {DRAIN_SECONDS:.0f} s; a second signal ends at once.")
+        self._health.draining = True
+        deadline = time.monotonic() + DRAIN_SECONDS
+        grpc_server.refuse()
+        time.sleep(REFUSE_SECONDS)
+        stopping = threading.Thread(target=rest.stop, args=(DRAIN_SECONDS,)) if rest else None
+        if stopping:
+            stopping.start()
+        grpc_server.stop(DRAIN_SECONDS)
+        if stopping:
+            stopping.join(max(0.0, deadline - time.monotonic()))
+        print_state("Stopped.")
+
     def _load(self, folder: Path) -> Servable:
-        servable = Servable(folder, self._flags)
+        path, began = str(folder), time.perf_counter()
+        try:
+            servable = Servable(folder, self._flags, self._batcher(folder))
+        except Exception as error:
+            self._metrics.loaded(path, of_exception(error).code.name, 0.0)
+            raise
+        self._metrics.loaded(path, "OK", time.perf_counter() - began)
         try:
             if self._flags.enable_model_warmup:
-                warm_up(servable, self._flags.num_request_iterations_for_warmup)
-        except BaseException:
+                began = time.perf_counter()
+                records = warm_up(servable, self._flags.num_request_iterations_for_warmup)
+                self._metrics.warmed(path, "OK", records, time.perf_counter() - began)
+        except BaseException as error:
             servable.close()
+            if isinstance(error, Exception):
+                self._metrics.warmed(path, of_exception(error).code.name, 0, time.perf_counter() - began)
             raise
         return servable
 
-    def _poll_until_stopped(self) -> None:
+    def _batcher(self, folder: Path) -> Batcher | None:
+        if not (self._scheduler and self._batching):
+            return None
+        own = folder / PER_MODEL_FILE
+        if self._flags.enable_per_model_batching_parameters and own.exists():
+            return Batcher(self._scheduler, read_batching_parameters(own))
+        return Batcher(self._scheduler, self._batching)
+
+    def _answers(self) -> Answers:
+        flags = self._flags
+        request_log = None
+        if flags.request_log_dir:
+            rate = flags.request_log_sampling_rate
+            request_log = RequestLog(Path(flags.request_log_dir), rate, self._metrics)
+        access_log = AccessLog(flags.access_log_file) if flags.access_log_file else None
+        return Answers(self._metrics, access_log, request_log)
+
+    def _pages(self, secure: bool) -> dict[str, Callable[[], Answer]]:
+        host = "localhost" if self._flags.host == "0.0.0.0" else self._flags.host
+        index = IndexPage(self._manager, f"{host}:{self._flags.rest_api_port}", secure)
+        pages = {"/": index.page, "/healthz": self._health.live_page, "/readyz": self._health.ready_page}
+        if path := _metrics_path(self._flags):
+            pages[path] = self._metrics_page
+        return pages
+
+    def _metrics_page(self) -> Answer:
+        self._metrics.refresh([(n, v) for n, versions in self._health.available().items() for v in versions])
+        text = self._metrics.registry.text([self._metrics.registry.snapshot()])
+        return Answer(200, text.encode(), "text/plain")
+
+    def _poll_until_stopped(self, grpc_server: GrpcServer) -> None:
         files = _Timer(self._flags.file_system_poll_wait_seconds)
         settings = _Timer(
             self._flags.model_config_file_poll_wait_seconds if self._flags.model_config_file else 0.0
         )
-        while not self._stopping.wait(min(files.period, settings.period)):
+        while not self._stopping.wait(min(files.period, settings.period, _HEALTH_SECONDS)):
+            if self._ready != (ready := self._health.ready()):
+                self._ready = ready
+                grpc_server.set_ready(ready)
             if files.due():
                 self._manager.poll()
             if settings.due():
@@ -97,8 +181,6 @@ class _Timer:
     """Due once a period; a period of zero or less is never due (TensorFlow Serving: polled once, or never)."""
 
     def __init__(self, seconds: float) -> None:
-        import time
-
         self._clock = time.monotonic
         self.period = seconds if seconds > 0 else threading.TIMEOUT_MAX
         self._next = self._clock() + self.period
@@ -108,3 +190,19 @@ class _Timer:
             return False
         self._next = self._clock() + self.period
         return True
+
+
+def _batching_parameters(flags: Flags) -> BatchingParameters | None:
+    if not flags.enable_batching:
+        return None
+    if not flags.batching_parameters_file:
+        return BatchingParameters()
+    return read_batching_parameters(Path(flags.batching_parameters_file))
+
+
+def _metrics_path(flags: Flags) -> str:
+    """Where metrics are served; empty for nowhere. Without --monitoring_config_file: TensorFlow Serving's path."""
+    if not flags.monitoring_config_file:
+        return _METRICS_PATH
+    settings = read_text_proto(Path(flags.monitoring_config_file), "MonitoringConfig").prometheus_config
+    return (settings.path or _METRICS_PATH) if settings.enable else ""

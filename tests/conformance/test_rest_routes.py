@@ -128,7 +128,7 @@ def test_a_version_beyond_64_bits_gives_an_empty_answer(server, end, body):
     assert (got, text, headers["Content-Type"]) == (400, b"", "application/json")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v2/models/toy", "/models/toy"])
+@pytest.mark.parametrize("path", ["/index.html", "/v1", "/v2/models/toy", "/models/toy"])
 def test_outside_of_the_api_there_is_an_html_page(server, path):
     got, text, headers = http(server, path)
     assert got == 404

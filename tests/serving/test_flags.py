@@ -40,8 +40,11 @@ def test_an_unknown_flag_is_reported_and_skipped(capsys):
     [
         (["--port=http"], "--port=http: expected a whole number"),
         (["--version=maybe"], "expected true or false"),
-        (["--enable_batching=true"], "does not have"),
-        (["--ssl_config_file=x"], "does not have"),
+        (
+            ["--batching_parameters_file=x", "--model_base_path=/m"],
+            "without setting server_options.enable_batching",
+        ),
+        (["--use_alts_credentials"], "does not have"),
         ([], "model_base_path and server_options.model_config_file are empty"),
         (["--model_base_path=/m", "--port=8500", "--rest_api_port=8500"], "must differ"),
     ],

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -38,9 +39,13 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running_server(
-    models: Path, *flags: str, model: str = "fashion", port: int | None = None
+    models: Path,
+    *flags: str,
+    model: str = "fashion",
+    port: int | None = None,
+    context: ssl.SSLContext | None = None,
 ) -> Iterator[RunningServer]:
-    """Serve `models/<model>` (or what `--model_config_file` says) until the block ends."""
+    """Serve `models/<model>` (or what `--model_config_file` says) until the block ends; `context` for TLS."""
     port, rest_port = port or free_port(), free_port()
     command = [
         str(Path(sys.executable).parent / "atelier-serving"),
@@ -57,7 +62,7 @@ def running_server(
     ):
         server = RunningServer(f"127.0.0.1:{port}", f"http://127.0.0.1:{rest_port}", process, Path(log.name))
         try:
-            _await_port(server)
+            _await_port(server, context)
             yield server
         finally:
             if process.poll() is None:
@@ -68,14 +73,15 @@ def running_server(
                     process.kill()
 
 
-def _await_port(server: RunningServer) -> None:
+def _await_port(server: RunningServer, context: ssl.SSLContext | None) -> None:
     """The REST port answers last: any answer means that the configured models do."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(f"{server.rest}/", timeout=2):
+            base = server.rest.replace("http:", "https:") if context else server.rest
+            with urllib.request.urlopen(f"{base}/", timeout=2, context=context):
                 return
         except urllib.error.HTTPError as answer:
             answer.close()

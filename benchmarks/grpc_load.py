@@ -1,0 +1,88 @@
+"""The gRPC load of the comparisons: one channel, serialized requests, each in flight sends the next on its answer.
+
+python -m benchmarks.grpc_load HOST:PORT MODEL ROWS IN_FLIGHT SECONDS
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+import numpy as np
+from atelier_client.protos import serving_pb2 as pb
+
+_PREDICT = "/tensorflow.serving.PredictionService/Predict"
+_OPTIONS = [("grpc.max_receive_message_length", -1)]
+
+
+def main(target: str, model: str, rows: str, in_flight: str, seconds: str) -> None:
+    """Print {"per_second", "p50", "p99"} as JSON; latencies in milliseconds."""
+    load = _threads if int(in_flight) <= 4 else _asyncio
+    latencies = sorted(load(target, _request(model, int(rows)), int(in_flight), float(seconds)))
+    result = {
+        "per_second": len(latencies) / float(seconds),
+        "p50": latencies[len(latencies) // 2] * 1e3,
+        "p99": latencies[len(latencies) * 99 // 100] * 1e3,
+    }
+    print(json.dumps(result))
+
+
+def _request(model: str, rows: int) -> bytes:
+    images = np.random.default_rng(0).integers(0, 256, (rows, 28, 28), np.uint8)
+    request = pb.PredictRequest()
+    request.model_spec.name = model
+    tensor = request.inputs["images"]
+    tensor.dtype, tensor.tensor_content = 4, images.tobytes()
+    for size in images.shape:
+        tensor.tensor_shape.dim.add(size=size)
+    return request.SerializeToString()
+
+
+def _threads(target: str, request: bytes, in_flight: int, seconds: float) -> list[float]:
+    """Few and in step: a thread each, which adds least to a latency."""
+    latencies: list[float] = []
+    with grpc.insecure_channel(target, options=_OPTIONS) as channel:
+        call: Callable[[bytes], bytes] = channel.unary_unary(_PREDICT)
+        begin = time.perf_counter() + seconds / 5
+
+        def send() -> None:
+            while (sent := time.perf_counter()) < begin + seconds:
+                call(request)
+                if sent >= begin:
+                    latencies.append(time.perf_counter() - sent)
+
+        threads = [threading.Thread(target=send) for _ in range(in_flight)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return latencies
+
+
+def _asyncio(target: str, request: bytes, in_flight: int, seconds: float) -> list[float]:
+    latencies: list[float] = []
+
+    async def load() -> None:
+        async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
+            call = channel.unary_unary(_PREDICT)
+            begin = time.perf_counter() + seconds / 5
+
+            async def send() -> None:
+                while (sent := time.perf_counter()) < begin + seconds:
+                    await call(request)
+                    if sent >= begin:
+                        latencies.append(time.perf_counter() - sent)
+
+            await asyncio.gather(*(send() for _ in range(in_flight)))
+
+    asyncio.run(load())
+    return latencies
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

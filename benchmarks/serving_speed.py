@@ -1,0 +1,184 @@
+"""The embedded server's speed, against the session without a server and against LitServe and FastAPI with Keras."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from atelier_client import Client
+
+from benchmarks.row import Row
+from benchmarks.served import Served
+from tests.support.server import RunningServer, free_port, running_server
+
+_HERE = Path(__file__).resolve().parent
+_PEERS = _HERE.parent / ".atelier" / "bench-peers"
+_ROUNDS = 3
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+
+
+def measure(served: Served) -> Iterator[Row]:
+    """Every row."""
+    yield large_batches(served)
+    yield serial(served)
+    yield from many_in_flight(served)
+    yield start(served)
+
+
+def large_batches(served: Served) -> Row:
+    """uint8 batches of 512, 4 in flight, in turns with the session callable on the same machine."""
+    folder, mine, theirs = next(p for p in (served.models / "fashion").iterdir() if p.name.isdigit()), [], []
+    for _ in range(_ROUNDS):
+        theirs.append(float(_run("benchmarks.session_rate", str(folder), "512", "4", "4")))
+        mine.append(512 * _grpc(served.server, 512, 4)["per_second"])
+    ratio = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
+    return Row(
+        "uint8 batches of 512, 4 in flight: images per second; the session callable in process; ratio",
+        f"{statistics.median(mine):,.0f}; {statistics.median(theirs):,.0f}; {ratio:.2f}",
+        "at least 0.8",
+        ratio >= 0.8,
+    )
+
+
+def serial(served: Served) -> Row:
+    """One row, one in flight."""
+    p50 = statistics.median(_grpc(served.server, 1, 1)["p50"] for _ in range(_ROUNDS))
+    return Row("Batch of 1, 1 in flight over gRPC: p50", f"{p50:.2f} ms", "under 1 ms", p50 < 1)
+
+
+def many_in_flight(served: Served) -> Iterator[Row]:
+    """One row, 64 in flight: over gRPC, and with one HTTP client against all three servers."""
+    folder = next(p for p in (served.models / "fashion").iterdir() if p.name.isdigit())
+    image = np.random.default_rng(0).integers(0, 256, (28, 28)).tolist()
+    with (
+        tempfile.TemporaryDirectory() as bodies,
+        _peer("litserve_server.py", folder) as litserve,
+        _peer("fastapi_server.py", folder) as fastapi,
+    ):
+        rows, one = Path(bodies, "rows.json"), Path(bodies, "one.json")
+        rows.write_text(json.dumps({"instances": [image]}))
+        one.write_text(json.dumps({"image": image}))
+        _until_answered(litserve, one)
+        _until_answered(fastapi, one)
+        rest = served.server.rest.removeprefix("http://")
+        grpc = _median(lambda: _grpc(served.server, 1, 64))
+        http = _median(lambda: _http(rest, "/v1/models/fashion:predict", rows))
+        peers = [
+            _median(lambda target=target: _http(target, "/predict", one)) for target in (litserve, fastapi)
+        ]
+    best = max(peer["per_second"] for peer in peers)
+    names = f"LitServe; FastAPI + Keras: {peers[0]['per_second']:,.0f}; {peers[1]['per_second']:,.0f}"
+    yield Row(
+        f"Batch of 1, 64 in flight over gRPC: requests per second; {names} over HTTP; ratio to the faster",
+        f"{grpc['per_second']:,.0f}; {grpc['per_second'] / best:.1f} times",
+        "3,000 or more; at least 3 times",
+        grpc["per_second"] >= 3000 and grpc["per_second"] >= 3 * best,
+    )
+    spread = grpc["p99"] / grpc["p50"]
+    yield Row(
+        "The same: p50; p99; ratio",
+        f"{grpc['p50']:.1f} ms; {grpc['p99']:.1f} ms; {spread:.1f}",
+        "p99 at most 3 times p50",
+        spread <= 3,
+    )
+    yield Row(
+        "The same over REST, with the one HTTP client for all: requests per second; ratio to the faster peer",
+        f"{http['per_second']:,.0f}; {http['per_second'] / best:.1f} times",
+        "at least 3 times",
+        http["per_second"] >= 3 * best,
+    )
+
+
+def start(served: Served) -> Row:
+    """From the process's start to the first answer, the import of TensorFlow taken off."""
+    seconds = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        with running_server(served.models) as server, Client(server.grpc, "fashion") as client:
+            client.predict(np.zeros((1, 28, 28), np.uint8))
+            seconds.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import tensorflow"], check=True, capture_output=True)
+        seconds[-1] -= time.perf_counter() - began
+    middle = statistics.median(seconds)
+    return Row(
+        "From the start to the first answer, beyond importing TensorFlow",
+        f"{middle:.1f} s",
+        "under 3 s",
+        middle < 3,
+    )
+
+
+def install_peers() -> None:
+    """Put LitServe and FastAPI, at the locked versions, where only they see them."""
+    lock = _HERE / "requirements.lock"
+    if not (_PEERS / "litserve").exists():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(_PEERS)]
+        subprocess.run([*pip, "--require-hashes", "-r", str(lock)], check=True)
+
+
+@contextlib.contextmanager
+def _peer(script: str, folder: Path) -> Iterator[str]:
+    install_peers()
+    port = free_port()
+    command = [sys.executable, str(_HERE / "peers" / script), str(folder), str(port)]
+    environment = {**os.environ, **_QUIET, "PYTHONPATH": str(_PEERS)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    # LitServe's workers outlive it: a session of its own is ended as a whole.
+    process = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _until_answered(target: str, body: Path) -> None:
+    request = urllib.request.Request(f"http://{target}/predict", body.read_bytes())
+    request.add_header("Content-Type", "application/json")
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            urllib.request.urlopen(request, timeout=30).close()
+            return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _median(once: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """The round in the middle by rate."""
+    return sorted((once() for _ in range(_ROUNDS)), key=lambda result: result["per_second"])[_ROUNDS // 2]
+
+
+def _grpc(server: RunningServer, rows: int, in_flight: int) -> dict[str, float]:
+    return json.loads(_run("benchmarks.grpc_load", server.grpc, "fashion", str(rows), str(in_flight), "4"))
+
+
+def _http(target: str, path: str, body: Path) -> dict[str, float]:
+    result = json.loads(_run("benchmarks.http_load", target, path, str(body), "64", "4"))
+    if result["failed"]:
+        raise RuntimeError(f"{target}{path}: {result['failed']:.0f} requests failed")
+    return result
+
+
+def _run(module: str, *arguments: str) -> str:
+    command = [sys.executable, "-m", module, *arguments]
+    environment = {**os.environ, **_QUIET}
+    done = subprocess.run(
+        command, cwd=_HERE.parent, env=environment, check=True, capture_output=True, text=True
+    )
+    return done.stdout

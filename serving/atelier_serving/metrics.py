@@ -1,0 +1,126 @@
+"""Prometheus metrics: counters and histograms as plain data, so that those of several workers can be added.
+
+Text format: https://prometheus.io/docs/instrumenting/exposition_formats/. TensorFlow Serving's own names, labels and
+buckets (util/prometheus_exporter.cc: `/` becomes `:`, so names begin with one) stand in request_metrics.py.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Labels = tuple[str, ...]
+# A series' values: [count or state] of a counter or gauge; of a histogram the buckets' counts (the last one is +Inf)
+# and the sum.
+Snapshot = dict[str, dict[Labels, list[float]]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's name, its labels, and the upper bounds of its buckets when it is a histogram."""
+
+    name: str
+    labels: Labels
+    bounds: tuple[float, ...] = ()
+    kind: str = field(default="")
+
+    def __post_init__(self) -> None:
+        if not self.kind:
+            object.__setattr__(self, "kind", "histogram" if self.bounds else "counter")
+
+
+class Registry:
+    """The values of one process. Thread-safe."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = {metric.name: metric for metric in metrics}
+        self._series: Snapshot = {name: {} for name in self._metrics}
+        self.lock = threading.Lock()
+
+    def add(self, metric: Metric, labels: Labels, value: float = 1.0) -> None:
+        """Count `value` (held: lock)."""
+        series = self._series[metric.name]
+        if labels in series:
+            series[labels][0] += value
+        else:
+            series[labels] = [value]
+
+    def observe(self, metric: Metric, labels: Labels, value: float) -> None:
+        """Put `value` into its bucket (held: lock)."""
+        series = self._series[metric.name].get(labels)
+        if series is None:
+            series = self._series[metric.name][labels] = [0.0] * (len(metric.bounds) + 2)
+        series[bisect_left(metric.bounds, value)] += 1
+        series[-1] += value
+
+    def replace(self, metric: Metric, values: dict[Labels, float]) -> None:
+        """Set a gauge's every series."""
+        with self.lock:
+            self._series[metric.name] = {labels: [value] for labels, value in values.items()}
+
+    def snapshot(self) -> Snapshot:
+        """A copy of every value."""
+        with self.lock:
+            return {
+                name: {labels: list(v) for labels, v in series.items()}
+                for name, series in self._series.items()
+            }
+
+    def text(self, snapshots: Sequence[Snapshot]) -> str:
+        """Prometheus' text format of the sum of the snapshots."""
+        total = added(snapshots)
+        lines: list[str] = []
+        for name, metric in self._metrics.items():
+            lines.append(f"# TYPE {name} {metric.kind}")
+            for labels, values in sorted(total.get(name, {}).items()):
+                lines += _lines(metric, labels, values)
+        return "\n".join(lines) + "\n"
+
+
+def added(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """The sum of snapshots, series by series."""
+    total: Snapshot = {}
+    for snapshot in snapshots:
+        for name, series in snapshot.items():
+            into = total.setdefault(name, {})
+            for labels, values in series.items():
+                old = into.get(labels)
+                into[labels] = (
+                    list(values) if old is None else [a + b for a, b in zip(old, values, strict=True)]
+                )
+    return total
+
+
+def to_json(snapshot: Snapshot) -> dict[str, Any]:
+    """A snapshot as JSON can hold it."""
+    return {
+        name: [[list(labels), values] for labels, values in series.items()]
+        for name, series in snapshot.items()
+    }
+
+
+def from_json(document: dict[str, Any]) -> Snapshot:
+    """The snapshot that `to_json` wrote."""
+    return {name: {tuple(labels): values for labels, values in series} for name, series in document.items()}
+
+
+def _lines(metric: Metric, labels: Labels, values: list[float]) -> list[str]:
+    names = ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(metric.labels, labels, strict=True))
+    if not metric.bounds:
+        return [f"{metric.name}{{{names}}} {values[0]:.15g}"]
+    comma, count, lines = "," if names else "", 0.0, []
+    for bound, own in zip((*(f"{bound:.10g}" for bound in metric.bounds), "+Inf"), values, strict=False):
+        count += own
+        lines.append(f'{metric.name}_bucket{{{names}{comma}le="{bound}"}} {count:.15g}')
+    return [
+        *lines,
+        f"{metric.name}_sum{{{names}}} {values[-1]:.15g}",
+        f"{metric.name}_count{{{names}}} {count:.15g}",
+    ]
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
