@@ -110,7 +110,10 @@ class Expression:
                 return -self._number(self._value(part, columns))
             case ast.BinOp(left=left, op=operation, right=right) if type(operation) in _ARITHMETIC:
                 sides = (self._number(self._value(side, columns)) for side in (left, right))
-                return _ARITHMETIC[type(operation)](*sides)
+                try:
+                    return _ARITHMETIC[type(operation)](*sides)
+                except (ZeroDivisionError, OverflowError) as error:
+                    raise self._wrong(f"{ast.unparse(node)}: {error}") from None
             case ast.Compare(left=left, ops=operations, comparators=rights):
                 return self._comparison(left, operations, rights, columns)
             case ast.Call(func=ast.Name(id="len"), args=[argument], keywords=[]):
