@@ -54,6 +54,7 @@ def test_an_expression_holds_for_the_rows_it_says(text, rows):
         ("lable == 1", "there is no column 'lable'. Did you mean 'label'?"),
         ("label == 'Shrt'", "there is no class 'Shrt'. Did you mean 'Shirt'?"),
         ("label + 1", "expected a condition"),
+        ("label == 1 / 0", "1 / 0: division by zero"),
         ("label & 1", "write `and` and `or`"),
         ("(label == 1) & (age > 3)", "write `and` and `or`"),
         ("__import__('os').system('true')", "is not understood here"),
