@@ -81,27 +81,30 @@ class Bodies:
 
     async def read(self, receive: Any) -> tuple[bytes, int]:
         """The whole body, to be given back with `release`. The number is an HTTP status: 200, 413, 408, or 499."""
-        parts: list[bytes] = []
+        # One buffer: past some megabytes it has pages of its own, which go back to the system at once. A list of pieces
+        # is scattered over the heap, and stays there.
+        body = bytearray()
         try:
             async with asyncio.timeout(self._seconds):
                 more = True
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        return self._given_up(parts), 499
-                    parts.append(message.get("body", b""))
-                    self._held += len(parts[-1])
+                        return self._given_up(body), 499
+                    part = message.get("body", b"")
+                    body += part
+                    self._held += len(part)
                     if self._held > MAX_BODY_BYTES:
-                        return self._given_up(parts), 413
+                        return self._given_up(body), 413
                     more = message.get("more_body", False)
         except TimeoutError:
-            return self._given_up(parts), 408
-        return parts[0] if len(parts) == 1 else b"".join(parts), 200
+            return self._given_up(body), 408
+        return bytes(body), 200
 
     def release(self, body: bytes) -> None:
         """The body has been answered."""
         self._held -= len(body)
 
-    def _given_up(self, parts: list[bytes]) -> bytes:
-        self._held -= sum(map(len, parts))
+    def _given_up(self, body: bytearray) -> bytes:
+        self._held -= len(body)
         return b""
