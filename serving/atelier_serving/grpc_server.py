@@ -29,6 +29,7 @@ from atelier_serving.call import begin
 from atelier_serving.reflection import add_reflection
 from atelier_serving.status import Code, of_exception, truncated
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
+from atelier_serving.unreadable import RefuseUnreadable
 from atelier_serving.version import print_state
 
 _MAX_MESSAGE = 2**31 - 1
@@ -56,6 +57,7 @@ class GrpcServer:
     ) -> None:
         self._server = grpc.server(
             pool,  # type: ignore[arg-type]
+            interceptors=[RefuseUnreadable()],
             options=[
                 ("grpc.max_receive_message_length", _MAX_MESSAGE),
                 ("grpc.max_send_message_length", _MAX_MESSAGE),
