@@ -40,6 +40,7 @@ _A_YEAR = 365 * 86400.0
 REFUSE_SECONDS = 0.3
 _PREDICTION, _MODEL = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
 _HEALTH_NAMES = ("", "PredictionService", "ModelService", _PREDICTION, _MODEL)
+_UNKNOWN_SERVICE = "unknown"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -72,7 +73,7 @@ class GrpcServer:
         for service, methods in _methods(api).items():
             handlers = {name: gate.handler(name, *method) for name, method in methods.items()}
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-        self._health = health.HealthServicer()
+        self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         add_reflection(self._server, [health.SERVICE_NAME])
         self.set_ready(False)
@@ -108,6 +109,16 @@ class GrpcServer:
         REFUSE_SECONDS before.
         """
         self._server.stop(seconds).wait()
+
+
+class _Health(health.HealthServicer):
+    """The library's, without keeping every name that was ever watched."""
+
+    def Watch(self, request: Any, context: Any, send_response_callback: Any = None) -> Any:
+        # A name that is unknown now stays so here: they all share a place.
+        if request.service not in _HEALTH_NAMES:
+            request.service = _UNKNOWN_SERVICE
+        return super().Watch(request, context, send_response_callback)
 
 
 class _Gate:

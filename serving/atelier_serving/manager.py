@@ -115,6 +115,7 @@ class Manager:
         with self._polling:
             with self._changed:
                 models = list(self._models.values())
+            self._warned = {model.name: self._warned.get(model.name, []) for model in models}
             for model in models:
                 warnings: list[str] = []
                 found = scan(model.base_path, warnings.append)
@@ -176,6 +177,9 @@ class Manager:
             self._models, self._configured = wanted, True
             for name in gone:
                 self._want(name, {})
+                if not self._versions[name]:
+                    # Clients may send any names: of those that never had a version nothing is kept.
+                    del self._versions[name], self._wanted[name]
         return new
 
     def _labelled(self, name: str, label: str) -> int:
@@ -299,7 +303,7 @@ class Manager:
                 if number not in found
             ]
         for text in warnings:
-            if text not in self._warned.get(model.name, ()):
+            if text not in self._warned[model.name]:
                 print_state(text)
         self._warned[model.name] = warnings
 

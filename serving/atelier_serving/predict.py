@@ -60,6 +60,10 @@ def fetch(
         return servable.run(feeds, names)
     except tf.errors.OpError as error:
         raise ServingError(Code(error.error_code), error.message) from None
+    except UnicodeDecodeError as error:
+        # The runtime's text shows bytes of the request that are no UTF-8: TensorFlow's Python side fails to carry it,
+        # and its code with it. What shows a request's bytes finds fault with them.
+        raise invalid(error.object.decode("utf-8", "replace")) from None
 
 
 def _feeds(

@@ -272,4 +272,10 @@ def test_an_example_that_does_not_parse_is_the_runtimes_to_refuse(prediction):
     code, text = refusal(prediction.Regress, regress_request(example(value=b"text"), **REGRESS))
     assert code == INVALID
     assert "Data types don't match" in text
+    # Bytes that are no Example at all, and no UTF-8 either, in the runtime's text.
+    message = regress_request(example(value=0.5), **REGRESS)
+    broken = message.SerializeToString().replace(b"value\x12", b"value\xb1")
+    code, text = refusal(prediction.Regress, regression_pb2.RegressionRequest.FromString(broken))
+    assert code == INVALID
+    assert "Could not parse example input, value: '" in text
     assert input_pb2.Input.DESCRIPTOR.full_name == "tensorflow.serving.Input"

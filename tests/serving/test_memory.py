@@ -1,0 +1,118 @@
+"""What requests and versions leave behind: nothing."""
+
+import tracemalloc
+from pathlib import Path
+
+import grpc
+import pytest
+from atelier_serving.config import ModelSettings
+from atelier_serving.manager import Manager
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.serving.conftest import END, FAST, Peer, entry
+from tests.support.conformance_model import save_conformance_model
+from tests.support.server import running_server
+from tests.support.toy_models import save_toy
+
+# A connection may have 1,000 requests at a time: one that leaves each request open is dead after as many.
+UNREADABLE = 1200
+SWAPS = 24
+MB = 2**20
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return tmp_path_factory.mktemp("memory")
+
+
+@pytest.fixture(scope="module")
+def server(models):
+    save_toy(models, "toy", 1, 1.0)
+    with running_server(models, *FAST, "--max_num_load_retries=0", model="toy") as server:
+        yield server
+
+
+@pytest.fixture
+def peer(server, models):
+    """Each test has a connection of its own."""
+    peer = Peer(server, models, "toy")
+    yield peer
+    peer.channel.close()
+
+
+def resident(peer) -> int:
+    """Bytes."""
+    with open(f"/proc/{peer.server.process.pid}/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("/tensorflow.serving.PredictionService/Predict", "unary_unary"),
+        ("/tensorflow.serving.ModelService/GetModelStatus", "unary_unary"),
+        ("/grpc.health.v1.Health/Check", "unary_unary"),
+        ("/grpc.health.v1.Health/Watch", "unary_stream"),
+        ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "stream_stream"),
+    ],
+)
+def test_messages_that_are_no_protos_are_refused_and_leave_nothing(peer, method, kind):
+    ask = getattr(peer.channel, kind)(method)
+    codes, before = set(), 0
+    for number in range(UNREADABLE):
+        if number == UNREADABLE // 10:
+            before = resident(peer)
+        try:
+            if kind == "unary_unary":
+                ask(b"\xff\xff", timeout=10)
+            else:
+                list(ask(iter([b"\xff\xff"]) if kind == "stream_stream" else b"\xff\xff", timeout=10))
+        except grpc.RpcError as error:
+            codes.add((error.code(), error.details()))
+    assert codes == {(grpc.StatusCode.INTERNAL, "Exception deserializing request!")}
+    # The same connection goes on. Left open, the requests would hold 17 MB.
+    assert peer.scale() == (1.0, 1)
+    assert resident(peer) < before + 6 * MB
+
+
+def test_models_that_come_and_go_give_their_memory_back(peer, models):
+    save_conformance_model(models / "wide")
+    alone, both = peer.config(), entry(models, "wide", path=models / "wide" / "toy")
+    sizes = []
+    for _ in range(SWAPS):
+        peer.reload(alone, both)
+        peer.reload(alone)
+        peer.wait(lambda: peer.states("wide") == {1: END})
+        sizes.append(resident(peer))
+    assert max(sizes[4:]) < sizes[3] + 12 * MB, [size // MB for size in sizes]
+
+
+def test_services_that_are_watched_and_unknown_are_forgotten(peer):
+    """Each name is 1 MB long."""
+    watch, before = health_pb2_grpc.HealthStub(peer.channel).Watch, 0
+    for number in range(100):
+        if number == 20:
+            before = resident(peer)
+        answers = watch(health_pb2.HealthCheckRequest(service=f"{number:01000000}"), timeout=10)
+        assert next(answers).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        answers.cancel()
+    assert resident(peer) < before + 30 * MB
+
+
+def test_names_that_clients_make_up_are_forgotten():
+    """Each is 100 kB long; kept, they would be 5 MB and more."""
+
+    def load(folder):
+        raise AssertionError(f"nothing is there to load: {folder}")
+
+    manager = Manager(load, attempts=1, retry_seconds=0, labels_for_unavailable=False)
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            manager.configure([ModelSettings(f"{number:0100000}", Path("/nowhere"))])
+        manager.configure([])
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < MB
+    assert manager.names() == []
