@@ -7,7 +7,6 @@ import grpc
 import pytest
 from atelier_serving.config import ModelSettings
 from atelier_serving.manager import Manager
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.serving.conftest import END, FAST, Peer, entry
 from tests.support.conformance_model import save_conformance_model
@@ -85,18 +84,6 @@ def test_models_that_come_and_go_give_their_memory_back(peer, models):
         peer.wait(lambda: peer.states("wide") == {1: END})
         sizes.append(resident(peer))
     assert max(sizes[4:]) < sizes[3] + 12 * MB, [size // MB for size in sizes]
-
-
-def test_services_that_are_watched_and_unknown_are_forgotten(peer):
-    """Each name is 1 MB long."""
-    watch, before = health_pb2_grpc.HealthStub(peer.channel).Watch, 0
-    for number in range(100):
-        if number == 20:
-            before = resident(peer)
-        answers = watch(health_pb2.HealthCheckRequest(service=f"{number:01000000}"), timeout=10)
-        assert next(answers).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-        answers.cancel()
-    assert resident(peer) < before + 30 * MB
 
 
 def test_names_that_clients_make_up_are_forgotten():
