@@ -1,4 +1,4 @@
-"""TLS and mutual TLS of the embedded server (`--ssl_config_file`), over gRPC and REST; a reload; classify and regress."""
+"""The embedded server's TLS and mutual TLS, over gRPC and REST; a reload; classify and regress."""
 
 import contextlib
 import json
@@ -68,7 +68,9 @@ def address(running, transport):
 
 @contextlib.contextmanager
 def opened(running, transport, tls, model="fashion", **settings):
-    with Client(address(running, transport), model, tls=tls, retry=ONCE, **{"timeout": 5, **settings}) as client:
+    with Client(
+        address(running, transport), model, tls=tls, retry=ONCE, **{"timeout": 5, **settings}
+    ) as client:
         yield client
 
 
@@ -85,25 +87,34 @@ def test_an_encrypted_answer_is_the_plain_one(encrypted, client, certificates, i
 @pytest.mark.parametrize("authority", [None, "other.pem"])
 def test_a_server_of_another_authority_is_not_talked_to(encrypted, certificates, transport, authority):
     tls = TLS(ca=certificates.folder / authority) if authority else True
-    with opened(encrypted, transport, tls) as stranger, pytest.raises(NotReachable, match="No TLS connection"):
+    with (
+        opened(encrypted, transport, tls) as stranger,
+        pytest.raises(NotReachable, match="No TLS connection"),
+    ):
         stranger.status()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_plain_text_to_a_server_that_encrypts_is_refused(encrypted, transport):
     target = encrypted.grpc if transport == "grpc" else encrypted.rest
-    with Client(target, "fashion", timeout=5, retry=ONCE) as plain, pytest.raises(NotReachable, match="wants TLS"):
+    with (
+        Client(target, "fashion", timeout=5, retry=ONCE) as plain,
+        pytest.raises(NotReachable, match="wants TLS"),
+    ):
         plain.status()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_mutual_tls_answers_who_shows_a_certificate_and_nobody_else(mutual, certificates, whole, images, transport):
+def test_mutual_tls_answers_who_shows_a_certificate_and_nobody_else(
+    mutual, certificates, whole, images, transport
+):
     with opened(mutual, transport, whole) as known:
         assert known.predict(images[:5])["class_id"].shape == (5,)
-    with opened(mutual, transport, TLS(ca=certificates.folder / "ca.pem")) as anonymous:
-        # In TLS 1.3 the server's refusal comes after the client's handshake is done: gRPC says only that it closed.
-        with pytest.raises(NotReachable, match=r"certificate of the client \(--cert, --key\)"):
-            anonymous.status()
+    # In TLS 1.3 the server's refusal comes after the client's handshake is done: gRPC says only that it closed.
+    said = r"certificate of the client \(--cert, --key\)"
+    anonymous = TLS(ca=certificates.folder / "ca.pem")
+    with opened(mutual, transport, anonymous) as nobody, pytest.raises(NotReachable, match=said):
+        nobody.status()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
