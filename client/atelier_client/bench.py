@@ -15,6 +15,7 @@ from atelier_client.client import Client
 from atelier_client.errors import DataError, InputError
 from atelier_client.load import MOST_WINDOWS, Load, Point
 from atelier_client.messages import Prediction, model_spec, predict_requests
+from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature, TensorSpec, choose
 from atelier_client.tensors import BY_NAME
 
@@ -74,6 +75,10 @@ class Requests:
         whole = predict_requests(self._spec, self._signature, self._arrays(batch), (), batch)
         return bytes(whole[0].SerializeToString())
 
+    def idle(self) -> bytes:
+        """A status request, serialized: what the server answers without running the model."""
+        return pb.GetModelStatusRequest(model_spec=model_spec(self._client.model)).SerializeToString()
+
     def ask(self, batch: int) -> Prediction:
         """Send one request of so many rows. Raises as `Client.predict`."""
         return self._client.predict(self._arrays(batch), rows_per_request=batch, **self._asked)
@@ -108,6 +113,12 @@ def warnings(points: Sequence[Point]) -> list[str]:
     if behind:
         said.append(
             f"Fewer answers than requests at {'; '.join(behind)}: the queue grows, and so does its latency."
+        )
+    late = [f"{name(point)} ({(point.lag_ms or {})['mean']:.2f} ms)" for point in points if point.late]
+    if late:
+        said.append(
+            f"The requests left late at {'; '.join(late)}: more than a tenth of the mean latency is the generator's, "
+            "not the server's. The machine did not let it run in time, or the rate is more than it can send."
         )
     unstable = [name(point) for point in points if not point.stable]
     if unstable:

@@ -49,14 +49,13 @@ def to_csv(points: Sequence[Point]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     heads = ["batch", "concurrency", "rate", "requests_per_s", "rows_per_s"]
     tails = ["errors", "requests", "windows", "stable", "processes", "client_cpu", "client_limited"]
-    writer.writerow([*heads, *(f"{column}_ms" for column in _COLUMNS), *tails])
+    writer.writerow([*heads, *(f"{column}_ms" for column in _COLUMNS), *tails, "lag_mean_ms"])
     for point in points:
         plain = point.plain()
         plain["errors"] = sum(point.errors.values())
         values = [*(plain[head] for head in heads), *(point.latency_ms[column] for column in _COLUMNS)]
-        writer.writerow(
-            ["" if value is None else value for value in [*values, *(plain[tail] for tail in tails)]]
-        )
+        values += [*(plain[tail] for tail in tails), (point.lag_ms or {}).get("mean")]
+        writer.writerow(["" if value is None else value for value in values])
     return text.getvalue()
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier_client.cli_options import add_command, add_folder, connect, connection, say
+from atelier_client.cli_options import add_command, add_folder, connect, connection, say, status_line
 
 if TYPE_CHECKING:
     from atelier_client.bench import Requests
@@ -79,7 +78,9 @@ def _bench(options: argparse.Namespace) -> int:
             options.target, settings, window=options.window, warm_up=options.warm_up
         ) as generator:
             if options.tune:
-                return _tune(client, requests, generator, version, options)
+                from atelier_client.cli_tune import tune
+
+                return tune(client, requests, generator, version, options)
             return _sweep(client, requests, generator, version, options)
 
 
@@ -106,7 +107,7 @@ def _sweep(
                 generator.measure(
                     load,
                     requests.of(load.batch),
-                    partial(_progress, f"{number}/{len(planned)} {what}: window"),
+                    progress=partial(status_line, f"{number}/{len(planned)} {what}: window"),
                 )
             )
         except KeyboardInterrupt:
@@ -115,7 +116,7 @@ def _sweep(
         if not points[-1].requests:
             dead = True
             break
-    _progress("")
+    status_line("")
     chosen = best(points, options.p99) if options.p99 else None
     verdict = None
     if options.p99:
@@ -158,59 +159,6 @@ def _sweep(
         say(verdict)
         return 0 if chosen else 1
     return 0
-
-
-def _tune(
-    client: Client,
-    requests: Requests,
-    generator: LoadGenerator,
-    version: int | None,
-    options: argparse.Namespace,
-) -> int:
-    from atelier_client.files import write_text
-    from atelier_client.tune import WORTHWHILE, config_text, tune
-
-    tuning = tune(requests, generator, options.p99, _progress)
-    _progress("")
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    path = options.reports / "batching.config"
-    write_text(config_text(tuning, f"{client.model} version {version}", now), path)
-    points = [*tuning.by_rows, *tuning.by_threads, *([tuning.single] if tuning.single else [])]
-    report = {
-        "model": {"name": client.model, "version": version, "target": client.target},
-        "measured_at": now,
-        "tuning": tuning.plain(),
-        "points": [point.plain() for point in points],
-    }
-    write_text(json.dumps(report, indent=1) + "\n", options.reports / "tuning.json")
-    if options.json:
-        print(json.dumps(report))
-    else:
-        from atelier_client.bench_report import print_points
-
-        print_points(points)
-    if tuning.batches is None:
-        say(f"warning: whether this server batches is not known: {tuning.server_limit}.")
-    elif tuning.batches:
-        say(
-            f"This server batches already ({tuning.server_limit}); measure without batching for the model's costs."
-        )
-    else:
-        say("This server does not batch. Start it with the file to see its effect:")
-        say(f"  --enable_batching --batching_parameters_file={path}")
-    if tuning.gain < WORTHWHILE:
-        say(
-            f"Batching is worth little for this model: {tuning.gain:.1f} times the rows a second of single rows."
-        )
-    say(f"Written: {path} (in batches: {tuning.gain:.1f} times the rows a second of single rows)")
-    return 0
-
-
-def _progress(text: str, number: int | None = None) -> None:
-    """One line on a terminal, overwritten each time; nothing in a log."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}{'' if number is None else f' {number}'}")
-        sys.stderr.flush()
 
 
 def _counts(text: str) -> list[int]:

@@ -83,3 +83,10 @@ def connection(options: argparse.Namespace) -> dict[str, Any]:
 def say(text: str) -> None:
     """A line for the person at the terminal, on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def status_line(text: str, number: int | None = None) -> None:
+    """One line on a terminal, overwritten each time; nothing in a log."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}{'' if number is None else f' {number}'}")
+        sys.stderr.flush()

@@ -170,8 +170,8 @@ def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float
     elif kind is NotReachable:
         message = (
             f"Cannot reach a model server at {target} ({details or code.name}). The usual causes: it is not started "
-            "(`make up`), it listens on another port (--target HOST:PORT), it wants TLS (--tls), or a firewall is in "
-            "between."
+            "(`make up`), it listens on another port (--target HOST:PORT), it wants TLS (--tls) or also a certificate "
+            "of the client (--cert, --key), or a firewall is in between."
         )
     elif kind is TimedOut:
         message = (

@@ -1,8 +1,9 @@
 """The load generator: one or several worker processes, and the rule for when a measurement counts.
 
 A point is measured in windows, after a warm-up that does not count. It is stable when the last three windows agree
-within 10 % in rate and in mean latency; its percentiles are those of these three windows. One that does not become
-stable is reported as such.
+within 10 % in rate and in mean latency; its percentiles are those of these three windows. In an open loop none of them
+may have been late: the time between when requests were due and when they left must be under 10 % of the mean latency.
+A point that does not become stable is reported as such.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ import numpy as np
 
 from atelier_client.errors import ClientError
 from atelier_client.load_worker import Plan, Window, main
+from atelier_client.transport import PREDICT, Method
 
 AGREEING = 3
 TOLERANCE = 0.10
+# The share of an open loop's mean latency that may be the generator's own lateness.
+LATE = TOLERANCE
 MOST_WINDOWS = 12
 # An open loop's windows are longer at low rates: the mean latency of a few requests is chance.
 ARRIVALS_A_WINDOW = 300
@@ -46,6 +50,8 @@ class Point:
     """What was measured. `latency_ms` has the percentiles (None with too few samples for one), `mean` and `max`.
 
     `client_cpu` is the busiest worker's share of a core; `client_limited` when that is where the limit may be.
+    `lag_ms`, of an open loop: how long after their time the requests left. It is the generator's own lateness (or that
+    of a machine that did not let it run), and part of the latencies.
     """
 
     batch: int
@@ -61,6 +67,13 @@ class Point:
     processes: int
     client_cpu: float
     client_limited: bool = field(default=False)
+    lag_ms: dict[str, float | None] | None = None
+
+    @property
+    def late(self) -> bool:
+        """True when the generator's lateness is more of the latency than windows may differ by."""
+        lag = (self.lag_ms or {}).get("mean")
+        return lag is not None and lag > LATE * (self.latency_ms["mean"] or 0.0)
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -94,17 +107,26 @@ class LoadGenerator:
             if process.is_alive():
                 process.kill()
 
-    def measure(self, load: Load, request: bytes, progress: Callable[[int], None] = lambda _: None) -> Point:
-        """Measure one point; with more processes when one is not enough. Raises `ClientError` for one that died."""
+    def measure(
+        self,
+        load: Load,
+        request: bytes,
+        method: Method = PREDICT,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Point:
+        """Measure one point, with more processes when one is not enough; `request` is one of `method`, serialized.
+
+        Raises `ClientError` for a process that died.
+        """
         while True:
-            point = self._measure(load, request, progress)
+            point = self._measure(load, request, method, progress)
             more = 2 * len(self._workers)
             # More processes than cores, or than requests at a time, cannot help.
             if not point.client_limited or more > (os.cpu_count() or 1) or _share(load, more)[-1] == 0:
                 return point
             self._grow(more)
 
-    def _measure(self, load: Load, request: bytes, progress: Callable[[int], None]) -> Point:
+    def _measure(self, load: Load, request: bytes, method: Method, progress: Callable[[int], None]) -> Point:
         length = self._window
         if load.rate is not None:
             length = min(max(length, ARRIVALS_A_WINDOW / load.rate), LONGEST_WINDOW)
@@ -112,7 +134,9 @@ class LoadGenerator:
         workers = [(worker, share) for worker, share in zip(self._workers, shares, strict=True) if share]
         rate = load.rate / len(workers) if load.rate is not None else None
         for (_, connection), share in workers:
-            connection.send(Plan(request, share, rate, self._warm_up, length, self._settings["timeout"]))
+            connection.send(
+                Plan(method.name, request, share, rate, self._warm_up, length, self._settings["timeout"])
+            )
         last: deque[list[Window]] = deque(maxlen=AGREEING)
         count = 0
         try:
@@ -165,7 +189,15 @@ def _agree(last: Sequence[list[Window]], open_loop: bool) -> bool:
     if min(rates) == 0:
         return False
     means = [float(np.concatenate([part.latencies for part in parts]).mean()) for parts in last]
+    if open_loop and any(_lag(parts) > LATE * mean for parts, mean in zip(last, means, strict=True)):
+        return False
     return all(max(values) <= min(values) * (1 + TOLERANCE) for values in (rates, means))
+
+
+def _lag(parts: Sequence[Window]) -> float:
+    """Seconds by which requests left late, on average."""
+    lags = np.concatenate([part.lags for part in parts])
+    return float(lags.mean()) if len(lags) else 0.0
 
 
 def _dead(last: Sequence[list[Window]]) -> bool:
@@ -202,6 +234,7 @@ def _point(load: Load, last: Sequence[list[Window]], count: int, processes: int)
         processes=processes,
         client_cpu=round(busiest, 2),
         client_limited=busiest >= BUSY,
+        lag_ms=_percentiles(np.concatenate([part.lags for part in parts]) * 1000) if load.rate else None,
     )
 
 

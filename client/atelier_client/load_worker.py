@@ -23,21 +23,23 @@ from numpy.typing import NDArray
 
 from atelier_client.async_client import make_async_transport
 from atelier_client.errors import ServerError
-from atelier_client.protos import serving_pb2 as pb
 from atelier_client.targets import parse_targets
-from atelier_client.transport import PREDICT
+from atelier_client.transport import METHODS, PREDICT
 
 # More unanswered requests than that of an open loop are not sent but counted: memory is finite.
 MOST_IN_FLIGHT = 10_000
 # After an error, so that a dead server is not asked a hundred thousand times a second.
 _PAUSE_AFTER_ERROR = 0.01
 NOT_SENT = "NOT_SENT"
+# The last seconds of a sleep, which are slept exactly.
+_COARSE = 0.002
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send (a serialized PredictRequest), how fast, and in windows of how many seconds to report."""
+    """What to send (a request of the method of that name, serialized), how fast, in windows of how many seconds."""
 
+    method: str
     request: bytes
     concurrency: int
     rate: float | None
@@ -50,7 +52,8 @@ class Plan:
 class Window:
     """What happened in a window: latencies of the answers in seconds, errors by kind, the process's CPU seconds.
 
-    `due` is the number of requests that were to leave in it.
+    `due` is the number of requests that were to leave in it, `lags` (of an open loop) by how many seconds they left
+    after their time.
     """
 
     seconds: float
@@ -58,6 +61,7 @@ class Window:
     errors: Counter[str]
     cpu: float
     due: int
+    lags: NDArray[np.float64]
 
 
 @dataclass
@@ -67,6 +71,7 @@ class _Tally:
     latencies: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     due: int = 0
+    lags: list[float] = field(default_factory=list)
 
     def close(self) -> Window:
         return Window(
@@ -75,7 +80,17 @@ class _Tally:
             self.errors,
             time.process_time() - self.cpu,
             self.due,
+            np.array(self.lags),
         )
+
+
+async def _sleep_until(due: float) -> None:
+    """asyncio's sleep ends up to a millisecond late (epoll counts in them), longer than a request takes; a thread's
+    does not."""
+    if (wait := due - time.perf_counter()) > _COARSE:
+        await asyncio.sleep(wait - _COARSE)
+    if (wait := due - time.perf_counter()) > 0:
+        await asyncio.get_running_loop().run_in_executor(None, time.sleep, wait)
 
 
 def main(connection: Connection, target: str, settings: dict[str, Any]) -> None:
@@ -94,7 +109,7 @@ class _Worker:
         ]
         self._turn = itertools.cycle(self._transports)
         self._commands: asyncio.Queue[Plan | None] = asyncio.Queue()
-        self._tally = _Tally()
+        self._tally, self._method = _Tally(), PREDICT
 
     async def serve(self) -> None:
         asyncio.get_running_loop().add_reader(self._connection.fileno(), self._receive)
@@ -115,7 +130,8 @@ class _Worker:
 
     async def _carry_out(self, plan: Plan) -> None:
         """Send until the next command comes; report each window after the warm-up."""
-        request = pb.PredictRequest.FromString(plan.request)
+        self._method = next(method for method in METHODS if method.name == plan.method)
+        request = self._method.request.FromString(plan.request)
         if plan.rate is not None:
             tasks = [asyncio.ensure_future(self._open_loop(request, plan, plan.rate))]
         else:
@@ -146,9 +162,8 @@ class _Worker:
         try:
             while True:
                 due += random.expovariate(rate)
-                wait = due - time.perf_counter()
-                if wait > 0:
-                    await asyncio.sleep(wait)
+                if due > time.perf_counter():
+                    await _sleep_until(due)
                 elif len(flights) % 64 == 0:
                     # Behind time: let answers in now and then.
                     await asyncio.sleep(0)
@@ -156,16 +171,20 @@ class _Worker:
                 if len(flights) >= MOST_IN_FLIGHT:
                     self._tally.errors[NOT_SENT] += 1
                     continue
-                flight = asyncio.ensure_future(self._send(request, plan.timeout, due))
+                flight = asyncio.ensure_future(self._send_due(request, plan.timeout, due))
                 flights.add(flight)
                 flight.add_done_callback(flights.discard)
         finally:
             for flight in flights:
                 flight.cancel()
 
+    async def _send_due(self, request: Any, timeout: float, due: float) -> bool:
+        self._tally.lags.append(time.perf_counter() - due)
+        return await self._send(request, timeout, due)
+
     async def _send(self, request: Any, timeout: float, since: float) -> bool:
         try:
-            await next(self._turn).call(PREDICT, request, timeout)
+            await next(self._turn).call(self._method, request, timeout)
         except ServerError as error:
             self._tally.errors[error.code] += 1
             return False

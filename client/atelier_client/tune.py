@@ -8,6 +8,10 @@ nothing is tried on the running server. It is measured instead, without batching
    the best (and, with a limit, one whose p99 takes at most half of it: the other half is for waiting in the queue).
 2. Requests of that batch, 1, 2, 4, ... at a time. `num_batch_threads` is the smallest number within 10 % of the best.
 3. Requests of one row, many at a time: what the server does without batching, to compare with.
+4. As many calls at a time that run no model (status). A batching server saves executions, and still takes each request
+   in and answers it: it cannot do more requests a second than that.
+
+What is gained is known when the server runs with the file: `compare` measures the third point again.
 """
 
 from __future__ import annotations
@@ -16,9 +20,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from atelier_client.bench import Requests
+from atelier_client.bench import Requests, name
 from atelier_client.errors import ClientError, ServerError, TooLarge
 from atelier_client.load import Load, LoadGenerator, Point
+from atelier_client.transport import STATUS
 
 # A batching server refuses a request above its max_batch_size, which is 1000 unless set.
 PROBE_ROWS = 4096
@@ -27,7 +32,7 @@ LARGEST_BATCH = 1024
 LARGEST_REQUEST = 64_000_000
 WITHIN = 0.90
 CROWD = 32
-# What the tuned server should do at least, compared with one row a request, for batching to be worth its waiting.
+# What batching should be able to bring at least for it to be worth its waiting.
 WORTHWHILE = 1.5
 
 
@@ -40,6 +45,7 @@ class Tuning:
     by_rows: list[Point] = field(default_factory=list)
     by_threads: list[Point] = field(default_factory=list)
     single: Point | None = None
+    idle: Point | None = None
     execution_batch: int = 1
     threads: int = 1
     timeout_micros: int = 0
@@ -47,9 +53,11 @@ class Tuning:
 
     @property
     def gain(self) -> float:
-        """Rows a second in batches, as a multiple of rows a second in requests of one row."""
+        """The most that batching requests of one row can bring, as a multiple of their rate without it."""
         assert self.single is not None
-        return max(point.rows_per_s for point in self.by_threads) / max(self.single.rows_per_s, 1e-9)
+        assert self.idle is not None
+        most = min(self.idle.requests_per_s, max(point.rows_per_s for point in self.by_threads))
+        return most / max(self.single.rows_per_s, 1e-9)
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -59,30 +67,27 @@ class Tuning:
             "num_batch_threads": self.threads,
             "batch_timeout_micros": self.timeout_micros,
             "max_enqueued_batches": self.enqueued,
-            "gain": round(self.gain, 2),
+            "gain_at_most": round(self.gain, 2),
             "worthwhile": self.gain >= WORTHWHILE,
         }
 
 
-def tune(
+def find(
     requests: Requests,
     generator: LoadGenerator,
+    probed: tuple[bool | None, str],
     p99_ms: float | None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Tuning:
-    """Measure and decide; takes about a minute. Raises `ClientError` when the server answers with errors."""
-    progress("does the server batch already?")
-    tuning = Tuning(*probe(requests))
+    """Measure and decide, `probed` being what `probe` found; takes a minute or two.
+
+    Raises `ClientError` when the server answers with errors.
+    """
+    tuning = Tuning(*probed)
 
     def measure(batch: int, concurrency: int) -> Point:
         progress(f"batch {batch}, concurrency {concurrency}")
-        point = generator.measure(Load(batch, concurrency), requests.of(batch))
-        if point.errors or not point.requests:
-            said = ", ".join(f"{count} {kind}" for kind, count in point.errors.items()) or "no answers"
-            raise ClientError(
-                f"Batch {batch}, concurrency {concurrency}: {said}. Tuning needs a healthy server."
-            )
-        return point
+        return _healthy(generator.measure(Load(batch, concurrency), requests.of(batch)))
 
     batch = 1
     while batch <= LARGEST_BATCH and batch * requests.row_bytes() <= LARGEST_REQUEST:
@@ -105,8 +110,15 @@ def tune(
         threads *= 2
     tuning.threads = _smallest_good(tuning.by_threads, None).concurrency or 1
     tuning.single = measure(1, CROWD)
+    progress("calls that run no model")
+    tuning.idle = _healthy(generator.measure(Load(1, CROWD), requests.idle(), STATUS))
     _decide_waiting(tuning, p99_ms)
     return tuning
+
+
+def compare(requests: Requests, generator: LoadGenerator) -> Point:
+    """What a server that batches does with requests of one row, many at a time. Raises as `find`."""
+    return _healthy(generator.measure(Load(1, CROWD), requests.of(1)))
 
 
 def probe(requests: Requests) -> tuple[bool | None, str]:
@@ -136,7 +148,10 @@ def config_text(tuning: Tuning, model: str, measured_at: str) -> str:
         *_table(tuning.by_threads),
         "# Requests of one row:",
         *_table([tuning.single] if tuning.single else []),
-        f"# In batches: {tuning.gain:.1f} times the rows a second of requests of one row.",
+        "# Calls that run no model:",
+        *_table([tuning.idle] if tuning.idle else []),
+        f"# So batching requests of one row can bring at most {tuning.gain:.1f} times their rate. `--tune` on a server",
+        "# that runs with this file measures what it does bring.",
     ]
     if tuning.gain < WORTHWHILE:
         lines.append(
@@ -164,6 +179,14 @@ def config_text(tuning: Tuning, model: str, measured_at: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _healthy(point: Point) -> Point:
+    """The point. Raises `ClientError` for one with errors."""
+    if point.errors or not point.requests:
+        said = ", ".join(f"{count} {kind}" for kind, count in point.errors.items()) or "no answers"
+        raise ClientError(f"{name(point)}: {said}. Tuning needs a healthy server.")
+    return point
 
 
 def _batching(tuning: Tuning) -> str:

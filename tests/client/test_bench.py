@@ -5,9 +5,10 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
-import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,7 +19,8 @@ from atelier_client.bench_report import plot, to_csv
 from atelier_client.load import AGREEING, Load, LoadGenerator, Point, _agree, _percentiles
 from atelier_client.load_worker import Window
 from atelier_client.testing import InMemoryServer
-from atelier_client.tune import Tuning, config_text, probe
+from atelier_client.transport import PREDICT
+from atelier_client.tune import Tuning, config_text, find, probe
 
 from tests.client.conftest import COMMAND, command
 from tests.support.server import running_server
@@ -62,18 +64,20 @@ def test_rates_and_latencies_are_those_of_the_server(slow):
 
 
 def test_an_open_loop_shows_the_queue_that_a_closed_loop_hides(slow, monkeypatch):
-    """800 requests a second at a server of 400: latency grows with every window, and no measurement is stable."""
-    monkeypatch.setattr("atelier_client.load.ARRIVALS_A_WINDOW", 60)
-    light, heavy = measure(slow, Load(1, rate=100), Load(1, rate=800))
+    """1600 requests a second at a server of 400: latency grows with every window, and no measurement is stable."""
+    monkeypatch.setattr("atelier_client.load.ARRIVALS_A_WINDOW", 20)
+    light, heavy = measure(slow, Load(1, rate=100), Load(1, rate=1600), window=0.15)
     assert 50 < light.requests_per_s < 150
     assert heavy.requests_per_s < 500
     assert heavy.latency_ms["p50"] > max(200, 2 * light.latency_ms["p50"])
     assert not heavy.stable
+    # The requests leave one by one, not in bunches after a tick; the latency has the lateness in it.
+    assert 0 <= light.lag_ms["p50"] < light.latency_ms["p50"]
     assert "the queue grows" in " ".join(warnings([heavy]))
 
 
-def window(rate, latency, seconds=1.0):
-    return [Window(seconds, np.full(rate, latency), Counter(), 0.0, rate)]
+def window(rate, latency, lag=0.0):
+    return [Window(1.0, np.full(rate, latency), Counter(), 0.0, rate, np.full(rate, lag))]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +93,15 @@ def window(rate, latency, seconds=1.0):
 )
 def test_a_measurement_counts_when_three_windows_agree_within_ten_percent(windows, stable):
     assert _agree([window(*values) for values in windows], open_loop=False) is stable
+
+
+def test_a_window_in_which_the_generator_was_late_does_not_count():
+    late, punctual = window(100, 0.010, lag=0.0012), window(100, 0.010, lag=0.0008)
+    assert _agree([punctual] * 3, open_loop=True)
+    assert not _agree([punctual, late, punctual], open_loop=True)
+    [text] = warnings([point(rate=100.0, requests_per_s=100, lag_ms={"mean": 1.2})])
+    assert "The requests left late" in text
+    assert not warnings([point(rate=100.0, requests_per_s=100, lag_ms={"mean": 0.8})])
 
 
 def test_a_percentile_needs_enough_samples():
@@ -131,7 +144,7 @@ def test_more_processes_join_when_one_is_the_limit(monkeypatch):
     monkeypatch.setattr("atelier_client.load.BUSY", 0.01)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     with small_server(memory()) as running:
-        [both] = measure(running, Load(1, 4))
+        [both] = measure(running, Load(1, 4), window=0.1)
     assert both.processes == 2
     assert both.client_limited
 
@@ -179,35 +192,69 @@ def test_a_limit_that_nothing_keeps_is_a_negative_verdict(server, tmp_path):
     assert json.loads(done.stdout)["best"] is None
 
 
-def start_bench(server, reports, *more):
-    arguments = ["bench", "--target", server.grpc, "--concurrency", "2", "--reports", str(reports), *more]
-    return subprocess.Popen([COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start_bench(target, reports, *more):
+    arguments = ["bench", "--target", target, "--model", "m", "--concurrency", "2", "--reports", str(reports)]
+    return subprocess.Popen(
+        [COMMAND, *arguments, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
-def test_ctrl_c_keeps_what_was_measured(server, tmp_path):
-    with start_bench(server, tmp_path, "--batch", "1,2,3,4,5,6,7,8", *QUICK) as process:
-        time.sleep(3)
+def test_ctrl_c_keeps_what_was_measured(tmp_path):
+    """Interrupted once batches of two rows come: the first point is done, the second under way."""
+    seen = threading.Event()
+
+    def work(inputs):
+        if len(inputs["x"]) == 2:
+            seen.set()
+        return inputs
+
+    batches = ",".join(map(str, range(1, 31)))
+    with (
+        small_server(memory(work)) as running,
+        start_bench(running.address, tmp_path, "--batch", batches, *QUICK) as process,
+    ):
+        assert seen.wait(60)
         os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     report = json.loads((tmp_path / "bench.json").read_text())
     assert report["partial"]
-    assert len(report["points"]) < 8
+    assert 1 <= len(report["points"]) < 30
 
 
-def test_a_server_killed_under_load_is_told_and_ends_the_sweep(models, tmp_path):
-    with (
-        running_server(models) as server,
-        start_bench(server, tmp_path, "--batch", "1,2,3", "--window", "0.5") as process,
-    ):
-        time.sleep(1.5)
-        os.kill(server.process.pid, signal.SIGKILL)
-        _, errors = process.communicate(timeout=60)
+def test_a_server_killed_under_load_is_told_and_ends_the_sweep(tmp_path):
+    """A process of its own, killed in the middle of its hundredth request."""
+    code = (
+        "import os, signal, sys\n"
+        "from tests.client.test_bench import memory\n"
+        "from tests.support.small_server import small_server\n"
+        "left = list(range(100))\n"
+        "def work(inputs):\n"
+        "    if not left: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    left.pop()\n"
+        "    return inputs\n"
+        "with small_server(memory(work)) as running:\n"
+        "    print(running.address, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as server:
+        try:
+            address = server.stdout.readline().strip()
+            with start_bench(
+                address, tmp_path, "--batch", "1,2,3", "--window", "0.2", "--timeout", "5"
+            ) as process:
+                _, errors = process.communicate(timeout=60)
+        finally:
+            server.kill()
+    assert server.returncode == -signal.SIGKILL
     assert process.returncode == 3, errors
     assert "UNAVAILABLE" in errors
     assert "Traceback" not in errors
-    assert json.loads((tmp_path / "bench.json").read_text())["partial"]
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert report["partial"]
+    assert len(report["points"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -248,35 +295,69 @@ def test_the_probe_tells_a_server_that_batches(client):
         assert probe(requests)[0] is None
 
 
-def test_tune_finds_the_batch_and_the_threads_a_server_has(tmp_path):
-    """Up to 16 rows take 5 ms, more take longer in proportion; two at a time."""
-    two = threading.Semaphore(2)
+class Simulated:
+    """Up to 16 rows take `flat` ms, more take longer in proportion; two at a time; 5,000 calls a second at most."""
 
-    def work(inputs):
-        with two:
-            time.sleep(0.005 * max(1, len(inputs["x"]) / 16))
-        return inputs
+    def __init__(self, flat):
+        self.flat = flat
 
-    with small_server(memory(work)) as running:
-        done = command(
-            "bench", "--tune", "--target", running.address, "--model", "m", "--reports", tmp_path, *QUICK
-        )
+    def measure(self, load, request, method=PREDICT):
+        millis = self.flat * max(1, load.batch / 16)
+        rate = min(5000, 1000 / millis * min(load.concurrency, 2)) if method is PREDICT else 5000
+        return point(load.batch, load.concurrency, rate * load.batch, 1000 * load.concurrency / rate)
+
+
+@pytest.mark.parametrize(("flat", "worthwhile"), [(5.0, True), (0.5, False)])
+def test_the_parameters_are_those_the_costs_call_for(client, flat, worthwhile):
+    requests = Requests(client, "serving_default", None, None)
+    tuning = find(requests, Simulated(flat), (False, ""), None)
+    assert tuning.execution_batch == 16
+    assert tuning.threads == 2
+    # Two executions of 5 ms at a time are 400 requests of one row a second; the server can take in 5,000.
+    assert tuning.plain()["worthwhile"] is worthwhile
+    assert tuning.gain == pytest.approx(5000 / min(5000, 2000 / flat))
+
+
+def test_a_limit_leaves_half_of_it_for_the_queue(client):
+    requests = Requests(client, "serving_default", None, None)
+    assert find(requests, Simulated(5.0), (False, ""), 100).execution_batch == 16
+    assert find(requests, Simulated(5.0), (False, ""), 6).execution_batch == 1
+
+
+def test_the_written_file_starts_a_batching_server_whose_effect_is_then_measured(
+    server, client, models, images, tmp_path
+):
+    """Tune a server, start another with the file, ask it from many threads, and measure it against the first."""
+    quick = ("--reports", tmp_path, "--window", "0.03", "--warm-up", "0.03")
+    done = command("bench", "--tune", "--target", server.grpc, *quick)
     assert done.returncode == 0, done.stderr
     assert "This server does not batch" in done.stderr
     tuning = json.loads((tmp_path / "tuning.json").read_text())["tuning"]
-    assert tuning["max_execution_batch_size"] in (16, 32)
-    assert tuning["num_batch_threads"] in (2, 4)
-    assert tuning["worthwhile"]
-    text = (tmp_path / "batching.config").read_text()
-    assert f"max_execution_batch_size {{ value: {tuning['max_execution_batch_size']} }}" in text
-    assert f"num_batch_threads {{ value: {tuning['num_batch_threads']} }}" in text
+    config = tmp_path / "batching.config"
+    text = config.read_text()
+    for name in ("max_execution_batch_size", "num_batch_threads", "max_enqueued_batches"):
+        assert f"{name} {{ value: {tuning[name]} }}" in text
+    with running_server(models, "--enable_batching", f"--batching_parameters_file={config}") as batching:
+        with Client(batching.grpc, "fashion") as opened, ThreadPoolExecutor(16) as threads:
+            assert probe(Requests(opened, "serving_default", None, None))[0] is True
+            rows = [images[number : number + 1] for number in range(64)]
+            answers = [row["probabilities"][0] for row in threads.map(opened.predict, rows)]
+            np.testing.assert_allclose(answers, client.predict(images[:64])["probabilities"], atol=1e-6)
+            assert len(opened.predict(images)["label"]) == len(images)
+        done = command("bench", "--tune", "--target", batching.grpc, *quick)
+    assert done.returncode == 0, done.stderr
+    assert "now that the server batches" in done.stderr
+    assert config.read_text() == text
+    tuned = json.loads((tmp_path / "tuned.json").read_text())
+    assert tuned["with"]["concurrency"] == tuned["without"]["concurrency"] == 32
+    assert tuned["ratio"] > 0
 
 
 def test_a_flat_cost_makes_waiting_worthwhile_and_a_server_that_batches_is_said():
-    tuning = Tuning(True, "maximum input batch size 64", single=point(1, 32, 100))
+    tuning = Tuning(True, "maximum input batch size 64", single=point(1, 32, 100), idle=point(1, 32, 3000))
     tuning.by_rows, tuning.by_threads = [point(1, 1, 100, 10), point(32, 1, 3000, 11)], [point(32, 1, 3000)]
     tuning.execution_batch, tuning.timeout_micros = 32, 10_000
     text = config_text(tuning, "m version 1", "today")
     assert "batches already (maximum input batch size 64)" in text
     assert "worth waiting" in text
-    assert "30.0 times the rows a second" in text
+    assert "at most 30.0 times their rate" in text
