@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -105,6 +106,31 @@ def test_an_interrupt_cleans_up(tmp_path, data, which):
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert [path.name for path in (models / "fashion").iterdir()] == [".publish.lock"]
+
+
+def test_an_interrupt_in_a_destructor_is_not_lost():
+    """Python ignores what is raised there: the signal comes while an object is taken away."""
+    code = """
+import os, signal
+from atelier_trainer import interrupt
+class Resource:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+interrupt.install()
+resource = Resource()
+del resource
+print("went on")
+interrupt.check()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "went on\n"
+    assert "Exception ignored in" in done.stderr
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+    assert done.returncode != 0
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from atelier_trainer import interrupt
 from atelier_trainer.checkpoint import Checkpoints
 from atelier_trainer.feed import TrainingFeed
 from atelier_trainer.job import EarlyStopping
@@ -40,8 +41,12 @@ class Keeper(keras.callbacks.Callback):
         return done
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        interrupt.check()
         self._started = time.monotonic()
         self._feed.epoch.assign(epoch)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        interrupt.check()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         rate = float(keras.ops.convert_to_tensor(self.model.optimizer.learning_rate).numpy())

@@ -15,14 +15,13 @@ Progress goes to stderr; the last line on stdout is one JSON document.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from atelier_trainer import load
+from atelier_trainer import interrupt, load
 from atelier_trainer.cli_data import app as data_app
 from atelier_trainer.cli_options import Data, Models, Runs, Seed, Set, job_from, say
 from atelier_trainer.cli_runs import app as runs_app
@@ -92,7 +91,7 @@ for command in runs_app.registered_commands:
 
 def main() -> None:
     """The console script: exit codes as in docs/contracts.md, no stack traces for user mistakes."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt.install()
     try:
         # Outside its standalone mode typer returns the exit code of an interrupt instead of raising it.
         code = app(standalone_mode=False) or 0

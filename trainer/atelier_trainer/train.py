@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from atelier_trainer import load
+from atelier_trainer import interrupt, load
 from atelier_trainer.dataset import DataSet
 from atelier_trainer.errors import PublishError
 from atelier_trainer.job import Job
@@ -62,6 +62,7 @@ def train_and_publish(job: Job, base: Path, models: Path, data: Path, runs: Path
             (staging.folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
         except (OSError, tf.errors.OpError) as error:
             raise PublishError(explain_write_failure(models / job.model, error)) from None
+        interrupt.check()
         version = staging.publish()
         _list(models, job.model)
         clock.lap("publish")
