@@ -84,10 +84,11 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     # numpy has no more dimensions than that; TensorFlow has 254.
     if any(size < 0 for size in shape) or len(shape) > 64 or math.prod(size or 1 for size in shape) >= 2**62:
         raise TensorError(f"shape {shape} is not a tensor's")
-    if proto.tensor_content and field != "string_val":
-        if len(proto.tensor_content) != count * dtype.itemsize:
-            raise TensorError(f"{len(proto.tensor_content)} bytes for {count} elements of {dtype.itemsize}")
-        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+    # Each access to the field copies it.
+    if field != "string_val" and (content := proto.tensor_content):
+        if len(content) != count * dtype.itemsize:
+            raise TensorError(f"{len(content)} bytes for {count} elements of {dtype.itemsize}")
+        return np.frombuffer(content, dtype).reshape(shape)
     values = getattr(proto, field)
     if count > MAX_IMPLIED + len(values):
         raise TensorError(f"{len(values)} values for a shape of {count}")
@@ -107,9 +108,11 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, as_content: bool) -
         proto.tensor_shape.dim.add(size=size)
     field = _KINDS[number][1]
     if field == "string_val":
-        proto.string_val.extend(
-            item if isinstance(item, bytes) else str(item).encode() for item in array.ravel()
-        )
+        items = array.ravel().tolist()
+        # What the runtime gives is bytes throughout, and goes in as it is.
+        if set(map(type, items)) - {bytes}:
+            items = [item if isinstance(item, bytes) else str(item).encode() for item in items]
+        proto.string_val.extend(items)
     elif as_content:
         proto.tensor_content = array.tobytes()
     elif field == "half_val":
