@@ -1,6 +1,6 @@
-"""Requests of one image from 8 threads of one process, with the official stubs or with atelier-client.
+"""Requests of one image from 8 threads of one process, with the official stubs, with atelier-client, or bare.
 
-python -m benchmarks.threads_client official|atelier HOST:PORT
+python -m benchmarks.threads_client official|atelier|bare HOST:PORT
 """
 
 import json
@@ -41,9 +41,24 @@ def atelier(target: str) -> Callable[[], object]:
     return lambda: client.predict(IMAGE)
 
 
+def bare(target: str) -> Callable[[], object]:
+    """The same bytes through grpcio, made once, the answer left as it comes: what no client on grpcio can beat."""
+    import grpc
+    from atelier_client import Client
+    from atelier_client.messages import model_spec, predict_requests
+    from atelier_client.transport import PREDICT
+
+    with Client(target, "fashion") as client:
+        signature = client.metadata()["serving_default"]
+    spec = model_spec("fashion", "serving_default")
+    [request] = predict_requests(spec, signature, {"images": IMAGE}, (), None)
+    message, call = request.SerializeToString(), grpc.insecure_channel(target).unary_unary(PREDICT.path)
+    return lambda: call(message, timeout=10)
+
+
 def main(which: str, target: str) -> None:
     """Print requests a second and CPU microseconds of this process a request, as JSON."""
-    ask, stop = {"official": official, "atelier": atelier}[which](target), threading.Event()
+    ask, stop = {"official": official, "atelier": atelier, "bare": bare}[which](target), threading.Event()
     counts = [0] * THREADS
 
     def work(number: int) -> None:
