@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import tempfile
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_trainer.dataset import DataSet, Examples, findings, sha256_of
+from atelier_trainer.dataset import DataSet, Examples, file_digest, findings, sha256_of
 from atelier_trainer.errors import DataUnavailable
 from atelier_trainer.idx import read_idx
 from atelier_trainer.sources import Source, SourceFailed, default_sources
@@ -100,7 +99,7 @@ def read_split(folder: Path, split: str) -> Examples:
 def _cached(path: Path, sha256: str) -> bool:
     if not path.exists():
         return False
-    if _sha256(path) == sha256:
+    if file_digest(path) == sha256:
         return True
     _say(f"data: {path} is damaged (its SHA-256 is wrong): fetching it again")
     path.unlink(missing_ok=True)
@@ -109,18 +108,13 @@ def _cached(path: Path, sha256: str) -> bool:
 
 def _admit(candidate: Path, target: Path, sha256: str) -> None:
     """Give a fetched file its final name once its bytes are right and on disk."""
-    got = _sha256(candidate)
+    got = file_digest(candidate)
     if got != sha256:
         raise SourceFailed(f"{target.name} is corrupt: expected SHA-256 {sha256}, got {got}")
     with open(candidate, "rb") as handle:
         os.fsync(handle.fileno())
     candidate.chmod(0o644)
     os.replace(candidate, target)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _say(text: str) -> None:

@@ -6,7 +6,6 @@ The publisher's archive becomes two CSV files in the data folder, `label,text`: 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
 import sys
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from atelier_trainer import csv_file
-from atelier_trainer.dataset import DataSet, Examples, findings
+from atelier_trainer.dataset import DataSet, Examples, file_digest, findings
 from atelier_trainer.errors import DataCorrupt, DataUnavailable
 from atelier_trainer.publish import write_durably
 from atelier_trainer.sources import SourceFailed, download
@@ -58,14 +57,14 @@ def fetch(data: Path, origin: str | None = None) -> Path:
                     f"IMDB could not be fetched from {origin}: {failure}. Check the network, or set "
                     "ATELIER_IMDB to the path of aclImdb_v1.tar.gz or of the folder it unpacks to."
                 ) from None
-            if origin == URL and _md5(source) != MD5:
+            if origin == URL and file_digest(source, "md5") != MD5:
                 raise DataCorrupt(f"What {URL} gave is not the published archive: its MD5 is not {MD5}.")
         else:
             source = Path(origin)
         _write_splits(source, Path(work))
         for split in ("train", "test"):
             os.replace(Path(work, f"{split}.csv"), folder / f"{split}.csv")
-    digests = {split: _sha256(folder / f"{split}.csv") for split in ("train", "test")}
+    digests = {split: file_digest(folder / f"{split}.csv") for split in ("train", "test")}
     write_durably(folder / "sha256.json", json.dumps(digests) + "\n")
     return folder
 
@@ -88,7 +87,7 @@ def load(data: Path) -> DataSet:
 
 def _read(path: Path) -> Examples:
     text, labels = csv_file.read_text(path, "label", "text")
-    return Examples(text, labels.astype("int64"), _sha256(path))
+    return Examples(text, labels.astype("int64"), file_digest(path))
 
 
 def _write_splits(source: Path, folder: Path) -> None:
@@ -137,7 +136,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
 def _complete(folder: Path) -> bool:
     try:
         digests = json.loads((folder / "sha256.json").read_text())
-        good = all(_sha256(folder / f"{split}.csv") == digests[split] for split in ("train", "test"))
+        good = all(file_digest(folder / f"{split}.csv") == digests[split] for split in ("train", "test"))
     except FileNotFoundError:
         return False
     except (ValueError, KeyError):
@@ -145,16 +144,6 @@ def _complete(folder: Path) -> bool:
     if not good:
         _say(f"data: {folder} is damaged (a SHA-256 is wrong): making it again")
     return good
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _md5(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "md5").hexdigest()
 
 
 def _say(text: str) -> None:
