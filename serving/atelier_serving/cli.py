@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from atelier_serving.flags import parse, usage, validated
+from atelier_serving.flags import Flags, parse, usage, validated
 from atelier_serving.quiet import silence_first_session, silence_startup
 from atelier_serving.status import Code, ServingError
 
@@ -33,13 +33,14 @@ def main() -> None:
         os._exit(_CANNOT_START)
 
 
-def _serve(flags: object) -> None:
+def _serve(flags: Flags) -> None:
     silence_startup()
-    silence_first_session()
     # Imported here: `--help` and flag errors need no TensorFlow.
+    from atelier_serving.servable import session_config
     from atelier_serving.server import Server
 
-    server = Server(flags)  # type: ignore[arg-type]
+    silence_first_session(session_config(flags))
+    server = Server(flags)
     signals = []
 
     def on_signal(number: int, frame: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 
 def silence_startup() -> None:
@@ -16,10 +17,11 @@ def silence_startup() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
-def silence_first_session() -> None:
-    """Import TensorFlow and run a first session with stderr closed to notices that no log level holds back.
+def silence_first_session(config: Any) -> None:
+    """Run a first session with stderr closed to notices that no log level holds back.
 
-    The loader's Python side calls itself deprecated, and the C++ side says once that a compiler pass is off.
+    The loader's Python side calls itself deprecated, and the C++ side says once that a compiler pass is off. The first
+    session makes the threads that all sessions of the process share, as many as `config`, a ConfigProto, says.
     """
     import tensorflow as tf
 
@@ -28,7 +30,7 @@ def silence_first_session() -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        with tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
             session.run(tf.constant(0))
     finally:
         os.dup2(saved, 2)

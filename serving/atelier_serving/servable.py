@@ -35,18 +35,13 @@ class Servable:
     def __init__(self, folder: Path, flags: Flags, batcher: Batcher | None = None) -> None:
         """Load the SavedModel in `folder`. Raises `ServingError` or TensorFlow's own errors."""
         _require_complete(folder)
-        threads = flags.tensorflow_session_parallelism
-        options = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=threads or flags.tensorflow_intra_op_parallelism,
-            inter_op_parallelism_threads=threads or flags.tensorflow_inter_op_parallelism,
-        )
         # Run in the calling thread: handing each op to a pool of threads costs a small model two thirds of its time.
-        in_caller = not (threads or flags.tensorflow_inter_op_parallelism)
+        in_caller = not (flags.tensorflow_session_parallelism or flags.tensorflow_inter_op_parallelism)
         self._run_options = config_pb2.RunOptions(inter_op_thread_pool=-1 if in_caller else 0)
         self.folder, self.batcher = folder, batcher
         self.checks_method_names = flags.enable_signature_method_name_check
         self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph, config=options)
+        self._session = tf.compat.v1.Session(graph=self._graph, config=session_config(flags))
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], _Compiled] = {}
         self._lock = threading.Lock()
         try:
@@ -118,6 +113,15 @@ class Servable:
 def _arrays(values: Sequence[Any]) -> list[np.ndarray]:
     """The runtime's Python side gives a string scalar as plain bytes."""
     return [np.array(value, object) if isinstance(value, bytes) else value for value in values]
+
+
+def session_config(flags: Flags) -> Any:
+    """The ConfigProto of every session."""
+    threads = flags.tensorflow_session_parallelism
+    return tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=threads or flags.tensorflow_intra_op_parallelism,
+        inter_op_parallelism_threads=threads or flags.tensorflow_inter_op_parallelism,
+    )
 
 
 def _require_complete(folder: Path) -> None:

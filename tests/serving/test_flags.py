@@ -1,14 +1,18 @@
 """Flags behave as TensorFlow Serving's."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from atelier_client import Client
 from atelier_serving.flags import parse, validated
 from atelier_serving.status import ServingError
 
-from tests.support.server import free_port
+from tests.support.server import free_port, running_server
+from tests.support.toy_models import save_toy
 
 COMMAND = str(Path(sys.executable).parent / "atelier-serving")
 
@@ -71,3 +75,19 @@ def test_a_failed_start_says_so_on_stdout_and_exits_255(tmp_path):
 def test_help_lists_the_flags():
     done = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True, timeout=60)
     assert "--file_system_poll_wait_seconds" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism"],
+)
+def test_the_threads_of_the_runtime_are_as_many_as_asked_for(tmp_path, flag):
+    save_toy(tmp_path, version=1, factor=1.0)
+    counted = []
+    for wanted in (1, 33):
+        with running_server(tmp_path, f"--{flag}={wanted}", model="toy") as server:
+            with Client(server.grpc, "toy") as client:
+                client.predict(np.ones(1, np.float32))
+            counted.append(len(os.listdir(f"/proc/{server.process.pid}/task")))
+    # Give or take some of gRPC's; the flag for both pools makes twice as many.
+    assert counted[1] - counted[0] >= 28, counted
