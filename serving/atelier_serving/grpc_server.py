@@ -26,16 +26,19 @@ from tensorflow_serving.apis import (
 from atelier_serving.answers import Answers
 from atelier_serving.api import Api
 from atelier_serving.call import begin
+from atelier_serving.large_messages import LargeMessages
+from atelier_serving.reading import Reading
 from atelier_serving.reflection import add_reflection
+from atelier_serving.slow_clients import SlowClients
 from atelier_serving.status import Code, of_exception, truncated
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
-from atelier_serving.unreadable import RefuseUnreadable
 from atelier_serving.version import print_state
 
 _MAX_MESSAGE = 2**31 - 1
 # Of one connection, and of all: each waiting request holds its message.
 _MAX_STREAMS = 1000
 _MAX_REQUESTS = 10_000
+_MAX_CONNECTIONS = 10_000
 _A_YEAR = 365 * 86400.0
 REFUSE_SECONDS = 0.3
 _PREDICTION, _MODEL = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
@@ -56,9 +59,10 @@ class GrpcServer:
         pool: ThreadPool,
         credentials: grpc.ServerCredentials | None,
     ) -> None:
+        self._slow_clients, self._large = SlowClients(pool), LargeMessages()
         self._server = grpc.server(
-            pool,  # type: ignore[arg-type]
-            interceptors=[RefuseUnreadable()],
+            self._slow_clients,  # type: ignore[arg-type]
+            interceptors=[Reading(self._large, self._slow_clients)],
             options=[
                 ("grpc.max_receive_message_length", _MAX_MESSAGE),
                 ("grpc.max_send_message_length", _MAX_MESSAGE),
@@ -66,6 +70,10 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
                 # Above this a connection's further requests wait at the client's end.
                 ("grpc.max_concurrent_streams", _MAX_STREAMS),
+                ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
+                # A connection whose other end no longer answers goes with everything that is held for it.
+                ("grpc.keepalive_time_ms", 20_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
             ],
             maximum_concurrent_rpcs=_MAX_REQUESTS,
         )
@@ -87,6 +95,8 @@ class GrpcServer:
 
     def start(self) -> None:
         """Accept requests."""
+        self._slow_clients.start()
+        self._large.start()
         self._server.start()
 
     def set_ready(self, ready: bool) -> None:

@@ -6,9 +6,9 @@ batching_util.h at 2.20.0. They have no label for the version, so that a dashboa
 
 from __future__ import annotations
 
-import resource
 import time
 
+from atelier_serving import memory
 from atelier_serving.call import Call
 from atelier_serving.metrics import Metric, Registry
 
@@ -104,7 +104,5 @@ class RequestMetrics:
     def refresh(self, available: list[tuple[str, int]]) -> None:
         """Take the gauges: which versions answer, memory and processor time."""
         self.registry.replace(AVAILABLE, {(name, str(number)): 1.0 for name, number in available})
-        with open("/proc/self/statm", "rb") as statm:
-            pages = int(statm.read().split()[1])
-        self.registry.replace(MEMORY, {(): float(pages * resource.getpagesize())})
+        self.registry.replace(MEMORY, {(): float(memory.resident())})
         self.registry.replace(CPU, {(): time.process_time()})

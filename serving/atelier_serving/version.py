@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
+from atelier_serving import memory
 from atelier_serving.servable import Servable
 from atelier_serving.status import ServingError, of_exception
 
 # A request that never ends must not keep its version's memory for ever.
 UNLOAD_WAIT_SECONDS = 60.0
-_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 class State(IntEnum):
@@ -80,7 +78,7 @@ class Version:
                     self._servable = servable
                 self._move(State.AVAILABLE)
                 return
-            give_back_memory()
+            memory.give_back()
             self.failures += 1
             if not self.wanted.is_set() or self.failures >= attempts:
                 break
@@ -104,23 +102,13 @@ class Version:
                 self._idle.wait_for(lambda: self._users == 0, timeout=UNLOAD_WAIT_SECONDS)
             servable.close()
             servable = None
-            give_back_memory()
+            memory.give_back()
         self._move(State.END)
 
     def _move(self, state: State) -> None:
         self.state = state
         print_state(f"Servable {self} is {state.name}" + (f": {self.error}" if self.error else ""))
         self._changed(self)
-
-
-def give_back_memory() -> None:
-    """Free what a version has left behind, and return free pages to the system where the C library can (glibc)."""
-    # Graphs are cyclic; left to themselves they go late (0.6 MB a load stayed, now none).
-    gc.collect()
-    # Each load has a thread of its own, and glibc keeps what a thread has freed for later ones: up to 100 MB after some
-    # dozens of loads.
-    if _trim is not None:
-        _trim(0)
 
 
 def print_state(text: str) -> None:

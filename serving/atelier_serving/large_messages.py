@@ -1,0 +1,57 @@
+"""How many bytes of large messages are being answered at a time.
+
+From its arrival to its answer a message of n bytes is there up to eight times: in grpcio's buffers, as bytes, parsed
+and as a tensor, and its answer, which may be as large, the same way back. So what is being answered may have an eighth
+of the free memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from atelier_serving import memory
+
+# Smaller ones are bounded by their number.
+LARGE = 1 << 20
+
+
+class LargeMessages:
+    """The bytes held now. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._budget = self._held = 0
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """What is free now, once models are loaded, is what messages may have an eighth of."""
+        self._budget = memory.available() // 8
+
+    def hold(self, size: int) -> Held | str:
+        """Count a message as long as the object given back lives; the reason when there is no room for it."""
+        with self._lock:
+            if self._held + size > self._budget:
+                return (
+                    f"A message of {size} bytes has come while others of {self._held} are being answered; "
+                    f"together they may have {self._budget}, an eighth of the memory that was free at the start."
+                )
+            self._held += size
+        return Held(self, size)
+
+    def release(self, size: int) -> None:
+        """A message is gone."""
+        with self._lock:
+            self._held -= size
+
+
+class Held:
+    """A message that counts until this object dies: a call may end anywhere, or be dropped before it is begun."""
+
+    __slots__ = ("_counted", "_size", "message")
+
+    def __init__(self, counted: LargeMessages, size: int) -> None:
+        self._counted, self._size = counted, size
+        self.message: Any = None
+
+    def __del__(self) -> None:
+        self._counted.release(self._size)

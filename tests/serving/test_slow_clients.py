@@ -1,0 +1,163 @@
+"""Clients that stop in the middle hold up nobody, and hold no more memory than there is."""
+
+import contextlib
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from atelier_serving.slow_clients import MAX_UNREAD_MESSAGES
+from tensorflow_serving.apis import predict_pb2
+
+from tests.serving.conftest import ONCE, Peer
+from tests.support.memory_limit import memory_limit
+from tests.support.server import running_server
+from tests.support.stalled_link import stalled_link
+from tests.support.toy_models import save_toy
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+MB = 2**20
+UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slow")
+    save_toy(folder, version=1, factor=1.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(models):
+    with running_server(models, *ONCE, model="toy") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def limited_server(models, size):
+    """A server that may hold `size` bytes; the test itself may hold more."""
+    flag = "--enable_serialization_as_tensor_content"
+    with memory_limit(size) as leave, running_server(models, *ONCE, flag, model="toy") as server:
+        leave()
+        yield server
+
+
+def message(values: np.ndarray, signature: str = "", name: str = "x") -> bytes:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "toy", signature
+    request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+    return request.SerializeToString()
+
+
+def resident(server) -> int:
+    with open(f"/proc/{server.process.pid}/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+
+def highest(server, seconds, until) -> int:
+    """The most the server held until something was so, or the time was over."""
+    most, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end and not until():
+        most = max(most, resident(server))
+        time.sleep(0.02)
+    return most
+
+
+def test_messages_that_do_not_come_hold_up_no_other_request(server, models):
+    """More of them than there are threads, and more than there may be at all."""
+    stop, opened, calls = threading.Event(), [], []
+
+    def nothing():
+        stop.wait()
+        yield from ()
+
+    try:
+        for count in (MAX_UNREAD_MESSAGES // 2, MAX_UNREAD_MESSAGES // 2 + 50):
+            # Each connection of its own: calls of one are bounded.
+            channel = grpc.insecure_channel(server.grpc, options=[("grpc.use_local_subchannel_pool", 1)])
+            opened.append(channel)
+            ask = channel.stream_unary(PREDICT)
+            calls += [ask.future(nothing(), timeout=120) for _ in range(count)]
+            peer = Peer(server, models, "toy")
+            assert peer.scale(timeout=20) == (1.0, 1)
+            peer.channel.close()
+        end = time.monotonic() + 30
+        while (
+            waiting := sum(not call.done() for call in calls)
+        ) > MAX_UNREAD_MESSAGES and time.monotonic() < end:
+            time.sleep(0.1)
+        assert waiting == MAX_UNREAD_MESSAGES
+        refused = [call for call in calls if call.done()]
+        assert {call.code() for call in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert all("arriving slowly" in call.details() for call in refused)
+    finally:
+        stop.set()
+        for channel in opened:
+            channel.close()
+
+
+def test_messages_that_stop_in_the_middle_do_not_fill_the_memory(models):
+    data = message(np.zeros(40 * MB, np.float32))
+    with limited_server(models, 1800 * MB) as server, contextlib.ExitStack() as stack:
+        peer = Peer(server, models, "toy")
+        assert peer.scale() == (1.0, 1)
+        before, calls = resident(server), []
+        for _ in range(6):
+            link = stack.enter_context(stalled_link(server.grpc, to_server=len(data) - MB))
+            channel = stack.enter_context(grpc.insecure_channel(link, options=UNLIMITED))
+            calls.append(channel.unary_unary(PREDICT).future(data, timeout=120))
+        most = highest(server, 30, lambda: any(call.done() for call in calls))
+        assert peer.scale(timeout=20) == (1.0, 1)
+        refused = [call for call in calls if call.done()]
+        assert refused
+        assert {call.code() for call in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert "short of memory" in refused[0].details()
+        # All of them would be 954 MB, more than the group has; a quarter of what it has is 270 MB.
+        assert most < before + 650 * MB
+        peer.channel.close()
+    assert server.process.returncode == 0
+
+
+@pytest.mark.parametrize("stalled", [False, True], ids=["by the caller", "by the machine"])
+def test_answers_that_are_not_taken_do_not_fill_the_memory(models, stalled):
+    data = message(np.array([10 * MB], np.int32), "large", "size")
+    with limited_server(models, 1800 * MB) as server, contextlib.ExitStack() as stack:
+        peer = Peer(server, models, "toy")
+        assert peer.scale() == (1.0, 1)
+        before, target = resident(server), server.grpc
+        if stalled:
+            target = stack.enter_context(stalled_link(target, to_client=100_000))
+        channel = stack.enter_context(grpc.insecure_channel(target, options=UNLIMITED))
+        # Asked for as a stream, an answer is read when it is looked at, which never happens.
+        ask = channel.unary_stream(PREDICT)
+        calls = []
+        for _ in range(30):
+            calls.append(ask(data, timeout=120))
+            time.sleep(0.1)
+            assert peer.scale(timeout=20) == (1.0, 1)
+            # All of them would be 1.2 GB; a quarter of what the group has, and what is on its way into the count.
+            assert resident(server) < before + 700 * MB
+        peer.channel.close()
+    assert server.process.returncode == 0
+
+
+def test_large_messages_at_once_do_not_fill_the_memory(models):
+    """Each needs several times its size; together they would need 4 GB."""
+    values = np.arange(20 * MB, dtype=np.float32)
+    data = message(values)
+    with limited_server(models, 1800 * MB) as server, contextlib.ExitStack() as stack:
+        calls = []
+        for _ in range(8):
+            options = [*UNLIMITED, ("grpc.use_local_subchannel_pool", 1)]
+            channel = stack.enter_context(grpc.insecure_channel(server.grpc, options=options))
+            calls.append(channel.unary_unary(PREDICT).future(data, timeout=120))
+        codes = [call.code() for call in calls]
+        assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+        answer = predict_pb2.PredictResponse.FromString(calls[codes.index(grpc.StatusCode.OK)].result())
+        np.testing.assert_array_equal(tf.make_ndarray(answer.outputs["y"]), values)
+        # Alone it is answered, whatever was refused before.
+        again = stack.enter_context(grpc.insecure_channel(server.grpc, options=UNLIMITED))
+        assert again.unary_unary(PREDICT)(data, timeout=60)
+    assert server.process.returncode == 0
