@@ -56,6 +56,16 @@ class Registry:
         series[bisect_left(metric.bounds, value)] += 1
         series[-1] += value
 
+    def series(self, metric: Metric) -> list[Labels]:
+        """The labels of every series of a metric (held: lock)."""
+        return list(self._series[metric.name])
+
+    def drop(self, metric: Metric, first: Labels) -> None:
+        """Forget the series whose labels begin so (held: lock)."""
+        own = self._series[metric.name]
+        for labels in [labels for labels in own if labels[: len(first)] == first]:
+            del own[labels]
+
     def replace(self, metric: Metric, values: dict[Labels, float]) -> None:
         """Set a gauge's every series."""
         with self.lock:

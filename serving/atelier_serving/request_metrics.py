@@ -43,6 +43,8 @@ _ALL = (
     *(REQUESTS, LATENCY, RUNTIME, EXAMPLES, LOGGED, WARMED, WARMUP_RECORDS, QUEUING, LOADS, LOAD_LATENCY),
     *(SECONDS, STAGES, BATCHES, AVAILABLE, MEMORY, CPU),
 )
+_BY_VERSION = (SECONDS, STAGES, BATCHES)
+_KEPT_VERSIONS = 20
 # What TensorFlow Serving counts: requests to a model's graph.
 _INFERENCE = {"Predict", "Classify", "Regress", "MultiInference", "predict", "classify", "regress"}
 
@@ -82,6 +84,21 @@ class RequestMetrics:
                 registry.observe(STAGES, (*labels, "queue"), call.queued)
                 registry.observe(QUEUING, (self._pool,), call.queued * 1e6)
                 registry.observe(BATCHES, (call.model, version), call.batch)
+
+    def forget(self, available: list[tuple[str, int]]) -> None:
+        """Drop the series with a version for all but those available and the newest ones of each model.
+
+        A server that swaps for months would keep some 20 kB of each version, and show them at every scrape.
+        """
+        registry = self.registry
+        with registry.lock:
+            seen = {labels[:2] for metric in _BY_VERSION for labels in registry.series(metric) if labels[1]}
+            for name in {name for name, _ in seen}:
+                numbers = sorted((int(number) for model, number in seen if model == name), reverse=True)
+                for number in numbers[_KEPT_VERSIONS:]:
+                    if (name, number) not in available:
+                        for metric in _BY_VERSION:
+                            registry.drop(metric, (name, str(number)))
 
     def loaded(self, path: str, status: str, seconds: float) -> None:
         """Count one try to load a version."""

@@ -113,6 +113,7 @@ class Server:
             self._metrics.loaded(path, of_exception(error).code.name, 0.0)
             raise
         self._metrics.loaded(path, "OK", time.perf_counter() - began)
+        self._metrics.forget(self._available())
         try:
             if self._flags.enable_model_warmup:
                 began = time.perf_counter()
@@ -151,9 +152,12 @@ class Server:
         return pages
 
     def _metrics_page(self) -> Answer:
-        self._metrics.refresh([(n, v) for n, versions in self._health.available().items() for v in versions])
+        self._metrics.refresh(self._available())
         text = self._metrics.registry.text([self._metrics.registry.snapshot()])
         return Answer(200, text.encode(), "text/plain")
+
+    def _available(self) -> list[tuple[str, int]]:
+        return [(name, number) for name, numbers in self._health.available().items() for number in numbers]
 
     def _poll_until_stopped(self, grpc_server: GrpcServer) -> None:
         files = _Timer(self._flags.file_system_poll_wait_seconds)

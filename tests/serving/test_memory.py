@@ -1,12 +1,15 @@
 """What requests and versions leave behind: nothing."""
 
+import re
 import tracemalloc
 from pathlib import Path
 
 import grpc
 import pytest
+from atelier_serving.call import Call
 from atelier_serving.config import ModelSettings
 from atelier_serving.manager import Manager
+from atelier_serving.request_metrics import RequestMetrics
 
 from tests.serving.conftest import END, FAST, Peer, entry
 from tests.support.conformance_model import save_conformance_model
@@ -84,6 +87,23 @@ def test_models_that_come_and_go_give_their_memory_back(peer, models):
         peer.wait(lambda: peer.states("wide") == {1: END})
         sizes.append(resident(peer))
     assert max(sizes[4:]) < sizes[3] + 12 * MB, [size // MB for size in sizes]
+
+
+def test_the_metrics_of_versions_long_gone_are_forgotten():
+    metrics = RequestMetrics(None)
+    for number in range(1, 61):
+        call = Call("Predict", None, 0.0)
+        call.model, call.version, call.rows = "toy", number, 1
+        metrics.answered(call, "GRPC", "OK")
+        metrics.loaded(f"/toy/{number}", "OK", 0.1)
+        metrics.forget([("toy", 3)])
+    text = metrics.registry.text([metrics.registry.snapshot()])
+    shown = {
+        int(number)
+        for number in re.findall(r'atelier_\w+_count{model_name="toy",model_version="(\d+)"', text)
+    }
+    assert shown == {3, *range(41, 61)}
+    assert ':tensorflow:serving:request_count{model_name="toy",status="OK"} 60' in text
 
 
 def test_names_that_clients_make_up_are_forgotten():
