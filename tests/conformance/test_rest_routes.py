@@ -128,6 +128,14 @@ def test_a_version_beyond_64_bits_gives_an_empty_answer(server, end, body):
     assert (got, text, headers["Content-Type"]) == (400, b"", "application/json")
 
 
+@pytest.mark.deviation
+def test_the_root_is_an_index_page_instead_of_not_found(server):
+    got, text, headers = http(server, "/")
+    assert got == 200
+    assert headers["Content-Type"].startswith("text/html")
+    assert b"toy" in text
+
+
 @pytest.mark.parametrize("path", ["/index.html", "/v1", "/v2/models/toy", "/models/toy"])
 def test_outside_of_the_api_there_is_an_html_page(server, path):
     got, text, headers = http(server, path)

@@ -10,6 +10,7 @@ from atelier_serving.call import Call
 from atelier_serving.config import ModelSettings
 from atelier_serving.manager import Manager
 from atelier_serving.request_metrics import RequestMetrics
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.serving.conftest import END, FAST, Peer, entry
 from tests.support.conformance_model import save_conformance_model
@@ -87,6 +88,20 @@ def test_models_that_come_and_go_give_their_memory_back(peer, models):
         peer.wait(lambda: peer.states("wide") == {1: END})
         sizes.append(resident(peer))
     assert max(sizes[4:]) < sizes[3] + 12 * MB, [size // MB for size in sizes]
+
+
+def test_watched_names_are_forgotten(peer):
+    """Each has a megabyte; those open at a time hold up no request either."""
+    stub = health_pb2_grpc.HealthStub(peer.channel)
+    before = resident(peer)
+    for begin in range(0, 120, 20):
+        names = [f"{number}{'x' * MB}" for number in range(begin, begin + 20)]
+        watches = [stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=60) for name in names]
+        assert {next(watch).status for watch in watches} == {health_pb2.HealthCheckResponse.SERVICE_UNKNOWN}
+        assert peer.scale() == (1.0, 1)
+        for watch in watches:
+            watch.cancel()
+    assert resident(peer) < before + 60 * MB
 
 
 def test_the_metrics_of_versions_long_gone_are_forgotten():
