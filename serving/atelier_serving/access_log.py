@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from atelier_serving.call import Call
-from atelier_serving.version import print_state
+from atelier_serving.server_log import print_state
 
 _STDOUT = "-"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from tensorflow_serving.apis import (
 
 from atelier_serving import classify as examples
 from atelier_serving import config, json_text
+from atelier_serving.all_workers import AllWorkers, VersionStatus
 from atelier_serving.json_tensor import read_inputs, signature_name
 from atelier_serving.manager import Manager
 from atelier_serving.multi_inference import multi_inference
@@ -26,13 +27,15 @@ from atelier_serving.predict import DEFAULT_SIGNATURE, predict
 from atelier_serving.servable import Servable
 from atelier_serving.status import Code, ServingError, invalid
 from atelier_serving.tensors import encode
+from atelier_serving.version import Version
 
 
 class Api:
     """TensorFlow Serving's services as methods: request proto in, response proto out; `ServingError` on failure."""
 
-    def __init__(self, manager: Manager, as_content: bool) -> None:
-        self.manager, self._as_content = manager, as_content
+    def __init__(self, manager: Manager, everywhere: Manager | AllWorkers, as_content: bool) -> None:
+        """`everywhere` is asked for states and reloads: the manager itself when there are no other workers."""
+        self.manager, self._everywhere, self._as_content = manager, everywhere, as_content
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
@@ -119,7 +122,7 @@ class Api:
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         name = request.model_spec.name
-        versions = self.manager.versions(name)
+        versions: Sequence[Version | VersionStatus] = self._everywhere.versions(name)
         if request.model_spec.HasField("version"):
             number = request.model_spec.version.value
             versions = [version for version in versions if version.number == number]
@@ -146,7 +149,7 @@ class Api:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported"
             )
-        self.manager.reload(config.from_proto(request.config), waiting)
+        self._everywhere.reload(config.from_proto(request.config), waiting)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.error_code = 0
         for name in request.metric_names:

@@ -9,6 +9,7 @@ import sys
 from atelier_serving.flags import Flags, parse, usage, validated
 from atelier_serving.quiet import silence_first_session, silence_startup
 from atelier_serving.status import Code, ServingError
+from atelier_serving.supervisor import Supervisor
 
 # TensorFlow Serving exits with -1 when it cannot start (model_servers/main.cc:343-346).
 _CANNOT_START = 255
@@ -25,7 +26,10 @@ def main() -> None:
         if flags.version:
             print("atelier-serving 0.1.0 (TensorFlow Serving 2.20 API)")
             return
-        _serve(validated(flags))
+        if validated(flags).workers > 1:
+            Supervisor(flags).run()
+        else:
+            _serve(flags)
     except (ServingError, OSError) as error:
         failure = error if isinstance(error, ServingError) else ServingError(Code.UNAVAILABLE, str(error))
         print(f"Failed to start server. Error: {failure}", flush=True)

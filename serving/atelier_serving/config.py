@@ -6,8 +6,9 @@ Texts: model_servers/server_core.cc and util/proto_util.h at 2.20.0.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
@@ -74,6 +75,19 @@ def from_proto(config: model_server_config_pb2.ModelServerConfig) -> list[ModelS
                 f"Expected model {entry.name} to have an absolute path or URI; got base_path()={entry.base_path}"
             )
     return [_model(entry) for entry in config.model_config_list.config]
+
+
+def to_json(models: list[ModelSettings]) -> list[dict[str, Any]]:
+    """Models as JSON can hold them."""
+    return [{**asdict(model), "base_path": str(model.base_path)} for model in models]
+
+
+def from_json(documents: list[dict[str, Any]]) -> list[ModelSettings]:
+    """The models that `to_json` wrote."""
+    return [
+        ModelSettings(**{**one, "base_path": Path(one["base_path"]), "specific": tuple(one["specific"])})
+        for one in documents
+    ]
 
 
 def _model(entry: model_server_config_pb2.ModelConfig) -> ModelSettings:

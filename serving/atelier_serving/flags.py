@@ -40,6 +40,7 @@ class Flags:
     monitoring_config_file: str = ""
     ssl_config_file: str = ""
     rest_api_timeout_in_ms: int = 30_000
+    workers: int = 1
     access_log_file: str = ""
     request_log_dir: str = ""
     request_log_sampling_rate: float = 0.01
@@ -53,6 +54,7 @@ class Flags:
 # This server's own flags.
 _OWN = {
     "host": "the address to listen on",
+    "workers": "so many processes share the ports, each with the models in its memory",
     "access_log_file": "a line of JSON for each request; - is standard output",
     "request_log_dir": "where a sample of gRPC requests is kept, as PredictionLog TFRecords",
     "request_log_sampling_rate": "the part of the requests that is kept, 0 to 1",
@@ -130,6 +132,12 @@ def parse(arguments: Sequence[str]) -> Flags:
     return flags
 
 
+def command_line(flags: Flags) -> list[str]:
+    """The arguments that `parse` makes these flags of."""
+    values = {field.name: getattr(flags, field.name) for field in fields(Flags)}
+    return [f"--{name}={value}" for name, value in values.items() if value != getattr(Flags, name)]
+
+
 def threads(flags: Flags) -> int:
     """How many requests are answered at a time: --grpc_max_threads, by default TensorFlow Serving's 4 per core.
 
@@ -153,6 +161,8 @@ def validated(flags: Flags) -> Flags:
             f"--request_log_sampling_rate={flags.request_log_sampling_rate}: expected a number from 0 to 1."
         )
         raise invalid(text)
+    if flags.workers < 1:
+        raise invalid(f"--workers={flags.workers}: expected a positive whole number.")
     if flags.grpc_max_threads < 0:
         raise invalid(f"--grpc_max_threads={flags.grpc_max_threads}: expected a positive number.")
     if flags.rest_api_port == flags.port:

@@ -29,10 +29,10 @@ from atelier_serving.call import begin
 from atelier_serving.large_messages import LargeMessages
 from atelier_serving.reading import Reading
 from atelier_serving.reflection import add_reflection
+from atelier_serving.server_log import print_state
 from atelier_serving.slow_clients import SlowClients
 from atelier_serving.status import Code, of_exception, truncated
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
-from atelier_serving.version import print_state
 
 _MAX_MESSAGE = 2**31 - 1
 # Of one connection, and of all: each waiting request holds its message.
@@ -58,7 +58,9 @@ class GrpcServer:
         port: int,
         pool: ThreadPool,
         credentials: grpc.ServerCredentials | None,
+        shared: bool,
     ) -> None:
+        """`shared`: the port is also other workers'."""
         self._slow_clients, self._large = SlowClients(pool), LargeMessages()
         self._server = grpc.server(
             self._slow_clients,  # type: ignore[arg-type]
@@ -66,8 +68,8 @@ class GrpcServer:
             options=[
                 ("grpc.max_receive_message_length", _MAX_MESSAGE),
                 ("grpc.max_send_message_length", _MAX_MESSAGE),
-                # Two servers on one port would each get half of the requests.
-                ("grpc.so_reuseport", 0),
+                # Two servers that do not know of each other would each get half of the requests.
+                ("grpc.so_reuseport", int(shared)),
                 # Above this a connection's further requests wait at the client's end.
                 ("grpc.max_concurrent_streams", _MAX_STREAMS),
                 ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),

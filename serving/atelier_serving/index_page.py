@@ -11,6 +11,7 @@ from typing import Any
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from atelier_serving.all_workers import AllWorkers
 from atelier_serving.manager import Manager
 from atelier_serving.rest_api import Answer
 from atelier_serving.status import ServingError
@@ -28,10 +29,13 @@ _STYLE = (
 
 
 class IndexPage:
-    """Renders what the manager knows now; `target` is the REST address that the commands name."""
+    """Renders what the manager knows now; `target` is the REST address that the commands name.
 
-    def __init__(self, manager: Manager, target: str, secure: bool) -> None:
-        self._manager = manager
+    `everywhere` is asked for the state of versions, as in `Api`.
+    """
+
+    def __init__(self, manager: Manager, everywhere: Manager | AllWorkers, target: str, secure: bool) -> None:
+        self._manager, self._everywhere = manager, everywhere
         self._base = f"http{'s' if secure else ''}://{target}"
 
     def page(self) -> Answer:
@@ -46,7 +50,7 @@ class IndexPage:
         return Answer(200, "\n".join([*parts, f"<p>{links}"]).encode(), "text/html; charset=utf-8")
 
     def _model(self, name: str) -> str:
-        versions = self._manager.versions(name)
+        versions = self._everywhere.versions(name)
         rows = "".join(
             f"<tr><td>{v.number}<td>{v.state.name}<td>{escape(str(v.error or ''))}" for v in versions
         )

@@ -9,16 +9,26 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from atelier_serving.call import current
 from atelier_serving.config import PLATFORM, ModelSettings
 from atelier_serving.servable import Servable
+from atelier_serving.server_log import print_state
 from atelier_serving.source import scan
 from atelier_serving.status import Code, ServingError, invalid
-from atelier_serving.version import State, Version, print_state
+from atelier_serving.version import State, Version
 
 _LOOK_AGAIN_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Reload:
+    """A configuration that has been taken over, and the names that were new in it."""
+
+    models: dict[str, ModelSettings]
+    new: list[str]
 
 
 class Manager:
@@ -43,10 +53,11 @@ class Manager:
         self._polling = threading.Lock()
         self._stop = threading.Event()
 
-    def start(self, models: list[ModelSettings] | None) -> None:
+    def start(self, models: list[ModelSettings] | None, accepted: bool = False) -> None:
         """Serve these models; return when one of them answers and each of the others does, has failed, or is not there.
 
         A model that does not load, or whose folder is not there (yet), keeps no other waiting; it is tried further.
+        `accepted`: this has been checked where it was accepted, so labels may be of versions that come later.
         Raises `ServingError` when every model has failed for good: UNKNOWN.
         """
         # What was imported stays; not looked through at every collection, it makes those after an unload short.
@@ -55,7 +66,8 @@ class Manager:
             # Labels stay unusable until there is a first configuration.
             print_state("Taking no action for empty config.")
             return
-        self.configure(models)
+        self.apply(models, accepted)
+        self.poll()
         names = [model.name for model in models]
         while not self._stop.is_set():
             with self._changed:
@@ -75,23 +87,28 @@ class Manager:
         `waiting` says whether the caller still waits. Raises `ServingError` as `configure` does, UNKNOWN when a new
         model did not load, DEADLINE_EXCEEDED, and ABORTED when a newer configuration came meanwhile.
         """
-        with self._changed:
-            new = self._apply(models)
-            mine = self._models
+        reload = self.apply(models)
         self.poll()
         while True:
             with self._changed:
-                if self._stop.is_set() or self._models is not mine:
-                    raise ServingError(Code.ABORTED, "Another configuration has replaced this one.")
-                if all(self._settled(name) for name in new):
+                if self.settled(reload):
                     break
                 self._changed.wait(_LOOK_AGAIN_SECONDS)
             if not waiting():
                 raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
             # The folder of a new model may appear while we wait for it.
             self.poll()
-        if not all(self._answers(name) for name in new):
-            raise self._not_available(new, "model(s)")
+
+    def settled(self, reload: Reload) -> bool:
+        """Whether each new model has a version AVAILABLE or END. Raises `ServingError` as `reload` does."""
+        with self._changed:
+            if self._stop.is_set() or self._models is not reload.models:
+                raise ServingError(Code.ABORTED, "Another configuration has replaced this one.")
+            if not all(self._settled(name) for name in reload.new):
+                return False
+        if not all(self._answers(name) for name in reload.new):
+            raise self._not_available(reload.new, "model(s)")
+        return True
 
     def configure(self, models: list[ModelSettings] | None) -> None:
         """Serve these models and no others, without waiting for them.
@@ -100,7 +117,7 @@ class Manager:
         INVALID_ARGUMENT for a platform that is not served.
         """
         if models is not None:
-            self._apply(models)
+            self.apply(models)
             self.poll()
         elif self._configured:
             raise ServingError(
@@ -147,6 +164,11 @@ class Manager:
         target = f"Latest({name})" if version is None else f"Specific({name}, {version})"
         raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {target}")
 
+    def settings(self) -> list[ModelSettings] | None:
+        """The configuration; None before there is one."""
+        with self._changed:
+            return list(self._models.values()) if self._configured else None
+
     def names(self) -> list[str]:
         """The configured models."""
         with self._changed:
@@ -163,15 +185,22 @@ class Manager:
         """End waiting retries; loaded sessions live until the process ends."""
         self._stop.set()
 
-    def _apply(self, models: list[ModelSettings]) -> list[str]:
-        """Check and take over a configuration; the names that are new in it."""
+    def check(self, models: list[ModelSettings]) -> None:
+        """Whether a configuration may be taken over. Raises `ServingError` as `configure` does."""
         wanted = {model.name: model for model in models}
         with self._changed:
             self._check_platform_changes(wanted)
             self._check_labels(wanted)
-            for model in models:
-                if model.platform != PLATFORM:
-                    raise invalid(f"Model {model.name} requests unsupported platform {model.platform}")
+        for model in models:
+            if model.platform != PLATFORM:
+                raise invalid(f"Model {model.name} requests unsupported platform {model.platform}")
+
+    def apply(self, models: list[ModelSettings], accepted: bool = False) -> Reload:
+        """Check, unless it was `accepted` before, and take over a configuration; `poll` starts what follows from it."""
+        wanted = {model.name: model for model in models}
+        with self._changed:
+            if not accepted:
+                self.check(models)
             new = [name for name in wanted if name not in self._models]
             gone = [name for name in self._models if name not in wanted]
             self._models, self._configured = wanted, True
@@ -180,7 +209,7 @@ class Manager:
                 if not self._versions[name]:
                     # Clients may send any names: of those that never had a version nothing is kept.
                     del self._versions[name], self._wanted[name]
-        return new
+            return Reload(wanted, new)
 
     def _labelled(self, name: str, label: str) -> int:
         if not self._configured:

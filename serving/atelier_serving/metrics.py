@@ -20,12 +20,16 @@ Snapshot = dict[str, dict[Labels, list[float]]]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's name, its labels, and the upper bounds of its buckets when it is a histogram."""
+    """A metric's name, its labels, and the upper bounds of its buckets when it is a histogram.
+
+    `everywhere`: a gauge that is 1 when it is 1 in every worker, else 0.
+    """
 
     name: str
     labels: Labels
     bounds: tuple[float, ...] = ()
     kind: str = field(default="")
+    everywhere: bool = False
 
     def __post_init__(self) -> None:
         if not self.kind:
@@ -79,14 +83,19 @@ class Registry:
                 for name, series in self._series.items()
             }
 
+    def counters(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot without its gauges, which mean nothing once their process has gone."""
+        return {name: series for name, series in snapshot.items() if self._metrics[name].kind != "gauge"}
+
     def text(self, snapshots: Sequence[Snapshot]) -> str:
         """Prometheus' text format of the sum of the snapshots."""
         total = added(snapshots)
         lines: list[str] = []
         for name, metric in self._metrics.items():
             lines.append(f"# TYPE {name} {metric.kind}")
+            asked = sum(name in snapshot for snapshot in snapshots)
             for labels, values in sorted(total.get(name, {}).items()):
-                lines += _lines(metric, labels, values)
+                lines += _lines(metric, labels, [float(values[0] == asked)] if metric.everywhere else values)
         return "\n".join(lines) + "\n"
 
 

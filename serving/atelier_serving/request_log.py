@@ -17,7 +17,7 @@ from typing import Any
 from tensorflow_serving.apis import prediction_log_pb2
 
 from atelier_serving.request_metrics import RequestMetrics
-from atelier_serving.version import print_state
+from atelier_serving.server_log import print_state
 from atelier_serving.warmup import MAX_RECORDS
 
 # Of each model the newest files are kept.

@@ -35,7 +35,9 @@ SECONDS = Metric("atelier_request_seconds", (*_VERSIONED, "status"), _SECONDS)
 # stage: wait (for a thread), queue (for a batch), run (the session), rest (parsing, encoding, the protocol).
 STAGES = Metric("atelier_stage_seconds", (*_VERSIONED, "stage"), _SECONDS)
 BATCHES = Metric("atelier_batch_rows", ("model_name", "model_version"), _POWERS)
-AVAILABLE = Metric("atelier_version_available", ("model_name", "model_version"), kind="gauge")
+AVAILABLE = Metric(
+    "atelier_version_available", ("model_name", "model_version"), kind="gauge", everywhere=True
+)
 MEMORY = Metric("process_resident_memory_bytes", (), kind="gauge")
 CPU = Metric("process_cpu_seconds_total", ())
 

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
@@ -18,10 +18,11 @@ from atelier_serving.answers import Answers
 from atelier_serving.call import begin
 from atelier_serving.http_limits import MAX_BODY_BYTES, MAX_CONNECTIONS, Bodies, LimitedProtocol
 from atelier_serving.rest_api import Answer, RestApi
+from atelier_serving.status import ServingError
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
 
-# A path and what answers it at once.
-Pages = dict[str, Callable[[], Answer]]
+# A path and what answers it: at once, or awaited.
+Pages = dict[str, Callable[[], Answer | Awaitable[Answer]]]
 _START_SECONDS = 10.0
 _METHOD = re.compile(r":(predict|classify|regress)$")
 _BODY_ERRORS = {
@@ -34,10 +35,12 @@ _NOT_FOUND = Answer(404, b"<HTML><HEAD><TITLE>404 Not Found</TITLE></HEAD></HTML
 class RestServer:
     """Serves HTTP on host:port until stopped. Raises `OSError` when the port is taken."""
 
-    def __init__(self, app: RestApp, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, app: RestApp, host: str, port: int, tls: ssl.SSLContext | None, shared: bool) -> None:
+        """`shared`: the port is also other workers'."""
         # With its protocol named, asyncio turns off Nagle's algorithm for what is accepted: 40 ms an answer less.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         try:
             self._socket.bind((host, port))
         except OSError as error:
@@ -81,7 +84,7 @@ class RestApp:
     def __init__(
         self, api: RestApi, answers: Answers, pool: ThreadPool, pages: Pages, seconds: float
     ) -> None:
-        """`pages` are answered whatever the models do, on the event loop: they must not wait.
+        """`pages` are answered whatever the models do, on the event loop: they must not wait (`aside` may).
 
         A body has `seconds` to arrive.
         """
@@ -92,7 +95,8 @@ class RestApp:
         """One request."""
         path = scope["raw_path"].decode("latin-1")
         if page := self._pages.get(path):
-            await _send(send, page(), scope["method"])
+            answer = page()
+            await _send(send, answer if isinstance(answer, Answer) else await answer, scope["method"])
             return
         if scope["query_string"]:
             # TensorFlow Serving matches the path with its query, still percent-encoded.
@@ -133,6 +137,18 @@ class RestApp:
         client = scope["client"]
         self._answers.rest(call, f"{client[0]}:{client[1]}" if client else "")
         loop.call_soon_threadsafe(_set, answered, answer)
+
+
+def aside(page: Callable[[], Answer]) -> Callable[[], Awaitable[Answer]]:
+    """A page that asks other processes, in a thread: 503 when it raises `ServingError`."""
+
+    async def answer() -> Answer:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, page)
+        except ServingError as error:
+            return json_answer(503, {"error": error.message})
+
+    return answer
 
 
 def json_answer(status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:

@@ -29,8 +29,8 @@ from atelier_serving.call import current
 from atelier_serving.json_document import parse_document, to_bytes
 from atelier_serving.json_examples import read_examples
 from atelier_serving.json_tensor import signature_name
+from atelier_serving.server_log import print_state
 from atelier_serving.status import Code, invalid, of_exception
-from atelier_serving.version import print_state
 
 _SPEC = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
 _POST = re.compile(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from atelier_serving import config
 from atelier_serving.access_log import AccessLog
+from atelier_serving.all_workers import AllWorkers
 from atelier_serving.answers import Answers
 from atelier_serving.api import Api
 from atelier_serving.batching import Batcher, Scheduler
@@ -21,17 +21,19 @@ from atelier_serving.flags import Flags, threads
 from atelier_serving.grpc_server import REFUSE_SECONDS, GrpcServer
 from atelier_serving.health import Health
 from atelier_serving.index_page import IndexPage
+from atelier_serving.line import Line
 from atelier_serving.manager import Manager
+from atelier_serving.metrics import Snapshot
 from atelier_serving.request_log import RequestLog
 from atelier_serving.request_metrics import RequestMetrics
-from atelier_serving.rest import RestApp, RestServer
+from atelier_serving.rest import Pages, RestApp, RestServer, aside
 from atelier_serving.rest_api import Answer, RestApi
 from atelier_serving.servable import Servable
+from atelier_serving.server_log import print_state
 from atelier_serving.status import ServingError, of_exception
 from atelier_serving.text_protos import read_text_proto
 from atelier_serving.thread_pool import ThreadPool
 from atelier_serving.tls import read_tls
-from atelier_serving.version import print_state
 from atelier_serving.warmup import warm_up
 
 # Less than the 10 s after which a container engine kills what it has asked to stop.
@@ -43,8 +45,8 @@ _METRICS_PATH = "/monitoring/prometheus/metrics"
 class Server:
     """One process's whole service, from flags."""
 
-    def __init__(self, flags: Flags) -> None:
-        """Raises `ServingError` for a file of settings that is wrong."""
+    def __init__(self, flags: Flags, line: Line | None = None) -> None:
+        """`line` leads to the supervisor, where there is one. Raises `ServingError` for a wrong file of settings."""
         self._flags = flags
         self._stopping = threading.Event()
         self._batching = _batching_parameters(flags)
@@ -57,24 +59,24 @@ class Server:
             labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
         )
         self._health = Health(self._manager)
+        self._workers = (
+            AllWorkers(line, self._manager, self._health.available, self._snapshot) if line else None
+        )
         self._ready = False
 
     def run(self) -> None:
         """Serve until `stop` is called. Raises `ServingError` or `OSError` when it cannot start."""
         flags = self._flags
-        api = Api(self._manager, flags.enable_serialization_as_tensor_content)
-        pool, answers = ThreadPool(threads(flags), "request"), self._answers()
-        tls = read_tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
-        # The ports are claimed first, so that a taken one is known at once, and answer last: an open port means that
-        # the configured models do.
-        grpc_server = GrpcServer(api, answers, flags.host, flags.port, pool, tls.credentials if tls else None)
-        rest = None
-        if flags.rest_api_port:
-            rest_api = RestApi(api, cors=flags.rest_api_enable_cors_support)
-            pages, seconds = self._pages(bool(tls)), flags.rest_api_timeout_in_ms / 1000
-            app = RestApp(rest_api, answers, pool, pages, seconds)
-            rest = RestServer(app, flags.host, flags.rest_api_port, tls.context if tls else None)
-        self._manager.start(config.from_flags(flags))
+        if self._workers:
+            # The supervisor has claimed the ports. gRPC accepts connections as soon as it has its port, so a worker
+            # takes it last: clients are not to wait for this one while others answer.
+            self._workers.start(lambda: config.from_flags(flags), self._stopping)
+            grpc_server, rest = self._servers()
+        else:
+            # The ports are claimed first, so that a taken one is known at once, and answer last: an open port means
+            # that the configured models do.
+            grpc_server, rest = self._servers()
+            self._manager.start(config.from_flags(flags))
         if self._stopping.is_set():
             return
         grpc_server.set_ready(self._health.ready())
@@ -90,6 +92,22 @@ class Server:
         """End `run`: safe to call from a signal handler."""
         self._stopping.set()
         self._manager.stop()
+
+    def _servers(self) -> tuple[GrpcServer, RestServer | None]:
+        """Bound to their ports, not yet started."""
+        flags, shared = self._flags, self._workers is not None
+        api = Api(self._manager, self._workers or self._manager, flags.enable_serialization_as_tensor_content)
+        pool, answers = ThreadPool(threads(flags), "request"), self._answers()
+        tls = read_tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
+        credentials = tls.credentials if tls else None
+        grpc_server = GrpcServer(api, answers, flags.host, flags.port, pool, credentials, shared)
+        if not flags.rest_api_port:
+            return grpc_server, None
+        rest_api = RestApi(api, cors=flags.rest_api_enable_cors_support)
+        pages, seconds = self._pages(bool(tls)), flags.rest_api_timeout_in_ms / 1000
+        app = RestApp(rest_api, answers, pool, pages, seconds)
+        context = tls.context if tls else None
+        return grpc_server, RestServer(app, flags.host, flags.rest_api_port, context, shared)
 
     def _drain(self, grpc_server: GrpcServer, rest: RestServer | None) -> None:
         print_state(f"Draining: requests in flight have {DRAIN_SECONDS:.0f} s; a second signal ends at once.")
@@ -143,18 +161,25 @@ class Server:
         access_log = AccessLog(flags.access_log_file) if flags.access_log_file else None
         return Answers(self._metrics, access_log, request_log)
 
-    def _pages(self, secure: bool) -> dict[str, Callable[[], Answer]]:
+    def _pages(self, secure: bool) -> Pages:
         host = "localhost" if self._flags.host == "0.0.0.0" else self._flags.host
-        index = IndexPage(self._manager, f"{host}:{self._flags.rest_api_port}", secure)
-        pages = {"/": index.page, "/healthz": self._health.live_page, "/readyz": self._health.ready_page}
+        target = f"{host}:{self._flags.rest_api_port}"
+        index = IndexPage(self._manager, self._workers or self._manager, target, secure).page
+        metrics = self._metrics_page
+        pages: Pages = {"/healthz": self._health.live_page, "/readyz": self._health.ready_page}
+        pages["/"] = aside(index) if self._workers else index
         if path := _metrics_path(self._flags):
-            pages[path] = self._metrics_page
+            pages[path] = aside(metrics) if self._workers else metrics
         return pages
 
     def _metrics_page(self) -> Answer:
+        snapshots = self._workers.snapshots() if self._workers else [self._snapshot()]
+        return Answer(200, self._metrics.registry.text(snapshots).encode(), "text/plain")
+
+    def _snapshot(self) -> Snapshot:
+        """This process's metrics."""
         self._metrics.refresh(self._available())
-        text = self._metrics.registry.text([self._metrics.registry.snapshot()])
-        return Answer(200, text.encode(), "text/plain")
+        return self._metrics.registry.snapshot()
 
     def _available(self) -> list[tuple[str, int]]:
         return [(name, number) for name, numbers in self._health.available().items() for number in numbers]
@@ -177,6 +202,8 @@ class Server:
         try:
             models = config.read_file(Path(self._flags.model_config_file))
             self._manager.configure(models)
+            if self._workers:
+                self._workers.configured(models)
         except ServingError as error:
             print_state(f"PollFilesystemAndReloadConfig failed to ReloadConfig: {error}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from atelier_serving import memory
 from atelier_serving.servable import Servable
+from atelier_serving.server_log import print_state
 from atelier_serving.status import ServingError, of_exception
 
 # A request that never ends must not keep its version's memory for ever.
@@ -111,10 +112,3 @@ class Version:
         self._changed(self)
 
 
-def print_state(text: str) -> None:
-    """One line of the server's log."""
-    # Imported here: the log's clock is of no use to the request path.
-    import sys
-    import time
-
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,64 @@
+"""One of several server processes: today's server on ports that it shares, at one end of a line to its supervisor.
+
+Run by supervisor.py as `python -m atelier_serving.worker FD FLAGS...`, FD being its end of the line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from atelier_serving.flags import parse
+from atelier_serving.line import Line
+from atelier_serving.quiet import silence_first_session, silence_startup
+from atelier_serving.status import Code, ServingError
+from atelier_serving.supervisor import STOP_SECONDS
+
+if TYPE_CHECKING:
+    from atelier_serving.server import Server
+
+_TELL_SECONDS = 2.0
+_CANNOT_START = 255
+
+
+def main() -> None:
+    """Serve until the line ends, whether the supervisor has closed it or died."""
+    servers: list[Server] = []
+
+    def stop() -> None:
+        if not servers:
+            os._exit(0)
+        # No worker may outlive its supervisor, whatever keeps it from draining.
+        last = threading.Timer(STOP_SECONDS, os._exit, [1])
+        last.daemon = True
+        last.start()
+        servers[0].stop()
+
+    line = Line(socket.socket(fileno=int(sys.argv[1])), {}, stop)
+    silence_startup()
+    silence_first_session()
+    from atelier_serving.server import Server
+
+    try:
+        server = Server(parse(sys.argv[2:]), line)
+        servers.append(server)
+        # The supervisor alone counts signals.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda number, frame: server.stop())
+        server.run()
+    except (ServingError, OSError) as error:
+        failure = error if isinstance(error, ServingError) else ServingError(Code.UNAVAILABLE, str(error))
+        with contextlib.suppress(TimeoutError):
+            line.ask("failed", failure.code, failure.message).exception(_TELL_SECONDS)
+        os._exit(_CANNOT_START)
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
