@@ -93,12 +93,12 @@ class Supervisor:
             text = f"a worker {how} before it was ready"
             raise member.failure or ServingError(Code.UNAVAILABLE, text)
         if member.ready:
-            pause, when = 0.0, "it is being replaced"
+            pause, when = 0.0, "; it is being replaced"
         else:
             pause = min(_LAST_PAUSE, max(_FIRST_PAUSE, 2 * member.pause))
             cause = f": {member.failure}" if member.failure else ""
-            when = f"before it was ready{cause}; the next one starts in {pause:.0f} s"
-        print_state(f"Worker {member.process.pid} {how}; {when}.")
+            when = f" before it was ready{cause}; the next one starts in {pause:.0f} s"
+        print_state(f"Worker {member.process.pid} {how}{when}.")
         return time.monotonic() + pause, pause
 
     def _on_line_end(self, member: Member) -> None:

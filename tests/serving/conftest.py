@@ -38,7 +38,8 @@ class Peer:
 
     def __init__(self, server, models: Path, name: str) -> None:
         self.server, self.models, self.name = server, models, name
-        self.channel = grpc.insecure_channel(server.grpc)
+        # A connection of its own, also beside other peers of the same server.
+        self.channel = grpc.insecure_channel(server.grpc, options=[("grpc.use_local_subchannel_pool", 1)])
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.service = model_service_pb2_grpc.ModelServiceStub(self.channel)
 

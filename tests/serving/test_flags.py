@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from atelier_client import Client
-from atelier_serving.flags import parse, validated
+from atelier_serving.flags import command_line, parse, validated
 from atelier_serving.status import ServingError
 
 from tests.support.server import free_port, running_server
@@ -51,11 +51,26 @@ def test_an_unknown_flag_is_reported_and_skipped(capsys):
         (["--use_alts_credentials"], "does not have"),
         ([], "model_base_path and server_options.model_config_file are empty"),
         (["--model_base_path=/m", "--port=8500", "--rest_api_port=8500"], "must differ"),
+        (["--model_base_path=/m", "--workers=0"], "--workers=0: expected a positive whole number"),
+        (["--model_base_path=/m", "--workers=-2"], "--workers=-2: expected a positive whole number"),
+        (["--model_base_path=/m", "--workers=all"], "--workers=all: expected a whole number"),
     ],
 )
 def test_a_flag_that_cannot_be_honoured_is_refused(arguments, text):
     with pytest.raises(ServingError, match=text):
         validated(parse(arguments))
+
+
+def test_a_worker_gets_the_flags_of_its_server():
+    arguments = [
+        "--port=1",
+        "--host=::1",
+        "--rest_api_enable_cors_support",
+        "--request_log_sampling_rate=0.5",
+    ]
+    flags = parse(arguments)
+    assert parse(command_line(flags)) == flags
+    assert len(command_line(flags)) == len(arguments)
 
 
 def test_a_failed_start_says_so_on_stdout_and_exits_255(tmp_path):
@@ -75,6 +90,7 @@ def test_a_failed_start_says_so_on_stdout_and_exits_255(tmp_path):
 def test_help_lists_the_flags():
     done = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True, timeout=60)
     assert "--file_system_poll_wait_seconds" in done.stdout
+    assert "so many processes share the ports" in done.stdout
 
 
 @pytest.mark.parametrize(
