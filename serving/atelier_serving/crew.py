@@ -16,6 +16,7 @@ from typing import Any
 from atelier_serving.line import Line
 from atelier_serving.metrics import Snapshot, added, from_json, to_json
 from atelier_serving.request_metrics import RequestMetrics
+from atelier_serving.server_log import print_state
 from atelier_serving.status import Code, ServingError
 
 # What is asked of all is known within this, or taken from what was known before.
@@ -32,6 +33,7 @@ class Member:
     pause: float
     line: Line = field(init=False)
     loaded: bool = False
+    waits: bool = False
     ready: bool = False
     failure: ServingError | None = None
     taken: int = 0
@@ -116,20 +118,30 @@ class Crew:
             if not self.started:
                 members = self.members()
                 self.started = len(members) == self._size and all(one.loaded for one in members)
-            if self.started and not self._lacks(available):
-                member.ready = True
-                if self._models is None:
-                    self._models = models
-            return {"ready": member.ready}
+            if not self.started:
+                return {"ready": False}
+            if lacking := self._lacking(available):
+                if not member.waits:
+                    member.waits = True
+                    print_state(
+                        f"Worker {member.process.pid} waits until it has {lacking}, as the others do."
+                    )
+                return {"ready": False}
+            member.ready = True
+            if self._models is None:
+                self._models = models
+            return {"ready": True}
 
-    def _lacks(self, available: dict[str, list[int]]) -> bool:
+    def _lacking(self, available: dict[str, list[int]]) -> str:
+        """What all other workers answer for and this one does not, or nothing."""
         others = [
             {(name, version) for name, versions in answer.items() for version in versions}
             for _, answer in self._ask("available")
             if answer is not None
         ]
         mine = {(name, version) for name, versions in available.items() for version in versions}
-        return bool(others) and not set.intersection(*others) <= mine
+        lacking = set.intersection(*others) - mine if others else set()
+        return ", ".join(f"{name} version {version}" for name, version in sorted(lacking))
 
     def _failed(self, member: Member, code: int, message: str) -> None:
         member.failure = ServingError(Code(code), message)

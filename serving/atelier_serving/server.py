@@ -67,18 +67,17 @@ class Server:
     def run(self) -> None:
         """Serve until `stop` is called. Raises `ServingError` or `OSError` when it cannot start."""
         flags = self._flags
+        # The ports are claimed first, so that a taken one is known at once, and answer last: an open port means that
+        # the configured models do. A worker's supervisor has claimed them, and gRPC accepts connections from then on: a
+        # worker takes them last, so that no client waits for it while others answer.
+        claimed = None if self._workers else self._servers()
         if self._workers:
-            # The supervisor has claimed the ports. gRPC accepts connections as soon as it has its port, so a worker
-            # takes it last: clients are not to wait for this one while others answer.
             self._workers.start(lambda: config.from_flags(flags), self._stopping)
-            grpc_server, rest = self._servers()
         else:
-            # The ports are claimed first, so that a taken one is known at once, and answer last: an open port means
-            # that the configured models do.
-            grpc_server, rest = self._servers()
             self._manager.start(config.from_flags(flags))
         if self._stopping.is_set():
             return
+        grpc_server, rest = claimed or self._servers()
         grpc_server.set_ready(self._health.ready())
         grpc_server.start()
         print_state(f"Running gRPC ModelServer at {flags.host}:{flags.port} ...")

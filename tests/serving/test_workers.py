@@ -293,6 +293,26 @@ def test_a_configuration_is_all_workers_and_their_successors(peer):
     assert victim not in seen
 
 
+def test_a_successor_does_not_answer_in_the_place_of_others_before_it_can(peer):
+    """They hold a version that has gone from the disk; it comes when there is one that all can load."""
+    peer.save(1, name="other")
+    peer.reload(peer.config(), peer.config(name="other"))
+    (peer.models / peer.name).rename(peer.models / "away")
+    victim = workers(peer.server)[0]
+    kill(peer, victim)
+    peer.wait(lambda: f" waits until it has {peer.name} version 1, as" in peer.server.log_text(), seconds=60)
+    (survivor,) = set(workers(peer.server)) - {
+        int(peer.server.log_text().split(f" waits until it has {peer.name}")[0].rsplit(" ", 1)[1])
+    }
+    for _ in range(10):
+        with contextlib.closing(connect(GrpcConnection, peer)) as one:
+            assert (one.pid, one.scale()) == (survivor, (1.0, 1))
+    peer.save(2)
+    wait_for_all(peer)
+    with to_each(peer, GrpcConnection) as connections:
+        assert {one.scale() for one in connections} == {(2.0, 2)}
+
+
 def test_a_reload_that_is_refused_changes_no_worker(peer):
     code, text = refused(peer, peer.config(label(7)))
     assert code == grpc.StatusCode.FAILED_PRECONDITION
