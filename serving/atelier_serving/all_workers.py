@@ -20,7 +20,7 @@ from atelier_serving.status import Code, ServingError
 from atelier_serving.version import State
 
 # More than the supervisor gives the others (crew.py).
-_SECONDS = 2.0
+_SECONDS = 3.0
 _AGREE_SECONDS = 12.0
 _LOOK_AGAIN_SECONDS = 0.05
 

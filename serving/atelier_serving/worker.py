@@ -39,13 +39,14 @@ def main() -> None:
         last.start()
         servers[0].stop()
 
-    line = Line(socket.socket(fileno=int(sys.argv[1])), {}, stop)
+    line, flags = Line(socket.socket(fileno=int(sys.argv[1])), {}, stop), parse(sys.argv[2:])
     silence_startup()
-    silence_first_session()
+    from atelier_serving.servable import session_config
     from atelier_serving.server import Server
 
+    silence_first_session(session_config(flags))
     try:
-        server = Server(parse(sys.argv[2:]), line)
+        server = Server(flags, line)
         servers.append(server)
         # The supervisor alone counts signals.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

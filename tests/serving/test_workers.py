@@ -21,8 +21,9 @@ from atelier_serving.all_workers import combined
 from atelier_serving.line import Line
 from atelier_serving.status import Code, ServingError
 
-from tests.serving.conftest import AVAILABLE, END, LOADING, ONCE, Peer
+from tests.serving.conftest import AVAILABLE, END, LOADING, ONCE, Peer, entry, replace
 from tests.serving.test_flags import COMMAND
+from tests.serving.test_operations import get
 from tests.serving.test_reload import BOTH, label, refused
 from tests.support.server import free_port, running_server
 from tests.support.toy_models import save_toy
@@ -68,14 +69,22 @@ class RestConnection:
         """Predict."""
         return json.loads(self.ask(f"/v1/models/{self.name}:predict", '{"instances": [1]}'))["predictions"][0]
 
-    def counters(self):
-        """Each series but the gauges."""
-        lines = [line for line in self.ask(METRICS).splitlines() if not line.startswith(GAUGES)]
-        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
-
     def close(self):
         """No more calls."""
         self.http.close()
+
+
+def counters(peer):
+    """Each series but the gauges, on a new connection to any worker."""
+    status, text = get(peer.server, METRICS)
+    assert status == 200
+    return series(text)
+
+
+def series(text):
+    """Each series but the gauges."""
+    lines = [line for line in text.splitlines() if not line.startswith(GAUGES)]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
 def workers(server):
@@ -245,30 +254,27 @@ def test_a_killed_worker_fails_only_calls_on_its_own_connections_and_is_replaced
 def test_no_counter_falls_when_a_worker_dies_and_when_its_successor_dies_before_it_is_ready(peer):
     calls = f':tensorflow:serving:request_count{{model_name="{peer.name}",status="OK"}}'
     with to_each(peer, GrpcConnection, RestConnection) as connections:
-        survivor = next(one for one in connections if isinstance(one, RestConnection))
-        victim = next(pid for pid in workers(peer.server) if pid != survivor.pid)
-        before = survivor.counters()
+        before = counters(peer)[calls]
         for one in connections:
             one.call()
-        seen = [survivor.counters()]
-        assert seen[0][calls] == before[calls] + len(connections)
-        kill(peer, victim)
-        seen.append(survivor.counters())
-        peer.wait(lambda: len(workers(peer.server)) == 2)
-        successor = next(pid for pid in workers(peer.server) if pid != survivor.pid)
-        kill(peer, successor)
-        text = f"Worker {successor} was killed by signal 9 before it was ready; the next one starts in 1 s."
-        peer.wait(lambda: text in peer.server.log_text())
-        seen.append(survivor.counters())
-        wait_for_all(peer)
-        survivor.close()
-        seen.append(survivor.counters())
-        for older, newer in itertools.pairwise(seen):
-            assert [name for name, value in older.items() if newer[name] < value] == []
-        assert seen[-1][calls] == seen[0][calls]
-        # Two workers have it, and one of them is new.
-        available = f'atelier_version_available{{model_name="{peer.name}",model_version="1"}} 1'
-        assert available in survivor.ask(METRICS).splitlines()
+        peer.wait(lambda: counters(peer)[calls] == before + len(connections))
+    seen, (victim, survivor) = [counters(peer)], workers(peer.server)
+    kill(peer, victim)
+    seen.append(counters(peer))
+    peer.wait(lambda: len(workers(peer.server)) == 2)
+    (successor,) = set(workers(peer.server)) - {survivor}
+    kill(peer, successor)
+    text = f"Worker {successor} was killed by signal 9 before it was ready; the next one starts in 1 s."
+    peer.wait(lambda: text in peer.server.log_text())
+    seen.append(counters(peer))
+    wait_for_all(peer)
+    seen.append(counters(peer))
+    for older, newer in itertools.pairwise(seen):
+        assert [name for name, value in older.items() if newer[name] < value] == []
+    assert seen[-1][calls] == seen[0][calls]
+    # Two workers have it, and one of them is new.
+    available = f'atelier_version_available{{model_name="{peer.name}",model_version="1"}} 1'
+    assert available in get(peer.server, METRICS)[1].splitlines()
 
 
 def test_a_configuration_is_all_workers_and_their_successors(peer):
@@ -307,7 +313,9 @@ def test_a_successor_does_not_answer_in_the_place_of_others_before_it_can(peer):
     for _ in range(10):
         with contextlib.closing(connect(GrpcConnection, peer)) as one:
             assert (one.pid, one.scale()) == (survivor, (1.0, 1))
-    peer.save(2)
+    # Whole: a folder without versions would unload the model.
+    peer.save(2, name="staged")
+    (peer.models / "staged").rename(peer.models / peer.name)
     wait_for_all(peer)
     with to_each(peer, GrpcConnection) as connections:
         assert {one.scale() for one in connections} == {(2.0, 2)}
@@ -332,11 +340,11 @@ def test_a_worker_that_is_stuck_keeps_no_scrape_waiting_and_nothing_is_available
     with to_each(peer, GrpcConnection, RestConnection) as connections:
         rest = next(one for one in connections if isinstance(one, RestConnection))
         lively = next(one for one in connections if isinstance(one, GrpcConnection) and one.pid == rest.pid)
-        before = rest.counters()
+        before = series(rest.ask(METRICS))
         stuck = next(pid for pid in workers(peer.server) if pid != rest.pid)
         os.kill(stuck, signal.SIGSTOP)
         try:
-            after = rest.counters()
+            after = series(rest.ask(METRICS))
             assert [name for name, value in before.items() if after[name] < value] == []
             peer.save(2)
             # Idle for 5 s, the HTTP connection would be closed.
@@ -363,11 +371,11 @@ def test_the_index_page_speaks_for_all_workers(peer):
 
 
 @contextlib.contextmanager
-def own_session(folder):
-    """Two workers with `toy`, the supervisor in a session of its own, as one that a shell has started."""
+def own_session(folder, *more):
+    """Two workers with `toy` and `more` flags, in a session of their own, as a shell starts it."""
     save_toy(folder, version=1, factor=1.0)
     grpc_port, rest_port = free_port(), free_port()
-    flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_base_path={folder}/toy"]
+    flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_base_path={folder}/toy", *more]
     command = [COMMAND, "--host=127.0.0.1", "--model_name=toy", "--workers=2", *flags, *ONCE]
     log = folder / "server.log"
     with (
@@ -384,6 +392,30 @@ def own_session(folder):
             peer.close()
             if process.poll() is None:
                 process.terminate()
+
+
+def test_a_successor_begins_with_the_newest_file_that_was_right(tmp_path):
+    config = tmp_path / "models.config"
+    config.write_text(f"model_config_list {{ {entry(tmp_path, 'toy')} }}")
+    flags = (f"--model_config_file={config}", "--model_config_file_poll_wait_seconds=0.1")
+    with own_session(tmp_path, *flags) as peer:
+        replace(config, f"model_config_list {{ {entry(tmp_path, 'toy', label(1))} }}")
+        with to_each(peer, GrpcConnection) as connections:
+            peer.wait(lambda: all(labelled(one) for one in connections))
+        replace(config, "model_config_list {")
+        peer.wait(lambda: peer.server.log_text().count("failed to ReloadConfig: INVALID_ARGUMENT") >= 2)
+        kill(peer, workers(peer.server)[0])
+        wait_for_all(peer)
+        with to_each(peer, GrpcConnection) as connections:
+            assert all(labelled(one) for one in connections)
+
+
+def labelled(connection):
+    """Whether the label is known."""
+    try:
+        return connection.scale(label="stable") == (1.0, 1)
+    except grpc.RpcError:
+        return False
 
 
 def interrupted(peer, pids):
