@@ -110,5 +110,3 @@ class Version:
         self.state = state
         print_state(f"Servable {self} is {state.name}" + (f": {self.error}" if self.error else ""))
         self._changed(self)
-
-
