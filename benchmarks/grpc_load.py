@@ -1,29 +1,35 @@
-"""The gRPC load of the comparisons: one channel, serialized requests, each in flight sends the next on its answer.
+"""The gRPC load of the comparisons: serialized requests, each in flight sends the next on its answer.
 
-python -m benchmarks.grpc_load HOST:PORT MODEL ROWS IN_FLIGHT SECONDS
+python -m benchmarks.grpc_load HOST:PORT MODEL ROWS IN_FLIGHT SECONDS [CHANNELS]
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import grpc
 import numpy as np
 from atelier_client.protos import serving_pb2 as pb
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
-_OPTIONS = [("grpc.max_receive_message_length", -1)]
+# A channel is a connection of its own.
+_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
 
 
-def main(target: str, model: str, rows: str, in_flight: str, seconds: str) -> None:
-    """Print {"per_second", "p50", "p99"} as JSON; latencies in milliseconds."""
-    load = _threads if int(in_flight) <= 4 else _asyncio
-    latencies = sorted(load(target, _request(model, int(rows)), int(in_flight), float(seconds)))
+def main(target: str, model: str, rows: str, in_flight: str, seconds: str, channels: str = "1") -> None:
+    """Print {"per_second", "p50", "p99"} as JSON; latencies in milliseconds. Few in flight share one channel."""
+    request = _request(model, int(rows))
+    if int(in_flight) <= 4:
+        latencies = _threads(target, request, int(in_flight), float(seconds))
+    else:
+        latencies = asyncio.run(_asyncio(target, request, int(in_flight), float(seconds), int(channels)))
+    latencies.sort()
     result = {
         "per_second": len(latencies) / float(seconds),
         "p50": latencies[len(latencies) // 2] * 1e3,
@@ -64,23 +70,20 @@ def _threads(target: str, request: bytes, in_flight: int, seconds: float) -> lis
     return latencies
 
 
-def _asyncio(target: str, request: bytes, in_flight: int, seconds: float) -> list[float]:
+async def _asyncio(target: str, request: bytes, in_flight: int, seconds: float, channels: int) -> list[float]:
     latencies: list[float] = []
+    async with contextlib.AsyncExitStack() as stack:
+        opened = [grpc.aio.insecure_channel(target, options=_OPTIONS) for _ in range(channels)]
+        calls = [(await stack.enter_async_context(channel)).unary_unary(_PREDICT) for channel in opened]
+        begin = time.perf_counter() + seconds / 5
 
-    async def load() -> None:
-        async with grpc.aio.insecure_channel(target, options=_OPTIONS) as channel:
-            call = channel.unary_unary(_PREDICT)
-            begin = time.perf_counter() + seconds / 5
+        async def send(call: Callable[[bytes], Awaitable[bytes]]) -> None:
+            while (sent := time.perf_counter()) < begin + seconds:
+                await call(request)
+                if sent >= begin:
+                    latencies.append(time.perf_counter() - sent)
 
-            async def send() -> None:
-                while (sent := time.perf_counter()) < begin + seconds:
-                    await call(request)
-                    if sent >= begin:
-                        latencies.append(time.perf_counter() - sent)
-
-            await asyncio.gather(*(send() for _ in range(in_flight)))
-
-    asyncio.run(load())
+        await asyncio.gather(*(send(calls[number % channels]) for number in range(in_flight)))
     return latencies
 
 

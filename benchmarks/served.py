@@ -14,9 +14,10 @@ from tests.support.server import RunningServer, running_server
 
 @dataclass(frozen=True)
 class Served:
-    """A running server, and the folders of its model and of the test images."""
+    """A running server, its flags, and the folders of its model and of the test images."""
 
     server: RunningServer
+    flags: tuple[str, ...]
     models: Path
     data: Path
 
@@ -29,4 +30,4 @@ def served_model(*flags: str) -> Iterator[Served]:
         folders = ["--models", models, "--data", data, "--runs", Path(folder, "runs")]
         timed([BIN / "atelier-trainer", "train", "fashion-dense", *folders])
         with running_server(models, *flags) as server:
-            yield Served(server, models, data)
+            yield Served(server, flags, models, data)

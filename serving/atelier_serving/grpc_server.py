@@ -23,6 +23,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from atelier_serving import memory
 from atelier_serving.answers import Answers
 from atelier_serving.api import Api
 from atelier_serving.call import begin
@@ -58,9 +59,10 @@ class GrpcServer:
         port: int,
         pool: ThreadPool,
         credentials: grpc.ServerCredentials | None,
-        shared: bool,
+        workers: int,
     ) -> None:
-        """`shared`: the port is also other workers'."""
+        """The port and the memory are shared with `workers`, this one among them."""
+        self._workers = workers
         self._slow_clients, self._large = SlowClients(pool), LargeMessages()
         self._server = grpc.server(
             self._slow_clients,  # type: ignore[arg-type]
@@ -69,7 +71,7 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", _MAX_MESSAGE),
                 ("grpc.max_send_message_length", _MAX_MESSAGE),
                 # Two servers that do not know of each other would each get half of the requests.
-                ("grpc.so_reuseport", int(shared)),
+                ("grpc.so_reuseport", int(workers > 1)),
                 # Above this a connection's further requests wait at the client's end.
                 ("grpc.max_concurrent_streams", _MAX_STREAMS),
                 ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
@@ -97,8 +99,10 @@ class GrpcServer:
 
     def start(self) -> None:
         """Accept requests."""
-        self._slow_clients.start()
-        self._large.start()
+        # Models are loaded by now.
+        free = memory.available() // self._workers
+        self._slow_clients.start(free)
+        self._large.start(free)
         self._server.start()
 
     def set_ready(self, ready: bool) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from atelier_serving import memory
-
 # Smaller ones are bounded by their number.
 LARGE = 1 << 20
 
@@ -23,9 +21,9 @@ class LargeMessages:
         self._budget = self._held = 0
         self._lock = threading.Lock()
 
-    def start(self) -> None:
-        """What is free now, once models are loaded, is what messages may have an eighth of."""
-        self._budget = memory.available() // 8
+    def start(self, free: int) -> None:
+        """Messages may have an eighth of the `free` bytes."""
+        self._budget = free // 8
 
     def hold(self, size: int) -> Held | str:
         """Count a message as long as the object given back lives; the reason when there is no room for it."""

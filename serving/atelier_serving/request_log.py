@@ -80,8 +80,10 @@ class RequestLog:
 
     def _drop_old(self, safe: str) -> None:
         own = re.compile(rf"{re.escape(safe)}-\d+-\d+\.tfrecord")
+        # By the time in the name: another worker may be dropping the same files.
         files = sorted(
-            (f for f in self._folder.iterdir() if own.fullmatch(f.name)), key=lambda f: f.stat().st_mtime
+            (f for f in self._folder.iterdir() if own.fullmatch(f.name)),
+            key=lambda f: int(f.name.rsplit("-", 2)[1]),
         )
         for file in files[: max(0, len(files) - MAX_FILES + 1)]:
             file.unlink(missing_ok=True)

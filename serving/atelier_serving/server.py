@@ -89,24 +89,28 @@ class Server:
 
     def stop(self) -> None:
         """End `run`: safe to call from a signal handler."""
+        # In a thread of its own: the handler's may hold the lock of the very event that is to be set.
+        threading.Thread(target=self._stop, daemon=True).start()
+
+    def _stop(self) -> None:
         self._stopping.set()
         self._manager.stop()
 
     def _servers(self) -> tuple[GrpcServer, RestServer | None]:
         """Bound to their ports, not yet started."""
-        flags, shared = self._flags, self._workers is not None
+        flags, workers = self._flags, self._flags.workers
         api = Api(self._manager, self._workers or self._manager, flags.enable_serialization_as_tensor_content)
         pool, answers = ThreadPool(threads(flags), "request"), self._answers()
         tls = read_tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
         credentials = tls.credentials if tls else None
-        grpc_server = GrpcServer(api, answers, flags.host, flags.port, pool, credentials, shared)
+        grpc_server = GrpcServer(api, answers, flags.host, flags.port, pool, credentials, workers)
         if not flags.rest_api_port:
             return grpc_server, None
         rest_api = RestApi(api, cors=flags.rest_api_enable_cors_support)
         pages, seconds = self._pages(bool(tls)), flags.rest_api_timeout_in_ms / 1000
         app = RestApp(rest_api, answers, pool, pages, seconds)
         context = tls.context if tls else None
-        return grpc_server, RestServer(app, flags.host, flags.rest_api_port, context, shared)
+        return grpc_server, RestServer(app, flags.host, flags.rest_api_port, context, workers > 1)
 
     def _drain(self, grpc_server: GrpcServer, rest: RestServer | None) -> None:
         print_state(f"Draining: requests in flight have {DRAIN_SECONDS:.0f} s; a second signal ends at once.")

@@ -59,10 +59,9 @@ class SlowClients(Executor):
         self._calls: set[_Waiting] = set()
         self._refused: frozenset[str] = frozenset()
 
-    def start(self) -> None:
-        """Begin to watch. What is free now, once models are loaded, is what calls may have a quarter of."""
-        budget = memory.available() // 4
-        threading.Thread(target=self._watch, args=(budget,), daemon=True, name="slow-clients").start()
+    def start(self, free: int) -> None:
+        """Begin to watch. Calls that wait may have a quarter of the `free` bytes."""
+        threading.Thread(target=self._watch, args=(free // 4,), daemon=True, name="slow-clients").start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Have a thread call `fn(*args)`: what grpcio's server asks for, with the call's event in second place."""
