@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 import venv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from atelier_client import Client
@@ -23,7 +26,10 @@ EXAMPLES = 10_000_000
 PLOTTING = ("matplotlib", "plotly", "bokeh", "seaborn", "altair")
 NOTE = (
     "The usual client loop is `benchmarks/usual_client.py`: the official stubs, `tf.make_tensor_proto`, one image a "
-    "request. Both sides are timed from process start to the numbers."
+    "request. Both sides are timed from process start to the numbers. Requests of one image are "
+    "`benchmarks/one_process.py`: 64 in flight with AsyncClient, the others at their better of 8 and 64 threads. "
+    "Client and server share the cores, so a ratio of rates is nearer to 1 than that of the clients' own CPU, which "
+    "is what bounds one process whose server has cores of its own."
 )
 
 
@@ -102,18 +108,26 @@ def rate_over_the_wire(served: Served) -> Row:
     # As the trainer exports and the server serves: sums in their plain order (docs/decisions.md).
     alone = json.loads(run(command, {"TF_ENABLE_ONEDNN_OPTS": "0"}).stdout)
     images = read_idx(served.data / "fashion-mnist" / "t10k-images-idx3-ubyte")
-    seconds = []
-    with Client(served.server.grpc, "fashion") as client:
-        for _ in range(25):
-            started = time.perf_counter()
-            client.predict(images, outputs=["probabilities"])
-            seconds.append(time.perf_counter() - started)
-    rate = len(images) / statistics.median(seconds[5:])
+    command = [sys.executable, "-m", "benchmarks.canned_server", served.server.grpc]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    seconds: list[list[float]] = [[], []]
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as canned:
+        assert canned.stdin
+        assert canned.stdout
+        floor = canned.stdout.readline().strip()
+        with Client(served.server.grpc, "fashion") as model, Client(floor, "fashion") as answers:
+            for _ in range(25):
+                for client, taken in zip((model, answers), seconds, strict=True):
+                    started = time.perf_counter()
+                    client.predict(images, outputs=["probabilities"])
+                    taken.append(time.perf_counter() - started)
+        canned.stdin.close()
+    rate, transport = (len(images) / statistics.median(taken[5:]) for taken in seconds)
     same, best = alone["510"], max(alone.values())
     return Row(
-        "10,000 uint8 images over gRPC, images/s; the same model in process, in batches of 510; "
-        "at its best batch size; ratios",
-        f"{rate:,.0f}; {same:,.0f}; {best:,.0f}; {rate / same:.2f}, {rate / best:.2f}",
+        "10,000 uint8 images over gRPC, images/s; the same model in process, in batches of 510; at its best batch "
+        "size; ratios. The same bytes to a grpcio server that has its answers ready: what the wire leaves",
+        f"{rate:,.0f}; {same:,.0f}; {best:,.0f}; {rate / same:.2f}, {rate / best:.2f}. {transport:,.0f}",
         "at least 0.6",
         rate / best >= 0.6,
     )
@@ -143,24 +157,29 @@ def _zeros(path: Path, *shape: int) -> None:
 
 
 def single_rows(served: Served) -> Row:
-    """Requests of one image from 8 threads of a process: official stubs, atelier-client, bare grpcio; median of 3."""
-    runs: dict[str, list[dict[str, float]]] = {"official": [], "atelier": [], "bare": []}
+    """Requests of one image from one process, each API at its best of 8 and 64 in flight; median of 3 rounds."""
+    kinds = [("asyncio", 64), *itertools.product(("blocking", "official"), (8, 64)), ("bare", 8)]
+    rounds: dict[tuple[str, int], list[dict[str, float]]] = {kind: [] for kind in kinds}
     for _ in range(3):
-        for which, measured in runs.items():
-            command = [sys.executable, "-m", "benchmarks.threads_client", which, served.server.grpc]
-            measured.append(json.loads(timed(command)[1]))
-    official, mine, bare = (
-        {name: statistics.median(run[name] for run in measured) for name in ("per_s", "cpu_us")}
-        for measured in runs.values()
-    )
-    ratio = mine["per_s"] / official["per_s"]
+        for which, in_flight in kinds:
+            command = [sys.executable, "-m", "benchmarks.one_process", which, served.server.grpc, in_flight]
+            rounds[which, in_flight].append(json.loads(timed(command)[1]))
+    best: dict[str, dict[str, float]] = {}
+    for (which, _), measured in rounds.items():
+        found = {name: statistics.median(run[name] for run in measured) for name in ("per_s", "cpu_us")}
+        best[which] = max(best.get(which, found), found, key=lambda item: item["per_s"])
+    rates = {which: item["per_s"] for which, item in best.items()}
+    cpu = {which: item["cpu_us"] for which, item in best.items()}
+    names = ("asyncio", "blocking", "official", "bare")
+    ratios = [rates[name] / rates["official"] for name in ("asyncio", "blocking")]
     return Row(
-        "Requests a second of one image, 8 threads of one process; the official stubs; ratio. grpcio alone, with bytes "
-        "made once: the most there is (client CPU a request of each)",
-        f"{mine['per_s']:,.0f}; {official['per_s']:,.0f}; {ratio:.2f} times. {bare['per_s']:,.0f} "
-        f"({mine['cpu_us']:.0f}, {official['cpu_us']:.0f} and {bare['cpu_us']:.0f} µs)",
+        "Requests a second of one image from one process: AsyncClient; Client; the official stubs in threads; grpcio "
+        "alone, with bytes made once. The first two to the stubs. Client CPU a request of the four; to the stubs",
+        f"{'; '.join(f'{rates[name]:,.0f}' for name in names)}. {ratios[0]:.2f}, {ratios[1]:.2f}. "
+        f"{', '.join(f'{cpu[name]:.0f}' for name in names)} µs; "
+        f"{cpu['asyncio'] / cpu['official']:.2f}, {cpu['blocking'] / cpu['official']:.2f}",
         "1.5 times",
-        ratio >= 1.5,
+        max(ratios) >= 1.5,
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from atelier_client.client import Client
 from atelier_client.errors import DataError, InputError
 from atelier_client.load import MOST_WINDOWS, Load, Point
-from atelier_client.messages import Prediction, model_spec, predict_requests
+from atelier_client.messages import Prediction, model_spec, predict_frame, predict_requests
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature, TensorSpec, choose
 from atelier_client.tensors import BY_NAME
@@ -57,7 +57,7 @@ class Requests:
         self._client = client
         self._asked: dict[str, Any] = {"signature": signature, "version": version, "label": label}
         self._signature = choose(client.metadata(version=version, label=label), signature)
-        self._spec = model_spec(client.model, signature, version, label)
+        self._frame = predict_frame(client.model, signature, version, label, ())
         if not self._signature.splittable:
             raise InputError(
                 f"{signature} has inputs without a free first dimension; a load test needs a batch dimension."
@@ -72,8 +72,7 @@ class Requests:
 
     def of(self, batch: int) -> bytes:
         """A request of so many rows, serialized."""
-        whole = predict_requests(self._spec, self._signature, self._arrays(batch), (), batch)
-        return bytes(whole[0].SerializeToString())
+        return predict_requests(self._frame, self._signature, self._arrays(batch), batch)[0]()
 
     def idle(self) -> bytes:
         """A status request, serialized: what the server answers without running the model."""

@@ -20,7 +20,15 @@ from atelier_client.errors import (
     TimedOut,
     never_sent,
 )
-from atelier_client.messages import IN_FLIGHT, Prediction, State, VersionStatus, model_spec
+from atelier_client.messages import (
+    IN_FLIGHT,
+    Prediction,
+    Request,
+    State,
+    VersionStatus,
+    model_spec,
+    predict_frame,
+)
 from atelier_client.model_config import ServedModel, reload_request
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.retry import Budget, Retry, retryable
@@ -68,14 +76,16 @@ class Core:
     ) -> Routine[Prediction]:
         """See `Client.predict`."""
 
+        asked = tuple(outputs)
+
         def check(served: Mapping[str, Signature]) -> tuple[Signature, dict[str, NDArray[Any]]]:
             chosen = choose(served, signature)
-            chosen.check_outputs(tuple(outputs))
+            chosen.check_outputs(asked)
             return chosen, chosen.check(inputs)
 
-        spec = model_spec(self._model, signature, version, label)
+        frame = predict_frame(self._model, signature, version, label, asked)
         chosen, arrays = yield from self._checked(check, version, label)
-        requests = messages.predict_requests(spec, chosen, arrays, outputs, rows_per_request)
+        requests = messages.predict_requests(frame, chosen, arrays, rows_per_request)
         return (yield from self._all(PREDICT, requests))
 
     def by_example(
@@ -111,19 +121,19 @@ class Core:
         key = (version, label)
         found = self._signatures.get(key)
         if found is None:
-            answer = yield from self._ask(METADATA, self._metadata_request(version, label))
+            answer, _ = yield from self._ask(METADATA, self._metadata_request(version, label))
             found = self._signatures[key] = from_metadata(answer)
         return found
 
     def version_of(self, label: str) -> Routine[int]:
         """See `Client.version_of`."""
-        answer = yield from self._ask(METADATA, self._metadata_request(None, label))
+        answer, _ = yield from self._ask(METADATA, self._metadata_request(None, label))
         return int(answer.model_spec.version.value)
 
     def status(self) -> Routine[list[VersionStatus]]:
         """See `Client.status`."""
-        request = pb.GetModelStatusRequest(model_spec=model_spec(self._model))
-        return messages.read_status((yield from self._ask(STATUS, request)))
+        answer, _ = yield from self._ask(STATUS, self._status_request)
+        return messages.read_status(answer)
 
     def newest_available(self) -> Routine[int]:
         """See `Client.newest_available`."""
@@ -146,7 +156,7 @@ class Core:
 
     def reload(self, models: Sequence[ServedModel]) -> Routine[None]:
         """See `Client.reload`."""
-        request, told = reload_request(models), list[str]()
+        request, told = reload_request(models).SerializeToString(), list[str]()
         for replica, address in enumerate(self._addresses):
             try:
                 yield from self._reload_replica(replica, request)
@@ -158,51 +168,54 @@ class Core:
             told.append(address)
         self._signatures.clear()
 
-    def _metadata_request(self, version: int | None, label: str | None) -> pb.GetModelMetadataRequest:
+    def _status_request(self) -> bytes:
+        return pb.GetModelStatusRequest(model_spec=model_spec(self._model)).SerializeToString()
+
+    def _metadata_request(self, version: int | None, label: str | None) -> Request:
         spec = model_spec(self._model, "", version, label)
-        return pb.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
+        return pb.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"]).SerializeToString
 
     def _checked(
         self, check: Callable[[Mapping[str, Signature]], Any], version: int | None, label: str | None
     ) -> Routine[Any]:
         """What `check` makes of the signatures; it is asked again with fresh ones when kept ones do not fit."""
-        kept = (version, label) in self._signatures
-        served = yield from self.metadata(version, label)
-        try:
-            return check(served)
-        except InputError:
-            if not kept or version is not None:
-                raise
-        # What is served may have changed since its signatures were read.
-        self._signatures.pop((version, label), None)
+        kept = self._signatures.get((version, label))
+        if kept is not None:
+            try:
+                return check(kept)
+            except InputError:
+                if version is not None:
+                    raise
+            # What is served may have changed since its signatures were read.
+            self._signatures.pop((version, label), None)
         return check((yield from self.metadata(version, label)))
 
-    def _all(self, method: Method, requests: Sequence[Any]) -> Routine[Prediction]:
+    def _all(self, method: Method, requests: Sequence[Request]) -> Routine[Prediction]:
         try:
             if len(requests) == 1:
-                answers = [(yield from self._timed(method, requests[0]))]
+                answers = [(yield from self._ask(method, requests[0]))]
             else:
-                answers = yield Gather([self._timed(method, request) for request in requests], IN_FLIGHT)
+                answers = yield Gather([self._ask(method, request) for request in requests], IN_FLIGHT)
         except (InvalidRequest, ModelNotFound):
             self._signatures.clear()
             raise
         return messages.join([answer for answer, _ in answers], [seconds for _, seconds in answers])
 
-    def _timed(self, method: Method, request: Any) -> Routine[tuple[Any, float]]:
-        started = time.perf_counter()
-        answer = yield from self._ask(method, request)
-        return answer, time.perf_counter() - started
+    def _ask(self, method: Method, request: Request) -> Routine[tuple[Any, float]]:
+        """One answer, from any replica, within the deadline, and the seconds it took.
 
-    def _ask(self, method: Method, request: Any) -> Routine[Any]:
-        """One answer, from any replica, within the deadline; what can be sent twice without harm is retried."""
-        deadline = self._clock() + self._timeout
+        What can be sent twice without harm is retried.
+        """
+        message = request()
+        started = self._clock()
+        deadline = started + self._timeout
         tried: set[int] = set()
         failures, attempts, left = 0, 0, self._timeout
         while True:
             replica = self._replicas.pick(tried)
             attempts += 1
             try:
-                answer = yield Call(replica, method, request, left)
+                answer = yield Call(replica, method, message, left)
             except ServerError as error:
                 error.attempts = attempts
                 if not retryable(error):
@@ -223,9 +236,9 @@ class Core:
                 left = deadline - self._clock()
             else:
                 self._budget.earn()
-                return answer
+                return answer, self._clock() - started
 
-    def _reload_replica(self, replica: int, request: pb.ReloadConfigRequest) -> Routine[None]:
+    def _reload_replica(self, replica: int, request: bytes) -> Routine[None]:
         """A reload is sent once. It is tried again only while no connection comes about: then nothing was sent."""
         deadline, failures, left = self._clock() + self._timeout, 0, self._timeout
         while True:
@@ -244,10 +257,7 @@ class Core:
     def _wait_for_replica(
         self, replica: int, deadline: float, seconds: float, version: int | None
     ) -> Routine[int]:
-        request, reason = (
-            pb.GetModelStatusRequest(model_spec=model_spec(self._model)),
-            "nothing was asked yet",
-        )
+        request, reason = self._status_request(), "nothing was asked yet"
         while (left := deadline - self._clock()) > 0:
             try:
                 answer = yield Call(replica, STATUS, request, min(left, self._timeout))

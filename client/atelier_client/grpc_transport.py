@@ -52,7 +52,7 @@ class GrpcTransport:
         )
         self._calls = _calls(self._channel)
 
-    def call(self, method: Method, request: Any, timeout: float) -> Any:
+    def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `Transport.call`."""
         try:
             return self._calls[method](request, timeout=timeout, metadata=self._headers())
@@ -75,7 +75,7 @@ class AsyncGrpcTransport:
         self._channel: grpc.aio.Channel | None = None
         self._calls: dict[Method, Any] = {}
 
-    async def call(self, method: Method, request: Any, timeout: float) -> Any:
+    async def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `AsyncTransport.call`."""
         if self._channel is None:
             self._open()
@@ -117,11 +117,7 @@ def bearer(token: Token) -> str:
 
 def _calls(channel: Any) -> dict[Method, Any]:
     return {
-        method: channel.unary_unary(
-            method.path,
-            request_serializer=method.request.SerializeToString,
-            response_deserializer=method.response.FromString,
-        )
+        method: channel.unary_unary(method.path, response_deserializer=method.response.FromString)
         for method in METHODS
     }
 

@@ -131,11 +131,10 @@ class _Worker:
     async def _carry_out(self, plan: Plan) -> None:
         """Send until the next command comes; report each window after the warm-up."""
         self._method = next(method for method in METHODS if method.name == plan.method)
-        request = self._method.request.FromString(plan.request)
         if plan.rate is not None:
-            tasks = [asyncio.ensure_future(self._open_loop(request, plan, plan.rate))]
+            tasks = [asyncio.ensure_future(self._open_loop(plan, plan.rate))]
         else:
-            tasks = [asyncio.ensure_future(self._closed_loop(request, plan)) for _ in range(plan.concurrency)]
+            tasks = [asyncio.ensure_future(self._closed_loop(plan)) for _ in range(plan.concurrency)]
         try:
             for number in itertools.count():
                 self._tally = _Tally()
@@ -151,12 +150,12 @@ class _Worker:
             # No window of this plan comes after this.
             self._connection.send(None)
 
-    async def _closed_loop(self, request: Any, plan: Plan) -> None:
+    async def _closed_loop(self, plan: Plan) -> None:
         while True:
-            if not await self._send(request, plan.timeout, time.perf_counter()):
+            if not await self._send(plan, time.perf_counter()):
                 await asyncio.sleep(_PAUSE_AFTER_ERROR)
 
-    async def _open_loop(self, request: Any, plan: Plan, rate: float) -> None:
+    async def _open_loop(self, plan: Plan, rate: float) -> None:
         flights: set[asyncio.Task[bool]] = set()
         due = time.perf_counter()
         try:
@@ -171,20 +170,20 @@ class _Worker:
                 if len(flights) >= MOST_IN_FLIGHT:
                     self._tally.errors[NOT_SENT] += 1
                     continue
-                flight = asyncio.ensure_future(self._send_due(request, plan.timeout, due))
+                flight = asyncio.ensure_future(self._send_due(plan, due))
                 flights.add(flight)
                 flight.add_done_callback(flights.discard)
         finally:
             for flight in flights:
                 flight.cancel()
 
-    async def _send_due(self, request: Any, timeout: float, due: float) -> bool:
+    async def _send_due(self, plan: Plan, due: float) -> bool:
         self._tally.lags.append(time.perf_counter() - due)
-        return await self._send(request, timeout, due)
+        return await self._send(plan, due)
 
-    async def _send(self, request: Any, timeout: float, since: float) -> bool:
+    async def _send(self, plan: Plan, since: float) -> bool:
         try:
-            await next(self._turn).call(self._method, request, timeout)
+            await next(self._turn).call(self._method, plan.request, plan.timeout)
         except ServerError as error:
             self._tally.errors[error.code] += 1
             return False

@@ -42,7 +42,8 @@ def prediction(
         found = {next(iter(signature.outputs)): found}
     response = pb.PredictResponse(model_spec=request.model_spec)
     for name in request.output_filter or found:
-        encode(_array(found[name], signature.outputs[name]), response.outputs[name])
+        array = _array(found[name], signature.outputs[name])
+        response.outputs[name].ParseFromString(b"".join(encode(array)))
     return response
 
 

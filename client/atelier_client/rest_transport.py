@@ -64,13 +64,13 @@ class RestTransport:
         self._signatures: dict[str, pb.SignatureDefMap] = {}
         self._lock = threading.Lock()
 
-    def call(self, method: Method, request: Any, timeout: float) -> Any:
+    def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `Transport.call`."""
         deadline = time.monotonic() + timeout
         if method not in _READERS:
             text = "TensorFlow Serving has no reload over REST; use its gRPC address (HOST:8500)"
             raise from_status(Status.UNIMPLEMENTED, text, self._target, timeout)
-        return _READERS[method](self, request, deadline)
+        return _READERS[method](self, method.request.FromString(request), deadline)
 
     def close(self) -> None:
         """As `Transport.close`."""
@@ -210,7 +210,7 @@ class AsyncRestTransport:
         self._blocking = RestTransport(target, tls, token, proxy)
         self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="rest")
 
-    async def call(self, method: Method, request: Any, timeout: float) -> Any:
+    async def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `AsyncTransport.call`."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._blocking.call, method, request, timeout)

@@ -15,13 +15,16 @@ from atelier_client.transport import Method
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """Send a request to a replica; the answer is the step's value, a `ServerError` is thrown in."""
+    """Send a serialized request to a replica; the answer is the step's value, a `ServerError` is thrown in.
+
+    Made for every request, so not frozen: making one would take four times as long.
+    """
 
     replica: int
     method: Method
-    request: Any
+    request: bytes
     timeout: float
 
 

@@ -150,7 +150,7 @@ def _fitting(spec: TensorSpec, value: ArrayLike) -> NDArray[Any]:
 def _fits(wanted: tuple[int, ...], got: tuple[int, ...]) -> bool:
     if len(wanted) != len(got):
         return False
-    return wanted == got or all(want in (-1, size) for want, size in zip(wanted, got, strict=True))
+    return [size if want == -1 else want for want, size in zip(wanted, got, strict=True)] == list(got)
 
 
 def _cast(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:

@@ -175,7 +175,8 @@ class InMemoryServer:
         for name in message.output_filter or wanted:
             kind = NAMES[wanted[name].dtype]
             array = as_array(outputs[name])
-            encode(array if kind == "string" else array.astype(kind), answer.outputs[name])
+            tensor = encode(array if kind == "string" else array.astype(kind))
+            answer.outputs[name].ParseFromString(b"".join(tensor))
         return answer
 
     def _find(self, spec: pb.ModelSpec) -> tuple[int, _Version]:
@@ -208,9 +209,9 @@ class _Transport:
     def __init__(self, server: InMemoryServer, target: str) -> None:
         self._server, self._target = server, target
 
-    def call(self, method: Method, request: Any, timeout: float) -> Any:
+    def call(self, method: Method, request: bytes, timeout: float) -> Any:
         time.sleep(self._server._wait(timeout))
-        return self._server._answer(method, request.SerializeToString(), self._target, timeout)
+        return self._server._answer(method, request, self._target, timeout)
 
     def close(self) -> None:
         pass
@@ -220,9 +221,9 @@ class _AsyncTransport:
     def __init__(self, server: InMemoryServer, target: str) -> None:
         self._server, self._target = server, target
 
-    async def call(self, method: Method, request: Any, timeout: float) -> Any:
+    async def call(self, method: Method, request: bytes, timeout: float) -> Any:
         await asyncio.sleep(self._server._wait(timeout))
-        return self._server._answer(method, request.SerializeToString(), self._target, timeout)
+        return self._server._answer(method, request, self._target, timeout)
 
     async def close(self) -> None:
         pass

@@ -54,8 +54,8 @@ METHODS = (PREDICT, CLASSIFY, REGRESS, METADATA, STATUS, RELOAD)
 class Transport(Protocol):
     """Carries one call to one server; thread-safe."""
 
-    def call(self, method: Method, request: Any, timeout: float) -> Any:
-        """The answer, within `timeout` seconds. Raises `ServerError`."""
+    def call(self, method: Method, request: bytes, timeout: float) -> Any:
+        """The answer to a serialized request, a message, within `timeout` seconds. Raises `ServerError`."""
 
     def close(self) -> None:
         """Let go of connections; calls under way end."""
@@ -64,8 +64,8 @@ class Transport(Protocol):
 class AsyncTransport(Protocol):
     """The same for an event loop."""
 
-    async def call(self, method: Method, request: Any, timeout: float) -> Any:
-        """The answer, within `timeout` seconds. Raises `ServerError`."""
+    async def call(self, method: Method, request: bytes, timeout: float) -> Any:
+        """As `Transport.call`."""
 
     async def close(self) -> None:
         """Let go of connections; calls under way end."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from atelier_client import Client
 from atelier_client.errors import InputError
-from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, model_spec, predict_requests
+from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, predict_frame, predict_requests
+from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature, TensorSpec
 from atelier_client.tensors import decode
 from atelier_client.tf_example import to_examples
@@ -15,6 +16,13 @@ from hypothesis import strategies as st
 
 from tests.support.server import running_server
 from tests.support.toy_models import save_regressor
+
+
+def sent(spec, arrays, rows_per_request=None):
+    """The input x of each request, as it travels."""
+    frame = predict_frame("m", "serving_default", None, None, ())
+    requests = predict_requests(frame, spec, arrays, rows_per_request)
+    return [decode(pb.PredictRequest.FromString(request()).inputs["x"]) for request in requests]
 
 
 def signature(dtype, shape=(-1,)):
@@ -50,9 +58,8 @@ def test_casts_that_could_lose_it_are_refused(value, dtype):
 @given(st.lists(st.one_of(st.text(max_size=5), st.binary(max_size=5)), min_size=1, max_size=8))
 def test_strings_and_bytes_arrive_as_they_are(values):
     arrays = signature("string").check(values)
-    message = predict_requests(model_spec("m"), signature("string"), arrays, (), None)[0]
-    sent = decode(message.inputs["x"]).tolist()
-    assert sent == [value.encode() if isinstance(value, str) else value for value in values]
+    [array] = sent(signature("string"), arrays)
+    assert array.tolist() == [value.encode() if isinstance(value, str) else value for value in values]
 
 
 def test_a_lone_string_wants_a_batch():
@@ -72,10 +79,7 @@ def test_inputs_without_rows_and_with_different_rows():
 @given(st.lists(st.integers(0, 300_000), min_size=1, max_size=30), st.integers(1, 3))
 def test_rows_are_split_by_their_own_size_and_keep_their_order(sizes, letters):
     texts = [str(number).encode() + b"x" * size for number, size in enumerate(sizes)]
-    messages = predict_requests(
-        model_spec("m"), signature("string"), {"x": np.array(texts, object)}, (), None
-    )
-    parts = [decode(message.inputs["x"]).tolist() for message in messages]
+    parts = [array.tolist() for array in sent(signature("string"), {"x": np.array(texts, object)})]
     assert [item for part in parts for item in part] == texts
     for part in parts:
         assert len(part) == 1 or sum(map(len, part)) <= REQUEST_BYTES
@@ -85,12 +89,10 @@ def test_rows_are_split_by_their_own_size_and_keep_their_order(sizes, letters):
 
 
 def test_small_rows_are_split_by_number():
-    messages = predict_requests(
-        model_spec("m"), signature("uint8"), {"x": np.zeros(3000, np.uint8)}, (), None
-    )
-    assert [len(decode(message.inputs["x"])) for message in messages] == [REQUEST_ROWS, REQUEST_ROWS, 952]
+    parts = sent(signature("uint8"), {"x": np.zeros(3000, np.uint8)})
+    assert list(map(len, parts)) == [REQUEST_ROWS, REQUEST_ROWS, 952]
     with pytest.raises(InputError, match="rows_per_request"):
-        predict_requests(model_spec("m"), signature("uint8"), {"x": np.zeros(3, np.uint8)}, (), 0)
+        sent(signature("uint8"), {"x": np.zeros(3, np.uint8)}, 0)
 
 
 def test_rows_of_features_become_examples():

@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from atelier_client.messages import model_spec
+from atelier_client.messages import predict_frame, predict_requests
 from atelier_client.protos import serving_pb2 as pb
+from atelier_client.signature import Signature
 from atelier_client.tensors import decode, encode
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,11 +33,18 @@ NAMES = st.text(max_size=8)
 
 @given(ARRAYS)
 def test_an_encoded_tensor_is_the_official_one(array):
-    mine = pb.Tensor()
-    encode(array, mine)
-    official = tensor_pb2.TensorProto.FromString(mine.SerializeToString())
+    mine = b"".join(encode(array))
+    official = tensor_pb2.TensorProto.FromString(mine)
     np.testing.assert_array_equal(tf.make_ndarray(official), array)
-    assert official.SerializeToString(deterministic=True) == mine.SerializeToString(deterministic=True)
+    assert official.SerializeToString(deterministic=True) == mine
+
+
+@pytest.mark.parametrize("kind", [">f4", ">i8", ">u2"])
+def test_arrays_of_any_layout_are_sent_in_the_wires(kind):
+    array = np.arange(24).reshape(2, 3, 4).astype(kind)
+    for view in (array, array.T, array[:, ::2, 1:], np.asfortranarray(array), array[1, 1, 1]):
+        official = tensor_pb2.TensorProto.FromString(b"".join(encode(view)))
+        np.testing.assert_array_equal(tf.make_ndarray(official), view)
 
 
 @given(ARRAYS)
@@ -50,24 +58,37 @@ def test_a_tensor_of_tensorflow_is_decoded(array):
 def test_strings_travel_whole(items):
     array = np.empty(len(items), object)
     array[:] = items
-    mine = pb.Tensor()
-    encode(array, mine)
-    official = tensor_pb2.TensorProto.FromString(mine.SerializeToString())
-    assert list(official.string_val) == items
-    assert decode(mine).tolist() == items
+    mine = b"".join(encode(array))
+    assert list(tensor_pb2.TensorProto.FromString(mine).string_val) == items
+    assert decode(pb.Tensor.FromString(mine)).tolist() == items
 
 
-@given(NAMES, NAMES, st.one_of(st.none(), st.integers(0, 2**63 - 1)), st.lists(NAMES, max_size=3), ARRAYS)
-def test_a_request_is_the_official_one(name, signature, version, outputs, array):
-    mine = pb.PredictRequest(model_spec=model_spec(name, signature, version), output_filter=outputs)
-    encode(array, mine.inputs["x"])
+@given(
+    NAMES,
+    NAMES,
+    st.one_of(st.none(), st.integers(0, 2**63 - 1), st.text(min_size=1, max_size=8)),
+    st.lists(NAMES, max_size=3),
+    st.dictionaries(NAMES, st.one_of(ARRAYS, hnp.arrays(np.uint8, 20_000, elements=st.just(7)))),
+)
+def test_a_request_is_the_official_one(name, signature, asked, outputs, arrays):
+    version, label = (None, asked) if isinstance(asked, str) else (asked, None)
+    frame = predict_frame(name, signature, version, label, tuple(outputs))
+    several = Signature("s", "", {}, {}, frozenset())
+    [mine] = predict_requests(frame, several, arrays, None)
     official = predict_pb2.PredictRequest()
     official.model_spec.name, official.model_spec.signature_name = name, signature
     if version is not None:
         official.model_spec.version.value = version
+    if label is not None:
+        official.model_spec.version_label = label
     official.output_filter.extend(outputs)
-    official.inputs["x"].ParseFromString(mine.inputs["x"].SerializeToString())
-    assert mine.SerializeToString(deterministic=True) == official.SerializeToString(deterministic=True)
+    for key, array in arrays.items():
+        tensor = official.inputs[key]
+        tensor.dtype, tensor.tensor_content = tf.as_dtype(array.dtype).as_datatype_enum, array.tobytes()
+        for size in array.shape:
+            tensor.tensor_shape.dim.add(size=size)
+    assert predict_pb2.PredictRequest.FromString(mine()) == official
+    assert len(mine()) == official.ByteSize()
 
 
 @pytest.mark.parametrize(

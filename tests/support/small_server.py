@@ -46,7 +46,7 @@ def small_server(
                 context.abort(grpc.StatusCode[error.code], error.details)
 
         return grpc.unary_unary_rpc_method_handler(
-            handle, method.request.FromString, method.response.SerializeToString
+            handle, response_serializer=method.response.SerializeToString
         )
 
     class Handlers(grpc.GenericRpcHandler):

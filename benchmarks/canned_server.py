@@ -1,0 +1,45 @@
+"""What gRPC alone takes: a grpcio server that answers each method's calls with what another server said to the first.
+
+python -m benchmarks.canned_server HOST:PORT      prints its own address; ends with its stdin
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+
+_UNLIMITED = [("grpc.max_receive_message_length", -1)]
+
+
+class Canned(grpc.GenericRpcHandler):
+    """Serialized answers, by method."""
+
+    def __init__(self, target: str) -> None:
+        self._channel = grpc.insecure_channel(target, options=_UNLIMITED)
+        self._answers: dict[str, bytes] = {}
+
+    def service(self, details: Any) -> Any:
+        """The handler of any method: bytes in, bytes out."""
+        return grpc.unary_unary_rpc_method_handler(lambda request, _: self._answer(details.method, request))
+
+    def _answer(self, method: str, request: bytes) -> bytes:
+        if method not in self._answers:
+            self._answers[method] = self._channel.unary_unary(method)(request)
+        return self._answers[method]
+
+
+def main(target: str) -> None:
+    """Serve until stdin is closed."""
+    server = grpc.server(ThreadPoolExecutor(8), handlers=(Canned(target),), options=_UNLIMITED)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(f"127.0.0.1:{port}", flush=True)
+    sys.stdin.read()
+    server.stop(None)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
