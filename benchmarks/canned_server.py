@@ -5,11 +5,16 @@ python -m benchmarks.canned_server HOST:PORT      prints its own address; ends w
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+
+from benchmarks.row import ROOT
 
 _UNLIMITED = [("grpc.max_receive_message_length", -1)]
 
@@ -29,6 +34,17 @@ class Canned(grpc.GenericRpcHandler):
         if method not in self._answers:
             self._answers[method] = self._channel.unary_unary(method)(request)
         return self._answers[method]
+
+
+@contextlib.contextmanager
+def canned(target: str) -> Iterator[str]:
+    """Such a server's address, for as long as the block lasts."""
+    command = [sys.executable, "-m", "benchmarks.canned_server", target]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    # Its stdin is closed at the end, and with it the server ends.
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+        assert process.stdout
+        yield process.stdout.readline().strip()
 
 
 def main(target: str) -> None:

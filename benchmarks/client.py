@@ -6,19 +6,18 @@ import itertools
 import json
 import math
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import venv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from atelier_client import Client
 from atelier_client.sources.idx import read_idx
 
+from benchmarks.canned_server import canned
 from benchmarks.row import BIN, ROOT, Row, run, timed
 from benchmarks.served import Served, served_model
 
@@ -108,20 +107,17 @@ def rate_over_the_wire(served: Served) -> Row:
     # As the trainer exports and the server serves: sums in their plain order (docs/decisions.md).
     alone = json.loads(run(command, {"TF_ENABLE_ONEDNN_OPTS": "0"}).stdout)
     images = read_idx(served.data / "fashion-mnist" / "t10k-images-idx3-ubyte")
-    command = [sys.executable, "-m", "benchmarks.canned_server", served.server.grpc]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     seconds: list[list[float]] = [[], []]
-    with subprocess.Popen(command, cwd=ROOT, **pipes) as canned:
-        assert canned.stdin
-        assert canned.stdout
-        floor = canned.stdout.readline().strip()
-        with Client(served.server.grpc, "fashion") as model, Client(floor, "fashion") as answers:
-            for _ in range(25):
-                for client, taken in zip((model, answers), seconds, strict=True):
-                    started = time.perf_counter()
-                    client.predict(images, outputs=["probabilities"])
-                    taken.append(time.perf_counter() - started)
-        canned.stdin.close()
+    with (
+        canned(served.server.grpc) as ready,
+        Client(served.server.grpc, "fashion") as model,
+        Client(ready, "fashion") as answers,
+    ):
+        for _ in range(25):
+            for client, taken in zip((model, answers), seconds, strict=True):
+                started = time.perf_counter()
+                client.predict(images, outputs=["probabilities"])
+                taken.append(time.perf_counter() - started)
     rate, transport = (len(images) / statistics.median(taken[5:]) for taken in seconds)
     same, best = alone["510"], max(alone.values())
     return Row(

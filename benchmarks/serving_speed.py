@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from atelier_client import Client
 
+from benchmarks.canned_server import canned
 from benchmarks.row import Row
 from benchmarks.served import Served
 from tests.support.server import free_port, running_server
