@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import selectors
 import signal
 import time
 from collections import Counter
@@ -31,8 +32,6 @@ MOST_IN_FLIGHT = 10_000
 # After an error, so that a dead server is not asked a hundred thousand times a second.
 _PAUSE_AFTER_ERROR = 0.01
 NOT_SENT = "NOT_SENT"
-# The last seconds of a sleep, which are slept exactly.
-_COARSE = 0.002
 
 
 @dataclass(frozen=True)
@@ -84,20 +83,21 @@ class _Tally:
         )
 
 
-async def _sleep_until(due: float) -> None:
-    """asyncio's sleep ends up to a millisecond late (epoll counts in them), longer than a request takes; a thread's
-    does not."""
-    if (wait := due - time.perf_counter()) > _COARSE:
-        await asyncio.sleep(wait - _COARSE)
-    if (wait := due - time.perf_counter()) > 0:
-        await asyncio.get_running_loop().run_in_executor(None, time.sleep, wait)
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """One whose sleep ends on time: epoll, the usual selector, counts in milliseconds, longer than a request takes."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 def main(connection: Connection, target: str, settings: dict[str, Any]) -> None:
     """Carry out the plans that come through the connection, until it is closed."""
     # Ctrl-C is the parent's to handle: it closes the connection.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(_Worker(connection, target, settings).serve())
+    with asyncio.Runner(loop_factory=_event_loop) as runner:
+        runner.run(_serve(connection, target, settings))
+
+
+async def _serve(connection: Connection, target: str, settings: dict[str, Any]) -> None:
+    await _Worker(connection, target, settings).serve()
 
 
 class _Worker:
@@ -161,8 +161,8 @@ class _Worker:
         try:
             while True:
                 due += random.expovariate(rate)
-                if due > time.perf_counter():
-                    await _sleep_until(due)
+                if (wait := due - time.perf_counter()) > 0:
+                    await asyncio.sleep(wait)
                 elif len(flights) % 64 == 0:
                     # Behind time: let answers in now and then.
                     await asyncio.sleep(0)

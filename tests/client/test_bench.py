@@ -45,10 +45,10 @@ def slow():
         yield running
 
 
-def measure(running, *loads, window=0.25):
+def measure(running, *loads, window=0.15):
     with Client(running.address, "m") as client:
         requests = Requests(client, "serving_default", None, None)
-    with LoadGenerator(running.address, SETTINGS, window=window, warm_up=0.2) as generator:
+    with LoadGenerator(running.address, SETTINGS, window=window, warm_up=0.1) as generator:
         return [generator.measure(load, requests.of(load.batch)) for load in loads]
 
 
@@ -66,7 +66,8 @@ def test_rates_and_latencies_are_those_of_the_server(slow):
 def test_an_open_loop_shows_the_queue_that_a_closed_loop_hides(slow, monkeypatch):
     """1600 requests a second at a server of 400: latency grows with every window, and no measurement is stable."""
     monkeypatch.setattr("atelier_client.load.ARRIVALS_A_WINDOW", 20)
-    light, heavy = measure(slow, Load(1, rate=100), Load(1, rate=1600), window=0.15)
+    monkeypatch.setattr("atelier_client.load.MOST_WINDOWS", 6)
+    light, heavy = measure(slow, Load(1, rate=100), Load(1, rate=1600))
     assert 50 < light.requests_per_s < 150
     assert heavy.requests_per_s < 500
     assert heavy.latency_ms["p50"] > max(200, 2 * light.latency_ms["p50"])
@@ -102,6 +103,13 @@ def test_a_window_in_which_the_generator_was_late_does_not_count():
     [text] = warnings([point(rate=100.0, requests_per_s=100, lag_ms={"mean": 1.2})])
     assert "The requests left late" in text
     assert not warnings([point(rate=100.0, requests_per_s=100, lag_ms={"mean": 0.8})])
+
+
+def test_waking_up_is_not_lateness_however_fast_the_server_is():
+    assert _agree([window(500, 0.0008, lag=0.0002)] * 3, open_loop=True)
+    assert not _agree([window(500, 0.0008, lag=0.0003)] * 3, open_loop=True)
+    assert not point(rate=500.0, p99=0.8, lag_ms={"mean": 0.2}).late
+    assert point(rate=500.0, p99=0.8, lag_ms={"mean": 0.3}).late
 
 
 def test_a_percentile_needs_enough_samples():
@@ -328,7 +336,7 @@ def test_the_written_file_starts_a_batching_server_whose_effect_is_then_measured
     server, client, models, images, tmp_path
 ):
     """Tune a server, start another with the file, ask it from many threads, and measure it against the first."""
-    quick = ("--reports", tmp_path, "--window", "0.03", "--warm-up", "0.03")
+    quick = ("--reports", tmp_path, "--window", "0.02", "--warm-up", "0.01")
     done = command("bench", "--tune", "--target", server.grpc, *quick)
     assert done.returncode == 0, done.stderr
     assert "This server does not batch" in done.stderr
