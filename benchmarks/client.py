@@ -28,7 +28,7 @@ NOTE = (
     "request. Both sides are timed from process start to the numbers. Requests of one image are "
     "`benchmarks/one_process.py`: 64 in flight with AsyncClient, the others at their better of 8 and 64 threads. "
     "Client and server share the cores, so a ratio of rates is nearer to 1 than that of the clients' own CPU, which "
-    "is what bounds one process whose server has cores of its own."
+    "is what bounds one process whose server has cores of its own; grpcio alone shows how much the server leaves."
 )
 
 

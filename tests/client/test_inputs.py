@@ -5,11 +5,12 @@ import itertools
 import numpy as np
 import pytest
 from atelier_client import Client
-from atelier_client.errors import InputError
+from atelier_client.errors import InputError, UnsupportedType
 from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, predict_frame, predict_requests
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature, TensorSpec
 from atelier_client.tensors import decode
+from atelier_client.testing import InMemoryServer
 from atelier_client.tf_example import to_examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +61,15 @@ def test_strings_and_bytes_arrive_as_they_are(values):
     arrays = signature("string").check(values)
     [array] = sent(signature("string"), arrays)
     assert array.tolist() == [value.encode() if isinstance(value, str) else value for value in values]
+
+
+@pytest.mark.parametrize("rows_per_request", [None, 1])
+def test_what_cannot_be_sent_is_refused_before_anything_is(rows_per_request):
+    server, specs = InMemoryServer(), {"x": ("string", (-1,))}
+    server.serve("m", lambda inputs: inputs, inputs=specs, outputs=specs)
+    with server.client("m") as opened, pytest.raises(UnsupportedType, match="int 7"):
+        opened.predict(np.array(["a", b"b", 7], object), rows_per_request=rows_per_request)
+    assert [call.method for call in server.calls] == ["metadata"]
 
 
 def test_a_lone_string_wants_a_batch():
