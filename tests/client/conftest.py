@@ -1,9 +1,17 @@
-"""One served model for the client's tests, with a small labelled data set that the model gets partly right."""
+"""One served model for the client's tests, with a small labelled data set that the model gets partly right.
+
+It is served by the embedded server; by another, such as a real TensorFlow Serving, with ATELIER_TARGET (host:port of
+its gRPC), ATELIER_REST_TARGET (http://host:port) and ATELIER_MODELS, the folder it serves, which
+`python -m tests.support.models FOLDER` has written:
+
+    tensorflow_model_server --port=8500 --rest_api_port=8501 --model_name=fashion --model_base_path=FOLDER/fashion
+"""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +26,8 @@ COMMAND = str(Path(sys.executable).parent / "atelier-client")
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
     """A repository with version 1 of `fashion`."""
+    if "ATELIER_TARGET" in os.environ:
+        return Path(os.environ["ATELIER_MODELS"])
     folder = tmp_path_factory.mktemp("models")
     publish_untrained(folder)
     return folder
@@ -25,7 +35,10 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(models):
-    """The embedded server on that repository."""
+    """`.grpc` and `.rest` of the server of that repository."""
+    if target := os.environ.get("ATELIER_TARGET"):
+        yield SimpleNamespace(grpc=target, rest=os.environ["ATELIER_REST_TARGET"])
+        return
     with running_server(models) as running:
         yield running
 

@@ -1,5 +1,9 @@
-"""Model repositories for tests, made by the real trainer code, without training or a data set."""
+"""Model repositories for tests, made by the real trainer code, without training or a data set.
 
+`python -m tests.support.models FOLDER` writes FOLDER/fashion/1, which a real TensorFlow Serving can be given.
+"""
+
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -34,3 +38,7 @@ def publish_untrained(models: Path, name: str = "fashion", seed: int = 0) -> Pat
         test_file={"format": "idx", "path": "fashion-mnist"},
     )
     return publish(job, models, data)
+
+
+if __name__ == "__main__":
+    print(publish_untrained(Path(sys.argv[1])))
