@@ -43,12 +43,6 @@ def peer(server, models):
     peer.channel.close()
 
 
-def resident(peer) -> int:
-    """Bytes."""
-    with open(f"/proc/{peer.server.process.pid}/statm") as statm:
-        return int(statm.read().split()[1]) * 4096
-
-
 @pytest.mark.parametrize(
     ("method", "kind"),
     [
@@ -64,7 +58,7 @@ def test_messages_that_are_no_protos_are_refused_and_leave_nothing(peer, method,
     codes, before = set(), 0
     for number in range(UNREADABLE):
         if number == UNREADABLE // 10:
-            before = resident(peer)
+            before = peer.server.resident()
         try:
             if kind == "unary_unary":
                 ask(b"\xff\xff", timeout=10)
@@ -75,7 +69,7 @@ def test_messages_that_are_no_protos_are_refused_and_leave_nothing(peer, method,
     assert codes == {(grpc.StatusCode.INTERNAL, "Exception deserializing request!")}
     # The same connection goes on. Left open, the requests would hold 17 MB.
     assert peer.scale() == (1.0, 1)
-    assert resident(peer) < before + 6 * MB
+    assert peer.server.resident() < before + 6 * MB
 
 
 def test_models_that_come_and_go_give_their_memory_back(peer, models):
@@ -86,14 +80,14 @@ def test_models_that_come_and_go_give_their_memory_back(peer, models):
         peer.reload(alone, both)
         peer.reload(alone)
         peer.wait(lambda: peer.states("wide") == {1: END})
-        sizes.append(resident(peer))
+        sizes.append(peer.server.resident())
     assert max(sizes[4:]) < sizes[3] + 12 * MB, [size // MB for size in sizes]
 
 
 def test_watched_names_are_forgotten(peer):
     """Each has a megabyte; those open at a time hold up no request either."""
     stub = health_pb2_grpc.HealthStub(peer.channel)
-    before = resident(peer)
+    before = peer.server.resident()
     for begin in range(0, 120, 20):
         names = [f"{number}{'x' * MB}" for number in range(begin, begin + 20)]
         watches = [stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=60) for name in names]
@@ -101,7 +95,7 @@ def test_watched_names_are_forgotten(peer):
         assert peer.scale() == (1.0, 1)
         for watch in watches:
             watch.cancel()
-    assert resident(peer) < before + 60 * MB
+    assert peer.server.resident() < before + 60 * MB
 
 
 def test_the_metrics_of_versions_long_gone_are_forgotten():

@@ -51,16 +51,11 @@ def message(values: np.ndarray, signature: str = "", name: str = "x") -> bytes:
     return request.SerializeToString()
 
 
-def resident(server) -> int:
-    with open(f"/proc/{server.process.pid}/statm") as statm:
-        return int(statm.read().split()[1]) * 4096
-
-
 def highest(server, seconds, until) -> int:
     """The most the server held until something was so, or the time was over."""
     most, end = 0, time.monotonic() + seconds
     while time.monotonic() < end and not until():
-        most = max(most, resident(server))
+        most = max(most, server.resident())
         time.sleep(0.02)
     return most
 
@@ -103,7 +98,7 @@ def test_messages_that_stop_in_the_middle_do_not_fill_the_memory(models):
     with limited_server(models, 1800 * MB) as server, contextlib.ExitStack() as stack:
         peer = Peer(server, models, "toy")
         assert peer.scale() == (1.0, 1)
-        before, calls = resident(server), []
+        before, calls = server.resident(), []
         for _ in range(6):
             link = stack.enter_context(stalled_link(server.grpc, to_server=len(data) - MB))
             channel = stack.enter_context(grpc.insecure_channel(link, options=UNLIMITED))
@@ -126,7 +121,7 @@ def test_answers_that_are_not_taken_do_not_fill_the_memory(models, stalled):
     with limited_server(models, 1800 * MB) as server, contextlib.ExitStack() as stack:
         peer = Peer(server, models, "toy")
         assert peer.scale() == (1.0, 1)
-        before, target = resident(server), server.grpc
+        before, target = server.resident(), server.grpc
         if stalled:
             target = stack.enter_context(stalled_link(target, to_client=100_000))
         channel = stack.enter_context(grpc.insecure_channel(target, options=UNLIMITED))
@@ -138,7 +133,7 @@ def test_answers_that_are_not_taken_do_not_fill_the_memory(models, stalled):
             time.sleep(0.1)
             assert peer.scale(timeout=20) == (1.0, 1)
             # All of them would be 1.2 GB; a quarter of what the group has, and what is on its way into the count.
-            assert resident(server) < before + 700 * MB
+            assert server.resident() < before + 700 * MB
         peer.channel.close()
     assert server.process.returncode == 0
 

@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -28,23 +27,15 @@ def models(tmp_path):
     return tmp_path
 
 
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process; 0 where the system does not say."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 2**20
-    except OSError:
-        return 0.0
-
-
 def run(models, numbers, warm):
     """Resident memory in MB after the warm-up and after each of PARTS parts of the run."""
     flags = ("--allow_version_labels_for_unavailable_models", "--max_num_load_retries=0")
     with running_server(models, f"--model_config_file={save_config(models)}", *flags, model="toy") as server:
         first = fuzz(server, models, range(-warm, 0))
-        sizes, statuses, failures = [resident_mb(server.process.pid)], Counter(), first.failures
+        sizes, statuses, failures = [server.resident() / 2**20], Counter(), first.failures
         for part in range(PARTS):
             findings = fuzz(server, models, numbers[part::PARTS])
-            sizes.append(resident_mb(server.process.pid))
+            sizes.append(server.resident() / 2**20)
             statuses += findings.statuses
             failures += findings.failures
         print(f"memory {[round(size) for size in sizes]} MB; {dict(statuses)}")

@@ -1,7 +1,6 @@
 """Mixed load over swaps: no failed request and flat memory. Ten seconds here; `make soak` runs it for half an hour."""
 
 import json
-import os
 import threading
 import time
 import urllib.request
@@ -61,7 +60,7 @@ def test_nothing_fails_and_memory_is_flat_while_versions_are_swapped(tmp_path, s
                 version += 1
                 folder = save_toy(tmp_path, version=version, factor=float(version))
                 peer.wait(lambda: peer.scale()[1] == version)  # noqa: B023 - called before the next round
-                memory.append((time.monotonic() - started, _resident(server.process.pid)))
+                memory.append((time.monotonic() - started, server.resident()))
         finally:
             stop.set()
             for thread in threads:
@@ -106,8 +105,3 @@ def _rest(server, values) -> None:
 def _get(server, path) -> None:
     with urllib.request.urlopen(server.rest + path, timeout=20) as answer:
         assert answer.read()
-
-
-def _resident(pid: int) -> int:
-    with open(f"/proc/{pid}/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

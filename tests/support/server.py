@@ -1,6 +1,7 @@
 """A real `atelier-serving` process for tests, on free loopback ports."""
 
 import contextlib
+import resource
 import socket
 import ssl
 import subprocess
@@ -28,6 +29,11 @@ class RunningServer:
     def log_text(self) -> str:
         """What the server has printed so far."""
         return self.log.read_text(errors="replace")
+
+    def resident(self) -> int:
+        """Bytes of memory that its process holds now."""
+        statm = Path(f"/proc/{self.process.pid}/statm").read_text()
+        return int(statm.split()[1]) * resource.getpagesize()
 
 
 def free_port() -> int:
