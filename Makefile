@@ -7,14 +7,6 @@ export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
 STACK := python3 -m stack
 BIN := .venv/bin
 
-# A copy of the data beside the checkout spares tests and benchmarks the download.
-ifneq ($(wildcard ../shared/data/fashion-mnist),)
-test bench: export ATELIER_FASHION_MNIST ?= $(abspath ../shared/data/fashion-mnist)
-endif
-ifneq ($(wildcard ../shared/data/aclImdb_v1.tar.gz),)
-test bench: export ATELIER_IMDB ?= $(abspath ../shared/data/aclImdb_v1.tar.gz)
-endif
-
 help:  ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 GRPC_PORT=8500 REST_PORT=8501"
