@@ -47,7 +47,7 @@ def bare(target: str) -> Callable[[], object]:
     import grpc
     from atelier_client import Client
     from atelier_client.messages import predict_frame, predict_requests
-    from atelier_client.transport import PREDICT
+    from atelier_client.transports.base import PREDICT
 
     with Client(target, "fashion") as client:
         signature = client.metadata()["serving_default"]

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from atelier_client.client import check_token
 from atelier_client.core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client.errors import ServerError
-from atelier_client.grpc_transport import AsyncGrpcTransport, Token
 from atelier_client.messages import Prediction, VersionStatus
 from atelier_client.model_config import ServedModel
 from atelier_client.retry import Retry
@@ -19,7 +18,8 @@ from atelier_client.signature import Signature
 from atelier_client.targets import Target, parse_targets
 from atelier_client.tf_example import Rows
 from atelier_client.tls import TLS
-from atelier_client.transport import AsyncTransport
+from atelier_client.transports.base import AsyncTransport
+from atelier_client.transports.grpc import AsyncGrpcTransport, Token
 
 T = TypeVar("T")
 
@@ -167,7 +167,7 @@ def make_async_transport(target: Target, tls: TLS | bool, token: Token | None, p
     settings = TLS() if tls is True else tls or None
     check_token(target, settings, token)
     if target.scheme in ("http", "https"):
-        from atelier_client.rest_transport import AsyncRestTransport
+        from atelier_client.transports.rest import AsyncRestTransport
 
         return AsyncRestTransport(target, settings, token, proxy)
     return AsyncGrpcTransport(target, settings, token, proxy)

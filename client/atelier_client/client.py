@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from atelier_client.core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client.errors import ServerError, SettingsError
-from atelier_client.grpc_transport import GrpcTransport, Token
 from atelier_client.messages import Prediction, VersionStatus
 from atelier_client.model_config import ServedModel
 from atelier_client.retry import Retry
@@ -19,7 +18,8 @@ from atelier_client.signature import Signature
 from atelier_client.targets import Target, parse_targets
 from atelier_client.tf_example import Rows
 from atelier_client.tls import TLS
-from atelier_client.transport import Transport
+from atelier_client.transports.base import Transport
+from atelier_client.transports.grpc import GrpcTransport, Token
 
 T = TypeVar("T")
 
@@ -222,7 +222,7 @@ def make_transport(target: Target, tls: TLS | bool, token: Token | None, proxy: 
     settings = TLS() if tls is True else tls or None
     check_token(target, settings, token)
     if target.scheme in ("http", "https"):
-        from atelier_client.rest_transport import RestTransport
+        from atelier_client.transports.rest import RestTransport
 
         return RestTransport(target, settings, token, proxy)
     return GrpcTransport(target, settings, token, proxy)

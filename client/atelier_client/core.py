@@ -36,7 +36,7 @@ from atelier_client.routine import Call, Gather, Pause, Routine
 from atelier_client.signature import Signature, choose, choose_by_method, from_metadata
 from atelier_client.targets import Replicas, Target
 from atelier_client.tf_example import Rows, to_examples
-from atelier_client.transport import CLASSIFY, METADATA, PREDICT, REGRESS, RELOAD, STATUS, Method
+from atelier_client.transports.base import CLASSIFY, METADATA, PREDICT, REGRESS, RELOAD, STATUS, Method
 
 DEFAULT_TIMEOUT = 30.0
 _POLL_SECONDS = 0.1

@@ -22,7 +22,7 @@ import numpy as np
 
 from atelier_client.errors import ClientError
 from atelier_client.load_worker import Plan, Window, main
-from atelier_client.transport import PREDICT, Method
+from atelier_client.transports.base import PREDICT, Method
 
 AGREEING = 3
 TOLERANCE = 0.10

@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from atelier_client.transport import Method
+from atelier_client.transports.base import Method
 
 T = TypeVar("T")
 

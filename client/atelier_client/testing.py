@@ -35,7 +35,7 @@ from atelier_client.errors import from_status
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.targets import Target
 from atelier_client.tensors import NAMES, STRING, as_array, decode, encode
-from atelier_client.transport import Method
+from atelier_client.transports.base import Method
 
 Status = grpc.StatusCode
 Arrays = dict[str, NDArray[Any]]

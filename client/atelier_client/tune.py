@@ -23,7 +23,7 @@ from typing import Any
 from atelier_client.bench import Requests, name
 from atelier_client.errors import ClientError, ServerError, TooLarge
 from atelier_client.load import Load, LoadGenerator, Point
-from atelier_client.transport import STATUS
+from atelier_client.transports.base import STATUS
 
 # A batching server refuses a request above its max_batch_size, which is 1000 unless set.
 PROBE_ROWS = 4096

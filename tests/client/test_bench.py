@@ -19,7 +19,7 @@ from atelier_client.bench_report import plot, to_csv
 from atelier_client.load import AGREEING, Load, LoadGenerator, Point, _agree, _percentiles
 from atelier_client.load_worker import Window
 from atelier_client.testing import InMemoryServer
-from atelier_client.transport import PREDICT
+from atelier_client.transports.base import PREDICT
 from atelier_client.tune import Tuning, config_text, find, probe
 
 from tests.client.conftest import COMMAND, command

@@ -11,7 +11,7 @@ import grpc
 from atelier_client.errors import ServerError
 from atelier_client.targets import Target
 from atelier_client.testing import InMemoryServer
-from atelier_client.transport import METHODS
+from atelier_client.transports.base import METHODS
 
 
 @dataclass

@@ -11,7 +11,7 @@ import grpc.aio
 from atelier_client.errors import from_status
 from atelier_client.targets import Target
 from atelier_client.tls import TLS
-from atelier_client.transport import METHODS, Method
+from atelier_client.transports.base import METHODS, Method
 
 Token = str | Callable[[], str]
 

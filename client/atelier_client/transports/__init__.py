@@ -1,0 +1,1 @@
+"""How a call travels: over gRPC, over REST, or through a function in memory."""
