@@ -70,13 +70,13 @@ def register(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from atelier_client.evaluation import Settings, evaluate
-    from atelier_client.examples import open_test_split
-    from atelier_client.expression import Expression
+    from atelier_client.evaluation.evaluate import Settings, evaluate
+    from atelier_client.evaluation.expression import Expression
+    from atelier_client.evaluation.test_split import open_test_split
+    from atelier_client.evaluation.thresholds import Threshold, verdicts
     from atelier_client.model_card import read_card, read_golden
     from atelier_client.report import report_of
     from atelier_client.sources import open_reader
-    from atelier_client.thresholds import Threshold, verdicts
 
     # What is wrong with the command is said before anybody waits.
     thresholds = [Threshold.parse(text) for text in options.fail_under]
@@ -126,7 +126,7 @@ def _finish(
     conditions: list[tuple[str, str | None]],
 ) -> int:
     """Write and print the report; say what is wrong, the gravest last; return the exit code."""
-    from atelier_client import skew
+    from atelier_client.evaluation import skew
     from atelier_client.files import write_text
     from atelier_client.report_files import as_csv, as_junit
 

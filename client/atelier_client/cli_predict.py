@@ -92,7 +92,7 @@ def _parts(
     """What to predict, some rows at a time."""
     from atelier_client import prediction_inputs as inputs
     from atelier_client.binding import Binding
-    from atelier_client.examples import open_test_split
+    from atelier_client.evaluation.test_split import open_test_split
     from atelier_client.signature import choose
     from atelier_client.sources import open_reader
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from atelier_client import metrics, skew
 from atelier_client.client import Client
-from atelier_client.evaluation import Counted
+from atelier_client.evaluation.evaluate import Counted
 from atelier_client.model_card import Golden, ModelCard
 from atelier_client.sources import Reader
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from atelier_client.errors import InputError
-from atelier_client.expression import ClassColumn, Expression
-from atelier_client.metrics import Tally
-from atelier_client.slices import Slices
+from atelier_client.evaluation.expression import ClassColumn, Expression
+from atelier_client.evaluation.metrics import Tally
+from atelier_client.evaluation.slices import Slices
 from hypothesis import given
 from hypothesis import strategies as st
 

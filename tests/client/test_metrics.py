@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from atelier_client import intervals
-from atelier_client.calibration import Calibration
-from atelier_client.curves import Scores
-from atelier_client.metrics import Tally, areas, of_positive_class, per_class
+from atelier_client.evaluation import intervals
+from atelier_client.evaluation.calibration import Calibration
+from atelier_client.evaluation.curves import Scores
+from atelier_client.evaluation.metrics import Tally, areas, of_positive_class, per_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client.intervals import Interval
+from atelier_client.evaluation.intervals import Interval
 
 BINS = 15
 _DRAWS = 1000

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client.intervals import Interval, around, logit
+from atelier_client.evaluation.intervals import Interval, around, logit
 
 EXACT = 4_000_000
 # So many at a time, as each time costs a pass over all bins.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from atelier_client.errors import InputError
-from atelier_client.metrics import ERRORS, METRICS
+from atelier_client.evaluation.metrics import ERRORS, METRICS
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from atelier_client.binding import Binding, rows_at_once
 from atelier_client.client import Client
-from atelier_client.curves import Scores
-from atelier_client.delivery import Delivery, Question
 from atelier_client.errors import ClientError, DataError, InputError, InvalidRequest, TooLarge
+from atelier_client.evaluation.curves import Scores
+from atelier_client.evaluation.delivery import Delivery, Question
+from atelier_client.evaluation.metrics import Tally
+from atelier_client.evaluation.mistakes import Mistakes
+from atelier_client.evaluation.slices import Slices
 from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, Prediction
-from atelier_client.metrics import Tally
-from atelier_client.mistakes import Mistakes
 from atelier_client.progress import Progress
 from atelier_client.signature import Signature, choose
-from atelier_client.slices import Slices
 from atelier_client.sources import Reader, Table
 
 # Softmax in float32 misses a sum of one by about 1e-6, in float16 by 1e-3.

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client import intervals
-from atelier_client.calibration import Calibration
-from atelier_client.curves import Curve
-from atelier_client.intervals import Interval
+from atelier_client.evaluation import intervals
+from atelier_client.evaluation.calibration import Calibration
+from atelier_client.evaluation.curves import Curve
+from atelier_client.evaluation.intervals import Interval
 
 # Keras clips probabilities so before it takes the logarithm (keras.config.epsilon()).
 EPSILON = 1e-7

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client.errors import InputError
-from atelier_client.expression import ClassColumn, Columns, Expression
-from atelier_client.metrics import Tally
+from atelier_client.evaluation.expression import ClassColumn, Columns, Expression
+from atelier_client.evaluation.metrics import Tally
 from atelier_client.sources import Table
 
 # More values than this are no groups to compare.

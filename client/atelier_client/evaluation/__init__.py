@@ -1,0 +1,1 @@
+"""Measuring a served model: labelled examples are sent, and their answers become metrics."""
