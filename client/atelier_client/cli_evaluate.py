@@ -75,7 +75,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from atelier_client.evaluation.test_split import open_test_split
     from atelier_client.evaluation.thresholds import Threshold, verdicts
     from atelier_client.model_card import read_card, read_golden
-    from atelier_client.report import report_of
+    from atelier_client.report.document import report_of
     from atelier_client.sources import open_reader
 
     # What is wrong with the command is said before anybody waits.
@@ -128,7 +128,7 @@ def _finish(
     """Write and print the report; say what is wrong, the gravest last; return the exit code."""
     from atelier_client.evaluation import skew
     from atelier_client.files import write_text
-    from atelier_client.report_files import as_csv, as_junit
+    from atelier_client.report.files import as_csv, as_junit
 
     skewed = skew.verdict(report["skew"])
     if report["skew"]["examples"] is not None:
@@ -144,7 +144,7 @@ def _finish(
     if options.json:
         print(document)
     else:
-        from atelier_client.html_report import as_html
+        from atelier_client.report.page import as_html
         from atelier_client.tables import print_evaluation
 
         write_text(as_html(report, counted, conditions), options.reports / "evaluation.html")

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from atelier_client.png import png
+from atelier_client.report.png import png
 from PIL import Image
 
 from tests.client.conftest import COMMAND, command, write_split

@@ -11,11 +11,11 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client import charts
 from atelier_client.evaluation.evaluate import Counted
 from atelier_client.evaluation.mistakes import Mistake
 from atelier_client.image_file import dark_background
-from atelier_client.png import data_uri
+from atelier_client.report import charts
+from atelier_client.report.png import data_uri
 
 LONGEST_TEXT = 400
 _VALUES = 12

@@ -1,0 +1,1 @@
+"""The report of an evaluation, as JSON, CSV, JUnit XML and an HTML page."""
