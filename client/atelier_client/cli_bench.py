@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from atelier_client.cli_options import add_command, add_folder, connect, connection, say, status_line
 
 if TYPE_CHECKING:
-    from atelier_client.bench import Requests
+    from atelier_client.bench.generator import LoadGenerator, Point
+    from atelier_client.bench.requests import Requests
     from atelier_client.client import Client
-    from atelier_client.load import LoadGenerator, Point
 
 
 def register(commands: Any) -> None:
@@ -65,8 +65,8 @@ def register(commands: Any) -> None:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from atelier_client.bench import Requests, read_rows
-    from atelier_client.load import LoadGenerator
+    from atelier_client.bench.generator import LoadGenerator
+    from atelier_client.bench.requests import Requests, read_rows
 
     inputs = read_rows(options.input) if options.input else None
     with connect(options) as client:
@@ -91,8 +91,8 @@ def _sweep(
     version: int | None,
     options: argparse.Namespace,
 ) -> int:
-    from atelier_client.bench import best, loads, name, warnings
-    from atelier_client.bench_report import print_points, to_csv, to_html
+    from atelier_client.bench.report import print_points, to_csv, to_html
+    from atelier_client.bench.requests import best, loads, name, warnings
     from atelier_client.files import write_text
 
     points: list[Point] = []

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from atelier_client.cli_options import say, status_line
 
 if TYPE_CHECKING:
-    from atelier_client.bench import Requests
+    from atelier_client.bench.generator import LoadGenerator
+    from atelier_client.bench.requests import Requests
     from atelier_client.client import Client
-    from atelier_client.load import LoadGenerator
 
 
 def tune(
@@ -24,8 +24,8 @@ def tune(
     options: argparse.Namespace,
 ) -> int:
     """Find the parameters; or, with the parameters of an earlier run at work in the server, measure their effect."""
+    from atelier_client.bench.tune import WORTHWHILE, config_text, find, probe
     from atelier_client.files import write_text
-    from atelier_client.tune import WORTHWHILE, config_text, find, probe
 
     status_line("does the server batch already?")
     probed = probe(requests)
@@ -50,7 +50,7 @@ def tune(
     if options.json:
         print(json.dumps(report))
     else:
-        from atelier_client.bench_report import print_points
+        from atelier_client.bench.report import print_points
 
         print_points(points)
     if tuning.batches is None:
@@ -83,8 +83,8 @@ def _compare(
     requests: Requests, generator: LoadGenerator, earlier: dict[str, Any], options: argparse.Namespace
 ) -> int:
     """The server batches, and it is known what it did without: that, beside what it does now."""
+    from atelier_client.bench.tune import compare
     from atelier_client.files import write_text
-    from atelier_client.tune import compare
 
     status_line("requests of one row, batched by the server")
     point = compare(requests, generator)

@@ -14,13 +14,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from atelier_client import Client
-from atelier_client.bench import Requests, best, warnings
-from atelier_client.bench_report import plot, to_csv
-from atelier_client.load import AGREEING, Load, LoadGenerator, Point, _agree, _percentiles
-from atelier_client.load_worker import Window
+from atelier_client.bench.generator import AGREEING, Load, LoadGenerator, Point, _agree, _percentiles
+from atelier_client.bench.report import plot, to_csv
+from atelier_client.bench.requests import Requests, best, warnings
+from atelier_client.bench.tune import Tuning, config_text, find, probe
+from atelier_client.bench.worker import Window
 from atelier_client.testing import InMemoryServer
 from atelier_client.transports.base import PREDICT
-from atelier_client.tune import Tuning, config_text, find, probe
 
 from tests.client.conftest import COMMAND, command
 from tests.support.server import running_server
@@ -65,8 +65,8 @@ def test_rates_and_latencies_are_those_of_the_server(slow):
 
 def test_an_open_loop_shows_the_queue_that_a_closed_loop_hides(slow, monkeypatch):
     """1600 requests a second at a server of 400: latency grows with every window, and no measurement is stable."""
-    monkeypatch.setattr("atelier_client.load.ARRIVALS_A_WINDOW", 20)
-    monkeypatch.setattr("atelier_client.load.MOST_WINDOWS", 6)
+    monkeypatch.setattr("atelier_client.bench.generator.ARRIVALS_A_WINDOW", 20)
+    monkeypatch.setattr("atelier_client.bench.generator.MOST_WINDOWS", 6)
     light, heavy = measure(slow, Load(1, rate=100), Load(1, rate=1600))
     assert 50 < light.requests_per_s < 150
     assert heavy.requests_per_s < 500
@@ -149,7 +149,7 @@ def test_a_busy_client_is_named():
 
 
 def test_more_processes_join_when_one_is_the_limit(monkeypatch):
-    monkeypatch.setattr("atelier_client.load.BUSY", 0.01)
+    monkeypatch.setattr("atelier_client.bench.generator.BUSY", 0.01)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     with small_server(memory()) as running:
         [both] = measure(running, Load(1, 4), window=0.1)

@@ -20,9 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from atelier_client.bench import Requests, name
+from atelier_client.bench.generator import Load, LoadGenerator, Point
+from atelier_client.bench.requests import Requests, name
 from atelier_client.errors import ClientError, ServerError, TooLarge
-from atelier_client.load import Load, LoadGenerator, Point
 from atelier_client.transports.base import STATUS
 
 # A batching server refuses a request above its max_batch_size, which is 1000 unless set.

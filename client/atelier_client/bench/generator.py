@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from atelier_client.bench.worker import Plan, Window, main
 from atelier_client.errors import ClientError
-from atelier_client.load_worker import Plan, Window, main
 from atelier_client.transports.base import PREDICT, Method
 
 AGREEING = 3

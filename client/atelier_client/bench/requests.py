@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from atelier_client.bench.generator import MOST_WINDOWS, Load, Point
 from atelier_client.client import Client
 from atelier_client.errors import DataError, InputError
-from atelier_client.load import MOST_WINDOWS, Load, Point
 from atelier_client.messages import Prediction, model_spec, predict_frame, predict_requests
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature, TensorSpec, choose
