@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 import pytest
 from atelier_client import Client
-from atelier_client.cli import run
+from atelier_client.cli.main import run
 from atelier_client.doctor.checkpoint import needed_bytes
 from atelier_client.doctor.saved_model import read_saved_model
 from atelier_client.testing import InMemoryServer

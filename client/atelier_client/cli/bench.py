@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier_client.cli_options import add_command, add_folder, connect, connection, say, status_line
+from atelier_client.cli.options import add_command, add_folder, connect, connection, say, status_line
 
 if TYPE_CHECKING:
     from atelier_client.bench.generator import LoadGenerator, Point
@@ -78,7 +78,7 @@ def _bench(options: argparse.Namespace) -> int:
             options.target, settings, window=options.window, warm_up=options.warm_up
         ) as generator:
             if options.tune:
-                from atelier_client.cli_tune import tune
+                from atelier_client.cli.tune import tune
 
                 return tune(client, requests, generator, version, options)
             return _sweep(client, requests, generator, version, options)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier_client.cli_options import say, status_line
+from atelier_client.cli.options import say, status_line
 
 if TYPE_CHECKING:
     from atelier_client.bench.generator import LoadGenerator

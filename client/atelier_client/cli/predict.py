@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier_client.cli_options import add_command, add_folder, connect, say
+from atelier_client.cli.options import add_command, add_folder, connect, say
 from atelier_client.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def register(commands: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from atelier_client.cli.prediction_rows import readable_rows
     from atelier_client.model_card import read_card
     from atelier_client.prediction_inputs import parse_rows
-    from atelier_client.readable import readable_rows
 
     rows = parse_rows(options.rows)
     if options.top < 1:
@@ -74,13 +74,13 @@ def _predict(options: argparse.Namespace) -> int:
                 if not options.json and sys.stdout.isatty():
                     from rich.console import Console
 
-                    from atelier_client.terminal_picture import draw
+                    from atelier_client.cli.terminal_picture import draw
 
                     Console().print(draw(picture.pixels))
     if options.json:
         print(json.dumps({"version": version, "predictions": readable}))
     else:
-        from atelier_client.tables import print_predictions
+        from atelier_client.cli.tables import print_predictions
 
         print_predictions(readable)
     return 0

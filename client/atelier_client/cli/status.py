@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from atelier_client.cli_options import add_command, add_folder, connect, say
+from atelier_client.cli.options import add_command, add_folder, connect, say
 from atelier_client.client import Client
 from atelier_client.errors import ClientError
 
@@ -49,7 +49,7 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([asdict(entry) | {"state": entry.state.name} for entry in entries]))
     elif options.wait is None:
-        from atelier_client.tables import print_status
+        from atelier_client.cli.tables import print_status
 
         print_status(options.model, entries)
     return 0
@@ -74,7 +74,7 @@ def _metadata(options: argparse.Namespace) -> int:
         }
         print(json.dumps(plain))
     else:
-        from atelier_client.tables import print_metadata
+        from atelier_client.cli.tables import print_metadata
 
         print_metadata(options.model, signatures)
     return 0

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier_client.cli_options import add_command, connect, connection
+from atelier_client.cli.options import add_command, connect, connection
 
 if TYPE_CHECKING:
     from atelier_client.doctor import Finding

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 
 from atelier_client import cli_bench, cli_doctor, cli_evaluate, cli_predict, cli_status
-from atelier_client.cli_options import say
+from atelier_client.cli.options import say
 from atelier_client.errors import ClientError
 
 

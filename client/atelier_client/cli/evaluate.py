@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from atelier_client.cli_options import add_command, add_folder, connect, say
+from atelier_client.cli.options import add_command, add_folder, connect, say
 
 
 def register(commands: Any) -> None:
@@ -144,8 +144,8 @@ def _finish(
     if options.json:
         print(document)
     else:
+        from atelier_client.cli.tables import print_evaluation
         from atelier_client.report.page import as_html
-        from atelier_client.tables import print_evaluation
 
         write_text(as_html(report, counted, conditions), options.reports / "evaluation.html")
         print_evaluation(report)
