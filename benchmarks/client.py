@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from atelier_client import Client
-from atelier_client.sources.idx import read_idx
+from atelier_client.data.idx import read_idx
 
 from benchmarks.canned_server import canned
 from benchmarks.row import BIN, ROOT, Row, run, timed

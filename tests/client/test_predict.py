@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from atelier_client.image_file import decode
+from atelier_client.data.image_file import decode
 from atelier_client.testing import InMemoryServer
 from PIL import Image
 

@@ -10,10 +10,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import tensorflow as tf
-from atelier_client.binding import Binding
+from atelier_client.data.binding import Binding
+from atelier_client.data.open import open_reader
 from atelier_client.errors import DataError
 from atelier_client.signature import Signature, TensorSpec
-from atelier_client.sources import open_reader
 from PIL import Image
 
 from tests.client.conftest import write_split
@@ -322,7 +322,7 @@ def test_what_is_no_source_is_told_with_what_would_be(tmp_path):
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path):
     script = (
         "import sys; sys.modules['pyarrow'] = None\n"
-        "from atelier_client.errors import DataError\nfrom atelier_client.sources import open_reader\n"
+        "from atelier_client.errors import DataError\nfrom atelier_client.data.open import open_reader\n"
         f"try:\n    open_reader(__import__('pathlib').Path({str(write_parquet(tmp_path))!r}))\n"
         "except DataError as error:\n    print(error)\n"
     )
@@ -345,7 +345,7 @@ def test_reading_stays_small(tmp_path):
         handle.write(b"\0\0\x08\x01" + np.array([rows], ">u4").tobytes())
         handle.truncate(8 + rows)
     script = (
-        "import resource, pathlib\nfrom atelier_client.sources import open_reader\n"
+        "import resource, pathlib\nfrom atelier_client.data.open import open_reader\n"
         f"tables = open_reader(pathlib.Path({str(folder)!r})).tables(512)\nnext(tables)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\ncount = sum(len(t['label']) for t in tables)\n"
         "print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"

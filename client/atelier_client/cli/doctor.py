@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from atelier_client.cli.options import add_command, connect, connection
 
 if TYPE_CHECKING:
-    from atelier_client.doctor import Finding
+    from atelier_client.doctor.finding import Finding
 
 _MARKS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
 # Green, yellow, red.
@@ -40,7 +40,7 @@ def register(commands: Any) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from atelier_client.doctor import State
+    from atelier_client.doctor.finding import State
 
     findings = []
     for finding in _findings(options):
@@ -59,8 +59,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _findings(options: argparse.Namespace) -> Iterator[Finding]:
-    from atelier_client.doctor import State
     from atelier_client.doctor.connection import check_connection
+    from atelier_client.doctor.finding import State
     from atelier_client.doctor.folder import check_folder
     from atelier_client.doctor.served import check_served
     from atelier_client.errors import SettingsError

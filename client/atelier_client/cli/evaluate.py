@@ -70,13 +70,13 @@ def register(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from atelier_client.data.open import open_reader
     from atelier_client.evaluation.evaluate import Settings, evaluate
     from atelier_client.evaluation.expression import Expression
     from atelier_client.evaluation.test_split import open_test_split
     from atelier_client.evaluation.thresholds import Threshold, verdicts
     from atelier_client.model_card import read_card, read_golden
     from atelier_client.report.document import report_of
-    from atelier_client.sources import open_reader
 
     # What is wrong with the command is said before anybody waits.
     thresholds = [Threshold.parse(text) for text in options.fail_under]

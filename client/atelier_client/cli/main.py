@@ -8,7 +8,7 @@
     atelier-client doctor
 
 argparse, and imports where they are needed: of a command that takes half a second in all, a richer command-line library
-would be a fifth. Each command has a module of its own, `cli_<command>.py`.
+would be a fifth. Each command has a module of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from atelier_client import cli_bench, cli_doctor, cli_evaluate, cli_predict, cli_status
+from atelier_client.cli import bench, doctor, evaluate, predict, status
 from atelier_client.cli.options import say
 from atelier_client.errors import ClientError
 
@@ -50,6 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("atelier-client", description=__doc__, formatter_class=raw)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (cli_evaluate, cli_predict, cli_bench, cli_status, cli_doctor):
+    for module in (evaluate, predict, bench, status, doctor):
         module.register(commands)
     return parser

@@ -14,8 +14,8 @@ from atelier_client.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from atelier_client.client import Client
+    from atelier_client.data.prediction_inputs import Rows
     from atelier_client.model_card import ModelCard
-    from atelier_client.prediction_inputs import Rows
 
 
 def register(commands: Any) -> None:
@@ -50,8 +50,8 @@ def register(commands: Any) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from atelier_client.cli.prediction_rows import readable_rows
+    from atelier_client.data.prediction_inputs import parse_rows
     from atelier_client.model_card import read_card
-    from atelier_client.prediction_inputs import parse_rows
 
     rows = parse_rows(options.rows)
     if options.top < 1:
@@ -90,11 +90,11 @@ def _parts(
     client: Client, options: argparse.Namespace, version: int, card: ModelCard, rows: slice
 ) -> Iterator[Rows]:
     """What to predict, some rows at a time."""
-    from atelier_client import prediction_inputs as inputs
-    from atelier_client.binding import Binding
+    from atelier_client.data import prediction_inputs as inputs
+    from atelier_client.data.binding import Binding
+    from atelier_client.data.open import open_reader
     from atelier_client.evaluation.test_split import open_test_split
     from atelier_client.signature import choose
-    from atelier_client.sources import open_reader
 
     signature = choose(client.metadata(version=version), options.signature)
     files: list[Path] = options.files
@@ -123,7 +123,7 @@ def _parts(
 
 def _dark(options: argparse.Namespace, version: int) -> bool | None:
     """Whether the model knows dark backgrounds, judged by its golden examples; None when they do not tell."""
-    from atelier_client.image_file import dark_background
+    from atelier_client.data.image_file import dark_background
     from atelier_client.model_card import read_golden
 
     golden = read_golden(options.models / options.model / str(version))

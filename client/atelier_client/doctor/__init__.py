@@ -1,5 +1,1 @@
 """What is wrong between a model on disk and an answer from a server, in the order in which things go wrong."""
-
-from atelier_client.doctor.finding import Finding, State
-
-__all__ = ["Finding", "State"]

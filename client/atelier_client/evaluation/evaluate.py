@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client.binding import Binding, rows_at_once
 from atelier_client.client import Client
+from atelier_client.data.binding import Binding, rows_at_once
+from atelier_client.data.table import Reader, Table
 from atelier_client.errors import ClientError, DataError, InputError, InvalidRequest, TooLarge
 from atelier_client.evaluation.curves import Scores
 from atelier_client.evaluation.delivery import Delivery, Question
@@ -22,7 +23,6 @@ from atelier_client.evaluation.slices import Slices
 from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, Prediction
 from atelier_client.progress import Progress
 from atelier_client.signature import Signature, choose
-from atelier_client.sources import Reader, Table
 
 # Softmax in float32 misses a sum of one by about 1e-6, in float16 by 1e-3.
 _SUM_TOLERANCE = 1e-2

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client.data.table import Table
 from atelier_client.errors import InputError
 from atelier_client.evaluation.expression import ClassColumn, Columns, Expression
 from atelier_client.evaluation.metrics import Tally
-from atelier_client.sources import Table
 
 # More values than this are no groups to compare.
 _MOST_VALUES = 50

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from atelier_client.data.open import open_reader
+from atelier_client.data.table import Reader
 from atelier_client.errors import DataError
 from atelier_client.model_card import FASHION_MNIST, ModelCard
-from atelier_client.sources import Reader, open_reader
 
 KNOWN = (FASHION_MNIST, "imdb")
 
@@ -18,7 +19,7 @@ def open_test_split(data: Path, card: ModelCard) -> Reader:
         known = path.parent.name if path.parent.name in KNOWN else "NAME"
         raise DataError(f"{path} is missing. `make up` writes it, or: atelier-trainer data fetch {known}.")
     if card.test_file["format"] == "idx":
-        from atelier_client.sources.idx import open_test_files
+        from atelier_client.data.idx import open_test_files
 
         return open_test_files(path)
     return open_reader(path)

@@ -1,1 +1,1 @@
-"""The wire messages: serving.proto and what is generated from it."""
+"""The messages of TensorFlow Serving that the client sends and reads, generated from serving.proto."""

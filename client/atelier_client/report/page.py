@@ -11,9 +11,9 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client.data.image_file import dark_background
 from atelier_client.evaluation.evaluate import Counted
 from atelier_client.evaluation.mistakes import Mistake
-from atelier_client.image_file import dark_background
 from atelier_client.report import charts
 from atelier_client.report.png import data_uri
 
@@ -47,7 +47,9 @@ _BINARY_TILES = (
 def as_html(report: Mapping[str, Any], counted: Counted, conditions: Sequence[tuple[str, str | None]]) -> str:
     """The page; `conditions` are what was demanded, in words, each with why it failed or None."""
     source = (
-        resources.files("atelier_client").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
+        resources.files("atelier_client.report")
+        .joinpath("templates/report.html.j2")
+        .read_text(encoding="utf-8")
     )
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

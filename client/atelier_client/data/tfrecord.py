@@ -18,8 +18,8 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
-from atelier_client.sources.reader import Table, file_sha256
 
 _HEAD = struct.Struct("<QI")
 _FOOT = struct.Struct("<I")

@@ -12,8 +12,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
-from atelier_client.sources.reader import Table, file_sha256
 
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 # Keras's own data sets are an .npz of these.

@@ -12,8 +12,8 @@ from typing import IO, cast
 
 import numpy as np
 
+from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
-from atelier_client.sources.reader import Table, file_sha256
 
 # A review may be longer than the csv module's default of 128 kB for one cell.
 _LONGEST_CELL = 1 << 24

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
-from atelier_client.sources.reader import Table, file_sha256
 
 
 class ParquetReader:

@@ -13,8 +13,8 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client.data.table import Table
 from atelier_client.errors import DataError
-from atelier_client.sources.reader import Table
 
 _UNSIGNED_BYTES = 0x08
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client import image_file
-from atelier_client.binding import Binding, rows_at_once
+from atelier_client.data import image_file
+from atelier_client.data.binding import Binding, rows_at_once
+from atelier_client.data.image_file import Picture
+from atelier_client.data.table import Reader
 from atelier_client.errors import DataError, InputError
-from atelier_client.image_file import Picture
 from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS
 from atelier_client.signature import Signature
-from atelier_client.sources import Reader
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 # Lines of JSON or text answered together.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from atelier_client.data.table import Table
 from atelier_client.errors import DataError
-from atelier_client.sources.reader import Table
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 

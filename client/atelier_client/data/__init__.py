@@ -1,0 +1,1 @@
+"""Files of examples, read in pieces, and the columns of a file as the inputs of a model."""
