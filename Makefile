@@ -1,6 +1,6 @@
 # Atelier: train, publish, serve and evaluate. `make up` does it all; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help up down study evaluate predict logs ps clean test soak bench lock venv
+.PHONY: help up down study evaluate predict logs ps clean lint test soak bench lock venv
 
 # Settings, given as `make up NAME=value`: ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
 export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
@@ -38,10 +38,14 @@ clean:  ## stop, and delete models, data, reports, runs, volumes and .venv
 venv:  ## make .venv with the components and the development tools
 	@$(STACK) venv
 
-test: venv  ## lint, type-check and run all tests but the long ones
+lint: venv  ## check style, types and workflows (what pre-commit runs)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy stack client/atelier_client serving/atelier_serving trainer/atelier_trainer
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+	$(BIN)/zizmor --offline --quiet --pedantic .github
+
+test: lint  ## lint, and run all tests but the long ones
 	$(BIN)/python -m pytest
 
 soak: venv  ## run the long tests: 100,000 mutated requests (ATELIER_FUZZ_REQUESTS), and the like
