@@ -9,7 +9,7 @@ import sys
 from atelier_serving.flags import Flags, parse, usage, validated
 from atelier_serving.quiet import silence_first_session, silence_startup
 from atelier_serving.status import Code, ServingError
-from atelier_serving.supervisor import Supervisor
+from atelier_serving.workers.supervisor import Supervisor
 
 # TensorFlow Serving exits with -1 when it cannot start (model_servers/main.cc:343-346).
 _CANNOT_START = 255
@@ -40,7 +40,7 @@ def main() -> None:
 def _serve(flags: Flags) -> None:
     silence_startup()
     # Imported here: `--help` and flag errors need no TensorFlow.
-    from atelier_serving.servable import session_config
+    from atelier_serving.models.servable import session_config
     from atelier_serving.server import Server
 
     silence_first_session(session_config(flags))

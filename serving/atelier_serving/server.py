@@ -6,35 +6,35 @@ import threading
 import time
 from pathlib import Path
 
-from atelier_serving import config
-from atelier_serving.access_log import AccessLog
-from atelier_serving.all_workers import AllWorkers
-from atelier_serving.answers import Answers
-from atelier_serving.api import Api
-from atelier_serving.batching import Batcher, Scheduler
-from atelier_serving.batching_parameters import (
+from atelier_serving.batching.batcher import Batcher, Scheduler
+from atelier_serving.batching.parameters import (
     PER_MODEL_FILE,
     BatchingParameters,
     read_batching_parameters,
 )
 from atelier_serving.flags import Flags, threads
-from atelier_serving.grpc_server import REFUSE_SECONDS, GrpcServer
-from atelier_serving.health import Health
-from atelier_serving.index_page import IndexPage
-from atelier_serving.line import Line
-from atelier_serving.manager import Manager
-from atelier_serving.metrics import Snapshot
-from atelier_serving.request_log import RequestLog
-from atelier_serving.request_metrics import RequestMetrics
-from atelier_serving.rest import Pages, RestApp, RestServer, aside
-from atelier_serving.rest_api import Answer, RestApi
-from atelier_serving.servable import Servable
-from atelier_serving.server_log import print_state
+from atelier_serving.grpc.server import REFUSE_SECONDS, GrpcServer
+from atelier_serving.inference.api import Api
+from atelier_serving.inference.warmup import warm_up
+from atelier_serving.log import print_state
+from atelier_serving.models import settings as model_settings
+from atelier_serving.models.manager import Manager
+from atelier_serving.models.servable import Servable
+from atelier_serving.monitoring.access_log import AccessLog
+from atelier_serving.monitoring.health import Health
+from atelier_serving.monitoring.registry import Snapshot
+from atelier_serving.monitoring.request_log import RequestLog
+from atelier_serving.monitoring.request_metrics import RequestMetrics
+from atelier_serving.monitoring.request_recorder import Answers
+from atelier_serving.rest.api import Answer, RestApi
+from atelier_serving.rest.index_page import IndexPage
+from atelier_serving.rest.server import Pages, RestApp, RestServer, aside
 from atelier_serving.status import ServingError, of_exception
 from atelier_serving.text_protos import read_text_proto
 from atelier_serving.thread_pool import ThreadPool
 from atelier_serving.tls import read_tls
-from atelier_serving.warmup import warm_up
+from atelier_serving.workers.channel import Line
+from atelier_serving.workers.cluster_view import AllWorkers
 
 # Less than the 10 s after which a container engine kills what it has asked to stop.
 DRAIN_SECONDS = 8.0
@@ -72,9 +72,9 @@ class Server:
         # worker takes them last, so that no client waits for it while others answer.
         claimed = None if self._workers else self._servers()
         if self._workers:
-            self._workers.start(lambda: config.from_flags(flags), self._stopping)
+            self._workers.start(lambda: model_settings.from_flags(flags), self._stopping)
         else:
-            self._manager.start(config.from_flags(flags))
+            self._manager.start(model_settings.from_flags(flags))
         if self._stopping.is_set():
             return
         grpc_server, rest = claimed or self._servers()
@@ -203,7 +203,7 @@ class Server:
 
     def _reread_config(self) -> None:
         try:
-            models = config.read_file(Path(self._flags.model_config_file))
+            models = model_settings.read_file(Path(self._flags.model_config_file))
             self._manager.configure(models)
             if self._workers:
                 self._workers.configured(models)

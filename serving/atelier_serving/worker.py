@@ -14,10 +14,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from atelier_serving.flags import parse
-from atelier_serving.line import Line
 from atelier_serving.quiet import silence_first_session, silence_startup
 from atelier_serving.status import Code, ServingError
-from atelier_serving.supervisor import STOP_SECONDS
+from atelier_serving.workers.channel import Line
+from atelier_serving.workers.supervisor import STOP_SECONDS
 
 if TYPE_CHECKING:
     from atelier_serving.server import Server
@@ -41,7 +41,7 @@ def main() -> None:
 
     line, flags = Line(socket.socket(fileno=int(sys.argv[1])), {}, stop), parse(sys.argv[2:])
     silence_startup()
-    from atelier_serving.servable import session_config
+    from atelier_serving.models.servable import session_config
     from atelier_serving.server import Server
 
     silence_first_session(session_config(flags))

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from atelier_serving import call
-from atelier_serving.batching import Batcher, Scheduler
-from atelier_serving.batching_parameters import BatchingParameters, read_batching_parameters
+from atelier_serving import request_context
+from atelier_serving.batching.batcher import Batcher, Scheduler
+from atelier_serving.batching.parameters import BatchingParameters, read_batching_parameters
 from atelier_serving.status import ServingError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,7 +160,7 @@ def test_a_deadline_ends_the_wait_and_the_others_go_on():
     graph, batched = Graph(), batcher(timeout=0.4)
 
     def late():
-        call.begin("Predict", time.monotonic() + 0.1)
+        request_context.begin("Predict", time.monotonic() + 0.1)
         run(batched, graph, np.ones((1, 1)))
 
     with ThreadPoolExecutor(2) as pool:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import grpc
 import pytest
-from atelier_serving.call import Call
-from atelier_serving.config import ModelSettings
-from atelier_serving.manager import Manager
-from atelier_serving.request_metrics import RequestMetrics
+from atelier_serving.models.manager import Manager
+from atelier_serving.models.settings import ModelSettings
+from atelier_serving.monitoring.request_metrics import RequestMetrics
+from atelier_serving.request_context import Call
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.serving.conftest import END, FAST, Peer, entry

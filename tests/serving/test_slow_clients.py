@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from atelier_serving.slow_clients import MAX_UNREAD_MESSAGES
+from atelier_serving.grpc.slow_clients import MAX_UNREAD_MESSAGES
 from tensorflow_serving.apis import predict_pb2
 
 from tests.serving.conftest import ONCE, Peer

@@ -15,8 +15,8 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from atelier_serving.request_log import MAX_FILES, RequestLog
-from atelier_serving.request_metrics import RequestMetrics
+from atelier_serving.monitoring.request_log import MAX_FILES, RequestLog
+from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.status import ServingError
 from atelier_serving.tls import read_tls
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -113,7 +113,7 @@ def test_the_index_page_lists_models_and_its_commands_work(peer):
 
 
 def test_a_long_example_and_a_hostile_name_make_a_safe_command(tmp_path):
-    from atelier_serving.index_page import example
+    from atelier_serving.rest.index_page import example
     from tensorflow.core.protobuf import meta_graph_pb2
 
     signature = meta_graph_pb2.SignatureDef(method_name="tensorflow/serving/predict")

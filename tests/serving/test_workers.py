@@ -17,9 +17,9 @@ import grpc
 import numpy as np
 import pytest
 from atelier_client import Client
-from atelier_serving.all_workers import combined
-from atelier_serving.line import Line
 from atelier_serving.status import Code, ServingError
+from atelier_serving.workers.channel import Line
+from atelier_serving.workers.cluster_view import combined
 
 from tests.serving.conftest import AVAILABLE, END, LOADING, ONCE, Peer, entry, replace
 from tests.serving.test_flags import COMMAND

@@ -1,0 +1,1 @@
+"""Requests to one version that are run together as one batch."""

@@ -1,0 +1,239 @@
+"""Batching: rows of requests that wait at the same time run as one, and each request gets its own rows back.
+
+Behaviour and texts: batching/batching_session.cc, batching_util.cc and TensorFlow's shared_batch_scheduler.h at 2.20.0.
+There is no thread of the batcher's own. The first request of a batch runs it, in its thread, when one of
+`num_batch_threads` turns is free; a request that finds a free turn is never handed to another thread. Free turns go
+round between the models, so a busy one cannot starve another.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from atelier_serving.batching import arrays as batch_arrays
+from atelier_serving.batching.parameters import BatchingParameters
+from atelier_serving.request_context import current
+from atelier_serving.status import Code, ServingError, invalid
+
+Run = Callable[..., Sequence[np.ndarray]]
+
+
+class Scheduler:
+    """The turns that all models share."""
+
+    def __init__(self, turns: int) -> None:
+        self.lock = threading.Lock()
+        self._free = turns
+        self._waiting: deque[Batcher] = deque()
+
+    def add(self, batcher: Batcher) -> None:
+        """A batch of this model may be ready (held: lock)."""
+        if batcher not in self._waiting:
+            self._waiting.append(batcher)
+
+    def start_ready(self) -> None:
+        """Give free turns to batches that are ready, a model at a time (held: lock)."""
+        skipped = 0
+        while self._free and skipped < len(self._waiting):
+            batcher = self._waiting.popleft()
+            batch = batcher.take_ready(time.monotonic())
+            if batcher.pending:
+                self._waiting.append(batcher)
+                skipped += batch is None
+            if batch is None:
+                continue
+            skipped = 0
+            self._free -= 1
+            batch.started = True
+            batch.tasks[0].nudge()
+
+    def end_turn(self) -> None:
+        """A batch has run."""
+        with self.lock:
+            self._free += 1
+            self.start_ready()
+
+
+class Batcher:
+    """The batches of one servable. Thread-safe."""
+
+    def __init__(self, scheduler: Scheduler, parameters: BatchingParameters) -> None:
+        self._scheduler, self._parameters = scheduler, parameters
+        self.pending: deque[_Batch] = deque()
+        self._rows = 0
+
+    def run(self, key: object, run: Run, inputs: Sequence[tuple[str, np.ndarray]]) -> Sequence[np.ndarray]:
+        """What `run` gives for these named arrays, run together with others of the same `key`.
+
+        Raises `ServingError` with TensorFlow Serving's texts, and what `run` raises for these inputs.
+        """
+        rows = batch_arrays.rows_of([array for _, array in inputs])
+        limits = self._parameters
+        if rows > limits.max_batch_size:
+            text = f"Task size {rows} is larger than maximum input batch size {limits.max_batch_size}"
+            raise invalid(text)
+        if rows > limits.max_execution_batch_size:
+            step = limits.max_execution_batch_size
+            parts = [
+                self._run_one(key, run, [(name, array[start : start + step]) for name, array in inputs], part)
+                for start, part in ((at, min(step, rows - at)) for at in range(0, rows, step))
+            ]
+            return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+        return self._run_one(key, run, inputs, rows)
+
+    def _run_one(
+        self, key: object, run: Run, inputs: Sequence[tuple[str, np.ndarray]], rows: int
+    ) -> Sequence[np.ndarray]:
+        arrays = [array for _, array in inputs]
+        shapes = tuple(a.ndim if self._parameters.pad_variable_length_inputs else a.shape[1:] for a in arrays)
+        call = current()
+        task = _Task(arrays, rows, call.deadline)
+        with self._scheduler.lock:
+            batch = self._enqueue((key, shapes), run, task)
+            self._scheduler.start_ready()
+        task.wait(batch, self._scheduler, self)
+        if batch.started and batch.tasks[0] is task and not task.done:
+            try:
+                self._execute(batch)
+            finally:
+                self._scheduler.end_turn()
+        call.queued += batch.began - task.created
+        call.ran += batch.ended - batch.began
+        call.batch += batch.rows
+        if task.error is not None:
+            raise task.error
+        return task.outputs
+
+    def take_ready(self, now: float) -> _Batch | None:
+        """Remove and return the first batch that is full or has waited its time (held: lock)."""
+        for batch in self.pending:
+            if batch.full or batch.due <= now:
+                self._remove(batch)
+                return batch
+        return None
+
+    def abandon(self, task: _Task, batch: _Batch) -> None:
+        """Take a task whose time is over out of its waiting batch (held: lock)."""
+        batch.tasks.remove(task)
+        batch.rows -= task.rows
+        self._rows -= task.rows
+        if not batch.tasks:
+            self.pending.remove(batch)
+        else:
+            # The next one may have to keep the batch's time now.
+            batch.tasks[0].nudge()
+
+    def _enqueue(self, key: object, run: Run, task: _Task) -> _Batch:
+        limits = self._parameters
+        size = limits.max_execution_batch_size
+        if self._rows + task.rows > limits.max_enqueued_batches * size:
+            raise ServingError(
+                Code.UNAVAILABLE,
+                "The batch scheduling queue to which this task was submitted is full; currently "
+                f"{-(-self._rows // size)} batches enqueued and max_enqueued_batches is {limits.max_enqueued_batches}",
+            )
+        batch = next((b for b in self.pending if b.key == key and not b.full), None)
+        if batch is not None and batch.rows + task.rows > size:
+            batch.full, batch = True, None
+        if batch is None:
+            batch = _Batch(key, run, time.monotonic() + limits.timeout)
+            self.pending.append(batch)
+        batch.tasks.append(task)
+        batch.rows += task.rows
+        batch.full = batch.rows >= size
+        self._rows += task.rows
+        self._scheduler.add(self)
+        return batch
+
+    def _remove(self, batch: _Batch) -> None:
+        self.pending.remove(batch)
+        self._rows -= batch.rows
+
+    def _execute(self, batch: _Batch) -> None:
+        batch.began = time.perf_counter()
+        try:
+            self._run_tasks(batch.run, batch.tasks)
+        finally:
+            batch.ended = time.perf_counter()
+            for task in batch.tasks[1:]:
+                task.done = True
+                task.nudge()
+
+    def _run_tasks(self, run: Run, tasks: Sequence[_Task]) -> None:
+        """Run them as one; when that fails, its halves, until the bad one fails alone."""
+        try:
+            arrays = batch_arrays.merged([task.inputs for task in tasks], self._parameters)
+            outputs = batch_arrays.split(run(*arrays), [task.rows for task in tasks], len(arrays[0]))
+        except Exception as error:
+            if len(tasks) == 1:
+                tasks[0].error = error
+                return
+            middle = len(tasks) // 2
+            self._run_tasks(run, tasks[:middle])
+            self._run_tasks(run, tasks[middle:])
+            return
+        for task, own in zip(tasks, outputs, strict=True):
+            task.outputs = own
+
+
+class _Batch:
+    __slots__ = ("began", "due", "ended", "full", "key", "rows", "run", "started", "tasks")
+
+    def __init__(self, key: object, run: Run, due: float) -> None:
+        self.key, self.run, self.due = key, run, due
+        self.tasks: list[_Task] = []
+        self.rows = 0
+        self.full = self.started = False
+        self.began = self.ended = 0.0
+
+
+class _Task:
+    __slots__ = ("_wake", "created", "deadline", "done", "error", "inputs", "outputs", "rows")
+
+    def __init__(self, inputs: list[np.ndarray], rows: int, deadline: float | None) -> None:
+        self.inputs, self.rows, self.deadline = inputs, rows, deadline
+        self.created = time.perf_counter()
+        self.outputs: Sequence[np.ndarray] = ()
+        self.error: Exception | None = None
+        self.done = False
+        self._wake = threading.Lock()
+        self._wake.acquire()
+
+    def nudge(self) -> None:
+        """Have its thread look again (never from two threads at once)."""
+        if self._wake.locked():
+            self._wake.release()
+
+    def wait(self, batch: _Batch, scheduler: Scheduler, batcher: Batcher) -> None:
+        """Return when this task is done, or its thread is to run the batch. Raises `ServingError` when too late."""
+        while not self.done:
+            leads = batch.tasks[0] is self
+            if batch.started and leads:
+                return
+            self._wake.acquire(timeout=self._patience(batch, leads))
+            if self.done or batch.started:
+                # A started batch ends; its leader wakes the others.
+                continue
+            with scheduler.lock:
+                if batch.started:
+                    continue
+                if self.deadline is not None and time.monotonic() >= self.deadline:
+                    batcher.abandon(self, batch)
+                    text = "Run() timeout exceeded while waiting in batching queue"
+                    raise ServingError(Code.RESOURCE_EXHAUSTED, text)
+                scheduler.start_ready()
+
+    def _patience(self, batch: _Batch, leads: bool) -> float:
+        """Seconds until something must be done even if nobody wakes this task; -1 for never."""
+        if batch.started:
+            return -1
+        now = time.monotonic()
+        moments = [self.deadline] if self.deadline is not None else []
+        if leads and batch.due > now:
+            moments.append(batch.due)
+        return max(0.0, min(moments) - now) if moments else -1

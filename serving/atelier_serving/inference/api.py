@@ -1,0 +1,180 @@
+"""The inference API on protos, whatever carries it: gRPC and REST both call these functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from atelier_serving.inference import classify as examples
+from atelier_serving.inference.multi_inference import multi_inference
+from atelier_serving.inference.predict import DEFAULT_SIGNATURE, predict
+from atelier_serving.models import settings as model_settings
+from atelier_serving.models.manager import Manager
+from atelier_serving.models.servable import Servable
+from atelier_serving.models.version import Version
+from atelier_serving.rest.json import text as json_text
+from atelier_serving.rest.json.tensors import read_inputs, signature_name
+from atelier_serving.status import Code, ServingError, invalid
+from atelier_serving.tensors import encode
+from atelier_serving.workers.cluster_view import AllWorkers, VersionStatus
+
+
+class Api:
+    """TensorFlow Serving's services as methods: request proto in, response proto out; `ServingError` on failure."""
+
+    def __init__(self, manager: Manager, everywhere: Manager | AllWorkers, as_content: bool) -> None:
+        """`everywhere` is asked for states and reloads: the manager itself when there are no other workers."""
+        self.manager, self._everywhere, self._as_content = manager, everywhere, as_content
+
+    def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+        """PredictionService.Predict."""
+        response = predict_pb2.PredictResponse()
+        with self._servable(request) as (servable, version):
+            signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            outputs = predict(servable, signature, request.inputs, request.output_filter)
+        for alias, array in outputs.items():
+            encode(array, response.outputs[alias], self._as_content)
+        _answered(response.model_spec, request.model_spec, version, signature)
+        return response
+
+    def classify(
+        self, request: classification_pb2.ClassificationRequest
+    ) -> classification_pb2.ClassificationResponse:
+        """PredictionService.Classify."""
+        response = classification_pb2.ClassificationResponse()
+        with self._servable(request) as (servable, version):
+            signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            examples.classify(servable, signature, request.input, response.result)
+        _answered(response.model_spec, request.model_spec, version, signature)
+        return response
+
+    def regress(self, request: regression_pb2.RegressionRequest) -> regression_pb2.RegressionResponse:
+        """PredictionService.Regress."""
+        response = regression_pb2.RegressionResponse()
+        with self._servable(request) as (servable, version):
+            signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            examples.regress(servable, signature, request.input, response.result)
+        _answered(response.model_spec, request.model_spec, version, signature)
+        return response
+
+    def multi_inference(
+        self, request: inference_pb2.MultiInferenceRequest
+    ) -> inference_pb2.MultiInferenceResponse:
+        """PredictionService.MultiInference; the first task's model spec chooses the version for all."""
+        response = inference_pb2.MultiInferenceResponse()
+        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        with self.servable(spec) as (servable, version):
+            multi_inference(servable, request, response)
+        for result in response.results:
+            result.model_spec.version.value = version
+        return response
+
+    def predict_json(self, spec: model_pb2.ModelSpec, document: dict[str, Any]) -> str:
+        """Predict from a parsed JSON document to the text of the answer."""
+        name = signature_name(document)
+        with self.servable(spec) as (servable, _):
+            signature = servable.signatures.get(name or DEFAULT_SIGNATURE)
+            if signature is None:
+                text = f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found in signature def'
+                raise invalid(text)
+            if not signature.inputs:
+                raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
+            inputs, as_rows = read_inputs(document, signature.inputs)
+            outputs = predict(servable, name or DEFAULT_SIGNATURE, inputs, [])
+        return json_text.rows(outputs) if as_rows else json_text.columns(outputs)
+
+    def metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """PredictionService.GetModelMetadata."""
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != "signature_def":
+                raise invalid(f"Metadata field {field} is not supported")
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        with self._servable(request) as (servable, version):
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            for name, definition in servable.signatures.items():
+                signatures.signature_def[name].CopyFrom(definition)
+        response.metadata["signature_def"].Pack(signatures)
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.version.value = version
+        return response
+
+    def status(
+        self, request: get_model_status_pb2.GetModelStatusRequest
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """ModelService.GetModelStatus; a label in the request is ignored (get_model_status_impl.cc:82)."""
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        name = request.model_spec.name
+        versions: Sequence[Version | VersionStatus] = self._everywhere.versions(name)
+        if request.model_spec.HasField("version"):
+            number = request.model_spec.version.value
+            versions = [version for version in versions if version.number == number]
+            if not versions:
+                raise ServingError(Code.NOT_FOUND, f"Could not find version {number} of model {name}")
+        if not versions:
+            raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {name}")
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for version in versions:
+            entry = response.model_version_status.add(version=version.number, state=int(version.state))
+            entry.status.error_code = int(version.error.code) if version.error else 0
+            entry.status.error_message = version.error.message if version.error else ""
+        return response
+
+    def reload(
+        self, request: model_management_pb2.ReloadConfigRequest, waiting: Callable[[], bool]
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """ModelService.HandleReloadConfigRequest; waits for new models as long as `waiting` says that the caller does.
+
+        The metrics asked for come back with no increase: none of this server's metrics counts reloads.
+        """
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported"
+            )
+        self._everywhere.reload(model_settings.from_proto(request.config), waiting)
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.error_code = 0
+        for name in request.metric_names:
+            response.metric.add(name=name, int64_value_increase=0)
+        return response
+
+    def _servable(self, request: Any) -> AbstractContextManager[tuple[Servable, int]]:
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        return self.servable(request.model_spec)
+
+    @contextmanager
+    def servable(self, spec: model_pb2.ModelSpec) -> Iterator[tuple[Servable, int]]:
+        """Hold the servable that a model spec means: (servable, version). Raises `ServingError`."""
+        version = spec.version.value if spec.HasField("version") else None
+        label = spec.version_label if spec.HasField("version_label") else None
+        with self.manager.use(spec.name, version, label) as chosen:
+            yield chosen
+
+
+def _answered(
+    response: model_pb2.ModelSpec, request: model_pb2.ModelSpec, version: int, signature: str
+) -> None:
+    """The response names the version that answered, never a label."""
+    response.name = request.name
+    response.version.value = version
+    response.signature_name = signature

@@ -1,0 +1,199 @@
+"""One loaded version: a session on the SavedModel, and compiled callables for the sets of outputs asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+
+from atelier_serving.batching.batcher import Batcher
+from atelier_serving.flags import Flags
+from atelier_serving.request_context import current
+from atelier_serving.status import Code, ServingError, invalid
+from atelier_serving.tensors import dtype_number, type_name
+
+_VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
+# A client may ask for any subset of outputs; each costs a callable, so their number is bounded.
+_MAX_CALLABLES = 256
+# The callable, and of each feed the dtype in NumPy and in TensorFlow.
+_Compiled = tuple[Callable[..., Any], list[tuple[np.dtype, tf.DType]]]
+
+
+class Servable:
+    """A version's session. `tf.compat.v1.saved_model.load` is the loader TensorFlow Serving itself uses (in C++).
+
+    Its compiled callables have the least overhead of all ways into the runtime, and give the runtime's own error texts:
+    `Session.run`, and `make_callable` with a feed list, which calls it, check shapes first, in words of their own.
+    """
+
+    def __init__(self, folder: Path, flags: Flags, batcher: Batcher | None = None) -> None:
+        """Load the SavedModel in `folder`. Raises `ServingError` or TensorFlow's own errors."""
+        _require_complete(folder)
+        # Run in the calling thread: handing each op to a pool of threads costs a small model two thirds of its time.
+        in_caller = not (flags.tensorflow_session_parallelism or flags.tensorflow_inter_op_parallelism)
+        self._run_options = config_pb2.RunOptions(inter_op_thread_pool=-1 if in_caller else 0)
+        self.folder, self.batcher = folder, batcher
+        self.checks_method_names = flags.enable_signature_method_name_check
+        self._graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=self._graph, config=session_config(flags))
+        self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], _Compiled] = {}
+        self._lock = threading.Lock()
+        try:
+            with self._graph.as_default():
+                meta = tf.compat.v1.saved_model.load(
+                    self._session, flags.saved_model_tags.split(","), str(folder)
+                )
+            self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta.signature_def)
+            _require_variables(folder, self._graph)
+        except BaseException as error:
+            self._session.close()
+            raise _in_serving_words(error, folder, flags.saved_model_tags) from None
+
+    def run(self, feeds: Sequence[tuple[str, np.ndarray]], fetches: Sequence[str]) -> list[np.ndarray]:
+        """Run the graph: values for tensor names in, the fetched tensors out, in order.
+
+        Raises `ServingError` for a wrong dtype, with the text of a session's run (a compiled callable words it
+        otherwise), and TensorFlow's own errors.
+        """
+        key = (tuple(name for name, _ in feeds), tuple(fetches))
+        run, dtypes = self._callables.get(key) or self._compile(key)
+        for position, ((kind, dtype), (_, value)) in enumerate(zip(dtypes, feeds, strict=True)):
+            if value.dtype != kind:
+                got, want = type_name(dtype_number(value.dtype)), type_name(dtype.as_datatype_enum)
+                raise invalid(f"Expects arg[{position}] to be {want} but {got} is provided")
+        call = current()
+        call.rows += len(feeds[0][1]) if feeds and feeds[0][1].ndim else 1
+        if self.batcher:
+            return list(self.batcher.run(key, lambda *values: _arrays(run(*values)), feeds))
+        began = time.perf_counter()
+        try:
+            return _arrays(run(*(value for _, value in feeds)))
+        finally:
+            call.ran += time.perf_counter() - began
+
+    def close(self) -> None:
+        """Free the session; no request may be running."""
+        self._callables.clear()
+        self._session.close()
+
+    def _compile(self, key: tuple[tuple[str, ...], tuple[str, ...]]) -> _Compiled:
+        feeds, fetches = key
+        with self._lock:
+            if key not in self._callables:
+                if len(self._callables) >= _MAX_CALLABLES:
+                    self._callables.clear()
+                tensors = [self._tensor(name) for name in (*feeds, *fetches)]
+                options = config_pb2.CallableOptions(feed=feeds, fetch=fetches, run_options=self._run_options)
+                call = self._session._make_callable_from_options(options)
+                dtypes = [tensor.dtype for tensor in tensors[: len(feeds)]]
+                self._callables[key] = (call, [(np.dtype(dtype.as_numpy_dtype), dtype) for dtype in dtypes])
+            return self._callables[key]
+
+    def _tensor(self, name: str) -> tf.Tensor:
+        """A tensor of the graph. Raises `ServingError` in the words of TensorFlow's C++ session."""
+        node, _, output = name.partition(":")
+        try:
+            operation = self._graph.get_operation_by_name(node)
+        except (KeyError, ValueError):
+            raise ServingError(Code.NOT_FOUND, f"FetchOutputs node {name}: not found") from None
+        index = int(output or 0)
+        if index >= len(operation.outputs):
+            kind = f"type: '{operation.type}', num of outputs: {len(operation.outputs)}"
+            text = f"Node '{node}' ({kind}) does not have output {index}"
+            raise ServingError(Code.OUT_OF_RANGE, text)
+        return operation.outputs[index]
+
+
+def _arrays(values: Sequence[Any]) -> list[np.ndarray]:
+    """The runtime's Python side gives a string scalar as plain bytes."""
+    return [np.array(value, object) if isinstance(value, bytes) else value for value in values]
+
+
+def session_config(flags: Flags) -> Any:
+    """The ConfigProto of every session."""
+    threads = flags.tensorflow_session_parallelism
+    return tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=threads or flags.tensorflow_intra_op_parallelism,
+        inter_op_parallelism_threads=threads or flags.tensorflow_inter_op_parallelism,
+    )
+
+
+def _require_complete(folder: Path) -> None:
+    """TensorFlow Serving's check and text (session_bundle/oss/session_bundle_util.cc:71-77)."""
+    if not any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
+        raise ServingError(
+            Code.NOT_FOUND,
+            "Specified file path does not appear to contain a SavedModel bundle (should have a file called "
+            f"`saved_model.pb`)\nSpecified file path: {folder}",
+        )
+
+
+def _require_variables(folder: Path, graph: tf.Graph) -> None:
+    """Refuse the trap of a complete saved_model.pb without its variables, which the loader takes for a whole model."""
+    has_variables = any(operation.type in _VARIABLE_OPS for operation in graph.get_operations())
+    if has_variables and not (folder / "variables" / "variables.index").exists():
+        raise _without_variables(folder)
+
+
+def _without_variables(folder: Path) -> ServingError:
+    text = f"{folder}/variables/variables.index is missing, but the graph has variables: the version is incomplete."
+    return ServingError(Code.FAILED_PRECONDITION, text)
+
+
+def _in_serving_words(error: BaseException, folder: Path, tags: str) -> BaseException:
+    """What the loader's Python side finds or rewords, in the words of its C++ side or of this server."""
+    if isinstance(error, RuntimeError) and "MetaGraphDef associated with tags" in str(error):
+        wanted = " ".join(tags.split(","))
+        return ServingError(
+            Code.NOT_FOUND,
+            f"Could not find meta graph def matching supplied tags: {{ {wanted} }}. To inspect available tag-sets in "
+            "the SavedModel, please use the SavedModel CLI: `saved_model_cli`",
+        )
+    if isinstance(error, ValueError) and "not a valid checkpoint" in str(error):
+        return _without_variables(folder)
+    if (
+        isinstance(error, OSError)
+        and "Cannot parse file" in str(error)
+        and (folder / "saved_model.pb").is_file()
+    ):
+        return _unparsable(folder / "saved_model.pb")
+    if isinstance(error, tf.errors.OpError):
+        message = error.message.removeprefix("Graph execution error:\n\n")
+        missing = message.endswith("; No such file or directory")
+        return ServingError(Code.NOT_FOUND if missing else Code(error.error_code), message)
+    return error
+
+
+def _unparsable(path: Path) -> ServingError:
+    """A file cut short and one of another content, told apart as TensorFlow's ReadBinaryProto does."""
+    content = path.read_bytes()
+    position = 0
+    while position < len(content):
+        # Fields of a SavedModel: its schema's version, a varint, and graphs, each after its length.
+        kind = content[position] & 7
+        number, position = _varint(content, position + 1)
+        if kind not in (0, 2):
+            return ServingError(Code.DATA_LOSS, f"Can't parse {path} as binary proto")
+        position += number if kind == 2 else 0
+    if position > len(content):
+        return ServingError(Code.OUT_OF_RANGE, "Read less bytes than requested")
+    return ServingError(Code.DATA_LOSS, f"Can't parse {path} as binary proto")
+
+
+def _varint(content: bytes, position: int) -> tuple[int, int]:
+    """A varint's value and the position after it, which is beyond the end when the content ends first."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(content):
+            return value, position + 1
+        value |= (content[position] & 0x7F) << shift
+        position += 1
+        if content[position - 1] < 0x80:
+            break
+    return value, position

@@ -1,0 +1,112 @@
+"""The life of one version: its state, its servable, and the requests that are using it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+
+from atelier_serving import memory
+from atelier_serving.log import print_state
+from atelier_serving.models.servable import Servable
+from atelier_serving.status import ServingError, of_exception
+
+# A request that never ends must not keep its version's memory for ever.
+UNLOAD_WAIT_SECONDS = 60.0
+
+
+class State(IntEnum):
+    """The manager's states (apis/get_model_status.proto)."""
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+class Version:
+    """One version of one model. Loading and unloading are called by the manager, in threads of their own."""
+
+    def __init__(self, model: str, number: int, path: Path, changed: Callable[[Version], None]) -> None:
+        self.model, self.number, self.path = model, number, path
+        self.state = State.START
+        self.error: ServingError | None = None
+        self.failures = 0
+        self.wanted = threading.Event()
+        self.wanted.set()
+        self._changed = changed
+        self._servable: Servable | None = None
+        self._users = 0
+        self._idle = threading.Condition()
+
+    def __str__(self) -> str:
+        return f"{{name: {self.model} version: {self.number}}}"
+
+    @contextmanager
+    def use(self) -> Iterator[Servable | None]:
+        """Hold the servable for one request; None when the version does not answer (any more)."""
+        with self._idle:
+            servable = self._servable if self.state == State.AVAILABLE else None
+            self._users += servable is not None
+        try:
+            yield servable
+        finally:
+            if servable is not None:
+                with self._idle:
+                    self._users -= 1
+                    self._idle.notify_all()
+
+    def load(
+        self, loader: Callable[[Path], Servable], attempts: int, interval: float, stop: threading.Event
+    ) -> None:
+        """Load with retries: AVAILABLE, or END with the error. Stops trying when no longer wanted.
+
+        While it is tried again the state stays LOADING, without the error, as in TensorFlow Serving.
+        """
+        self._move(State.LOADING)
+        while True:
+            try:
+                servable = loader(self.path)
+            except Exception as error:
+                known = of_exception(error)
+                # A new one: that which was raised holds the half-loaded graph by its frames.
+                failure = ServingError(known.code, known.message)
+            else:
+                with self._idle:
+                    self._servable = servable
+                self._move(State.AVAILABLE)
+                return
+            memory.give_back()
+            self.failures += 1
+            if not self.wanted.is_set() or self.failures >= attempts:
+                break
+            print_state(
+                f"Retrying of Loading servable: {self} retry: {self.failures} in {interval:g} s, after: {failure}"
+            )
+            self._changed(self)
+            if stop.wait(interval) or not self.wanted.is_set():
+                break
+        self.error = failure
+        self._move(State.END)
+
+    def unload(self) -> None:
+        """Take no more requests, wait for those in flight, free the session."""
+        with self._idle:
+            servable, self._servable = self._servable, None
+            self.state = State.UNLOADING
+        self._move(State.UNLOADING)
+        if servable is not None:
+            with self._idle:
+                self._idle.wait_for(lambda: self._users == 0, timeout=UNLOAD_WAIT_SECONDS)
+            servable.close()
+            servable = None
+            memory.give_back()
+        self._move(State.END)
+
+    def _move(self, state: State) -> None:
+        self.state = state
+        print_state(f"Servable {self} is {state.name}" + (f": {self.error}" if self.error else ""))
+        self._changed(self)

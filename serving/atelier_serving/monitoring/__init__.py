@@ -1,0 +1,1 @@
+"""What is known of the running server: metrics, logs of requests, and health."""

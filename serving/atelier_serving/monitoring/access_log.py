@@ -1,0 +1,53 @@
+"""The access log: one line of JSON for each request, in the file of `--access_log_file`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from atelier_serving.log import print_state
+from atelier_serving.request_context import Call
+
+_STDOUT = "-"
+
+
+class AccessLog:
+    """Appends whole lines, so that several processes may share the file. Raises `OSError` when it cannot be opened."""
+
+    def __init__(self, path: str) -> None:
+        """`path` "-" is standard output."""
+        if path == _STDOUT:
+            self._file = 1
+        else:
+            Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._failed = False
+
+    def write(self, call: Call, entrypoint: str, peer: str) -> None:
+        """Note a request that has been answered. Durations are milliseconds."""
+        took = time.perf_counter() - call.started + call.waited
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "peer": peer,
+            "entrypoint": entrypoint,
+            "method": call.method,
+            "model": call.model,
+            "version": call.version or None,
+            "status": call.code,
+            "rows": call.rows,
+            "batch_rows": call.batch or call.rows,
+            "ms": round(took * 1e3, 3),
+            "wait_ms": round(call.waited * 1e3, 3),
+            "queue_ms": round(call.queued * 1e3, 3),
+            "run_ms": round(call.ran * 1e3, 3),
+        }
+        try:
+            os.write(self._file, json.dumps(line).encode() + b"\n")
+        except OSError as error:
+            # A full disk must not fail requests; said once, not a million times.
+            if not self._failed:
+                self._failed = True
+                print_state(f"The access log cannot be written: {error.strerror}.")

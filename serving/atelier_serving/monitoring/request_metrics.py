@@ -1,0 +1,127 @@
+"""The metrics of this server: TensorFlow Serving's names with their labels, and `atelier_` ones with the version.
+
+TensorFlow Serving's: servables/tensorflow/util.cc:54-88, saved_model_warmup_util.cc, batching/batching_session.cc and
+batching_util.h at 2.20.0. They have no label for the version, so that a dashboard made for them finds what it knows.
+"""
+
+from __future__ import annotations
+
+import time
+
+from atelier_serving import memory
+from atelier_serving.monitoring.registry import Metric, Registry
+from atelier_serving.request_context import Call
+
+# TensorFlow Serving's latencies are microseconds in 33 buckets of 10 * 1.8^k.
+_MICROS = tuple(10 * 1.8**k for k in range(33))
+_SECONDS = (*(m * 10.0**e for e in range(-5, 1) for m in (1, 2.5, 5)), 10.0, 30.0, 60.0)
+_POWERS = tuple(float(2**k) for k in range(15))
+_SERVING = ":tensorflow:serving:"
+_BATCHING = ":tensorflow:serving:batching_session:"
+
+REQUESTS = Metric(_SERVING + "request_count", ("model_name", "status"))
+LATENCY = Metric(_SERVING + "request_latency", ("model_name", "API", "entrypoint"), _MICROS)
+RUNTIME = Metric(_SERVING + "runtime_latency", ("model_name", "API", "runtime"), _MICROS)
+EXAMPLES = Metric(_SERVING + "request_example_counts", ("model",), _POWERS)
+LOGGED = Metric(_SERVING + "request_log_count", ("model_name", "status"))
+WARMED = Metric(_SERVING + "model_warmup_latency", ("model_path", "status"), _MICROS)
+WARMUP_RECORDS = Metric(_SERVING + "model_warmup_records_read", ("model_path", "status"))
+QUEUING = Metric(_BATCHING + "queuing_latency", ("thread_pool_name",), _MICROS)
+LOADS = Metric(":tensorflow:cc:saved_model:load_attempt_count", ("model_path", "status"))
+LOAD_LATENCY = Metric(":tensorflow:cc:saved_model:load_latency", ("model_path",))
+
+_VERSIONED = ("model_name", "model_version", "api", "entrypoint")
+SECONDS = Metric("atelier_request_seconds", (*_VERSIONED, "status"), _SECONDS)
+# stage: wait (for a thread), queue (for a batch), run (the session), rest (parsing, encoding, the protocol).
+STAGES = Metric("atelier_stage_seconds", (*_VERSIONED, "stage"), _SECONDS)
+BATCHES = Metric("atelier_batch_rows", ("model_name", "model_version"), _POWERS)
+AVAILABLE = Metric(
+    "atelier_version_available", ("model_name", "model_version"), kind="gauge", everywhere=True
+)
+MEMORY = Metric("process_resident_memory_bytes", (), kind="gauge")
+CPU = Metric("process_cpu_seconds_total", ())
+
+_ALL = (
+    *(REQUESTS, LATENCY, RUNTIME, EXAMPLES, LOGGED, WARMED, WARMUP_RECORDS, QUEUING, LOADS, LOAD_LATENCY),
+    *(SECONDS, STAGES, BATCHES, AVAILABLE, MEMORY, CPU),
+)
+_BY_VERSION = (SECONDS, STAGES, BATCHES)
+_KEPT_VERSIONS = 20
+# What TensorFlow Serving counts: requests to a model's graph.
+_INFERENCE = {"Predict", "Classify", "Regress", "MultiInference", "predict", "classify", "regress"}
+
+
+class RequestMetrics:
+    """Writes the registry's values."""
+
+    def __init__(self, thread_pool_name: str | None) -> None:
+        """`thread_pool_name` is that of batching; None without."""
+        self.registry = Registry(_ALL)
+        self._pool = thread_pool_name
+
+    def answered(self, call: Call, entrypoint: str, status: str) -> None:
+        """Count one request that has been answered: `entrypoint` GRPC or REST, `status` a code's name.
+
+        A name that is not served is counted as an empty one: clients must not be able to make series.
+        """
+        took = time.perf_counter() - call.started
+        api, ok = call.method, status == "OK"
+        version = str(call.version) if call.version else ""
+        labels = (call.model, version, api, entrypoint)
+        registry = self.registry
+        with registry.lock:
+            registry.observe(SECONDS, (*labels, status), took + call.waited)
+            if api not in _INFERENCE:
+                return
+            registry.add(REQUESTS, (call.model, status))
+            if not ok:
+                return
+            registry.observe(LATENCY, (call.model, api, entrypoint), took * 1e6)
+            registry.observe(RUNTIME, (call.model, api, "TF1"), (call.queued + call.ran) * 1e6)
+            registry.observe(STAGES, (*labels, "wait"), call.waited)
+            registry.observe(STAGES, (*labels, "run"), call.ran)
+            registry.observe(STAGES, (*labels, "rest"), max(0.0, took - call.queued - call.ran))
+            registry.observe(EXAMPLES, (call.model,), call.rows)
+            if self._pool is not None:
+                registry.observe(STAGES, (*labels, "queue"), call.queued)
+                registry.observe(QUEUING, (self._pool,), call.queued * 1e6)
+                registry.observe(BATCHES, (call.model, version), call.batch)
+
+    def forget(self, available: list[tuple[str, int]]) -> None:
+        """Drop the series with a version for all but those available and the newest ones of each model.
+
+        A server that swaps for months would keep some 20 kB of each version, and show them at every scrape.
+        """
+        registry = self.registry
+        with registry.lock:
+            seen = {labels[:2] for metric in _BY_VERSION for labels in registry.series(metric) if labels[1]}
+            for name in {name for name, _ in seen}:
+                numbers = sorted((int(number) for model, number in seen if model == name), reverse=True)
+                for number in numbers[_KEPT_VERSIONS:]:
+                    if (name, number) not in available:
+                        for metric in _BY_VERSION:
+                            registry.drop(metric, (name, str(number)))
+
+    def loaded(self, path: str, status: str, seconds: float) -> None:
+        """Count one try to load a version."""
+        with self.registry.lock:
+            self.registry.add(LOADS, (path, status))
+            if status == "OK":
+                self.registry.add(LOAD_LATENCY, (path,), seconds * 1e6)
+
+    def warmed(self, path: str, status: str, records: int, seconds: float) -> None:
+        """Count one warm-up."""
+        with self.registry.lock:
+            self.registry.observe(WARMED, (path, status), seconds * 1e6)
+            self.registry.add(WARMUP_RECORDS, (path, status), records)
+
+    def logged(self, model: str, status: str) -> None:
+        """Count one request written to the request log, or not."""
+        with self.registry.lock:
+            self.registry.add(LOGGED, (model, status))
+
+    def refresh(self, available: list[tuple[str, int]]) -> None:
+        """Take the gauges: which versions answer, memory and processor time."""
+        self.registry.replace(AVAILABLE, {(name, str(number)): 1.0 for name, number in available})
+        self.registry.replace(MEMORY, {(): float(memory.resident())})
+        self.registry.replace(CPU, {(): time.process_time()})

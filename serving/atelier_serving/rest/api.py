@@ -1,0 +1,198 @@
+"""The REST API without its transport: a request's method, path, headers and body in, an answer out.
+
+Routing, codes and texts: model_servers/http_rest_api_handler.cc, http_rest_api_util.cc and http_server.cc at 2.20.0.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    regression_pb2,
+)
+
+from atelier_serving.inference.api import Api
+from atelier_serving.log import print_state
+from atelier_serving.request_context import current
+from atelier_serving.rest.json import text as json_text
+from atelier_serving.rest.json.document import parse_document, to_bytes
+from atelier_serving.rest.json.examples import read_examples
+from atelier_serving.rest.json.tensors import signature_name
+from atelier_serving.status import Code, invalid, of_exception
+
+_SPEC = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
+_POST = re.compile(
+    rf"/v1/models/(?P<name>[^/:]+){_SPEC}:(?P<method>classify|regress|predict)", re.IGNORECASE | re.ASCII
+)
+_GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_SPEC}(?P<part>/metadata)?", re.IGNORECASE | re.ASCII)
+# What libevent knows; TRACE and all others end before a handler is asked.
+_METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
+_HTML = "text/html; charset=ISO-8859-1"
+# util/net_http/compression/gzip_zlib.h
+MAX_GUNZIPPED = 100 * 1024 * 1024
+# model_servers/http_server.cc:46-87; every other code is 500.
+_HTTP = {
+    Code.CANCELLED: 499,
+    Code.INVALID_ARGUMENT: 400,
+    Code.FAILED_PRECONDITION: 400,
+    Code.OUT_OF_RANGE: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.ABORTED: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.UNIMPLEMENTED: 501,
+    Code.UNAVAILABLE: 503,
+    Code.UNAUTHENTICATED: 401,
+}
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back over HTTP."""
+
+    status: int
+    body: bytes
+    media_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class RestApi:
+    """Every path under `/v1/`; nothing but the answer is decided here, so any HTTP server may carry it."""
+
+    def __init__(self, api: Api, cors: bool) -> None:
+        self._api = api
+        self._headers = _CORS if cors else {}
+
+    def respond(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """`path` is as it came: percent-encoded, with its query; header names are lower-case. Never raises."""
+        if method not in _METHODS:
+            return Answer(501, b"<HTML><HEAD><TITLE>501 Not Implemented</TITLE></HEAD></HTML>\n", _HTML)
+        if method == "OPTIONS" and re.match(r"https?://", headers.get("origin", "")):
+            return Answer(200, b"", _HTML, self._headers)
+        try:
+            text = self._dispatch(method, path, body, headers)
+        except _UnreadablePathError:
+            current().code = Code.INVALID_ARGUMENT.name
+            return Answer(400, b"", headers=self._headers)
+        except Exception as error:
+            failure = of_exception(error)
+            current().code = failure.code.name
+            if failure.code == Code.INTERNAL:
+                print_state(f"internal error: {failure.message}")
+            return Answer(
+                _HTTP.get(failure.code, 500),
+                to_bytes(json_text.error(failure.message)),
+                headers=self._headers,
+            )
+        return Answer(200, to_bytes(text), headers=self._headers)
+
+    def _dispatch(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> str:
+        # The patterns ignore case, what they found is compared with it: `m:PREDICT` is no predict.
+        if method == "POST" and (match := _POST.fullmatch(path)):
+            spec = _spec(match)
+            if "gzip" in headers.get("content-encoding", ""):
+                body = _gunzipped(body)
+            if match["method"] == "predict":
+                return self._api.predict_json(spec, parse_document(body))
+            if match["method"] == "classify":
+                return self._classify(spec, parse_document(body))
+            if match["method"] == "regress":
+                return self._regress(spec, parse_document(body))
+        if method == "GET" and (match := _GET.fullmatch(path)):
+            spec = _spec(match)
+            if not spec.name:
+                raise invalid("Missing model name in request.")
+            return self._metadata(spec) if match["part"] == "/metadata" else self._status(spec)
+        raise invalid(f"Malformed request: {method} {path}")
+
+    def _classify(self, spec: model_pb2.ModelSpec, document: dict[str, Any]) -> str:
+        request = classification_pb2.ClassificationRequest(model_spec=spec)
+        _fill(request, document)
+        return json_text.classification(self._api.classify(request).result)
+
+    def _regress(self, spec: model_pb2.ModelSpec, document: dict[str, Any]) -> str:
+        request = regression_pb2.RegressionRequest(model_spec=spec)
+        _fill(request, document)
+        return json_text.regression(self._api.regress(request).result)
+
+    def _status(self, spec: model_pb2.ModelSpec) -> str:
+        answer = self._api.status(get_model_status_pb2.GetModelStatusRequest(model_spec=spec))
+        return _printed(_message(answer))
+
+    def _metadata(self, spec: model_pb2.ModelSpec) -> str:
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=spec, metadata_field=["signature_def"]
+        )
+        answer = self._api.metadata(request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        answer.metadata["signature_def"].Unpack(signatures)
+        version = str(answer.model_spec.version.value)
+        named = {"name": answer.model_spec.name, "signature_name": "", "version": version}
+        # Put together from two documents, as TensorFlow Serving does.
+        definitions = _printed(_message(signatures))
+        return f'{{\n"model_spec":{_printed(named)},\n"metadata": {{"signature_def": {definitions}}}\n}}\n'
+
+
+class _UnreadablePathError(Exception):
+    """The path has the right form, and a version that is no int64: answered with an empty body."""
+
+
+def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
+    # Bytes that are no UTF-8 cannot stand in a proto's string.
+    spec = model_pb2.ModelSpec(name=unquote(match["name"] or "", errors="replace"))
+    if match["version"]:
+        number = int(match["version"][:30])
+        if number >= 2**63:
+            raise _UnreadablePathError
+        spec.version.value = number
+    if match["label"]:
+        spec.version_label = unquote(match["label"], errors="replace")
+    return spec
+
+
+def _fill(request: Any, document: dict[str, Any]) -> None:
+    """Signature name and examples of a classify or regress body."""
+    name = signature_name(document)
+    # A name that is no UTF-8 is no signature's.
+    request.model_spec.signature_name = to_bytes(name).decode("utf-8", "replace")
+    read_examples(document, request.input)
+
+
+def _gunzipped(body: bytes) -> bytes:
+    """A broken body, or one that grows beyond the limit, counts as an empty one."""
+    reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        whole = reader.decompress(body, MAX_GUNZIPPED)
+    except zlib.error:
+        return b""
+    return whole if reader.eof else b""
+
+
+def _message(message: Message) -> dict[str, Any]:
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def _printed(document: dict[str, Any]) -> str:
+    """As protobuf prints JSON: one blank a level."""
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

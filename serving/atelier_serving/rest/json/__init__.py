@@ -1,0 +1,1 @@
+"""JSON request bodies to tensors and examples, and answers to JSON, as TensorFlow Serving reads and prints them."""

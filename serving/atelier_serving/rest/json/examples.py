@@ -1,0 +1,80 @@
+"""JSON to tf.Examples: the body of classify and regress.
+
+Rules and texts: util/json_tensor.cc at 2.20.0. JSON's own types decide: a whole number is an int64 feature, a number
+with a fraction a float, text and base64 bytes, true and false an int64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorflow.core.example import example_pb2, feature_pb2
+from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import input_pb2
+
+from atelier_serving.rest.json.document import kind, shown, to_bytes
+from atelier_serving.rest.json.values import as_double, decode_base64, is_base64, lossless, lossy
+from atelier_serving.status import invalid
+
+_KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
+
+
+def read_examples(document: dict[str, Any], inputs: input_pb2.Input) -> None:
+    """Fill `inputs` from `examples` and `context`. Raises `ServingError`."""
+    has_context = "context" in document
+    if has_context:
+        _example(document["context"], inputs.example_list_with_context.context)
+    if "examples" not in document:
+        text = "When method is classify, key 'examples' is expected and was not found"
+        raise invalid(f"JSON Value: {shown(document)} {text}")
+    examples = document["examples"]
+    if not isinstance(examples, list):
+        raise invalid(f"JSON Value: {shown(document)} Expecting 'examples' value to be an list/array")
+    if not examples:
+        raise invalid(f"JSON Value: {shown(document)} 'examples' value is an empty array")
+    target = inputs.example_list_with_context if has_context else inputs.example_list
+    for example in examples:
+        _example(example, target.examples.add())
+
+
+def _example(value: Any, example: example_pb2.Example) -> None:
+    if not isinstance(value, dict):
+        raise invalid(f"Example must be JSON object but got JSON {kind(value)}")
+    # An empty context is one, too.
+    example.SetInParent()
+    for name, content in value.items():
+        feature = feature_pb2.Feature()
+        for item in content if isinstance(content, list) else [content]:
+            _add(item, name, feature)
+        try:
+            example.features.feature[name].CopyFrom(feature)
+        except ValueError:
+            raise invalid(f"Feature: {name!r} has a name that is not UTF-8.") from None
+
+
+def _add(value: Any, name: str, feature: feature_pb2.Feature) -> None:
+    if isinstance(value, bool):
+        _list(feature, "int64_list", name).append(int(value))
+    elif isinstance(value, float) or (isinstance(value, int) and not -(2**63) <= value < 2**64):
+        values = _list(feature, "float_list", name)
+        if not lossless(value, types_pb2.DT_FLOAT):
+            raise lossy(value, "float")
+        values.append(as_double(value))
+    elif isinstance(value, int):
+        values = _list(feature, "int64_list", name)
+        if value >= 2**63:
+            raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
+        values.append(value)
+    elif isinstance(value, str):
+        _list(feature, "bytes_list", name).append(to_bytes(value))
+    elif is_base64(value):
+        _list(feature, "bytes_list", name).append(decode_base64(value))
+    else:
+        raise invalid(f"Feature: {name} has element with unexpected JSON type: {kind(value)}")
+
+
+def _list(feature: feature_pb2.Feature, field: str, name: str) -> Any:
+    given = feature.WhichOneof("kind")
+    if given not in (None, field):
+        raise invalid(f"Unexpected element type in feature: {name} expecting type: {_KINDS[given]}")
+    return getattr(feature, field).value

@@ -1,0 +1,171 @@
+"""HTTP: uvicorn carrying the REST API, health, metrics and the index page, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+
+from atelier_serving.monitoring.request_recorder import Answers
+from atelier_serving.request_context import begin
+from atelier_serving.rest.api import Answer, RestApi
+from atelier_serving.rest.limits import MAX_BODY_BYTES, MAX_CONNECTIONS, Bodies, LimitedProtocol
+from atelier_serving.status import ServingError
+from atelier_serving.thread_pool import ThreadPool, seconds_waited
+
+# A path and what answers it: at once, or awaited.
+Pages = dict[str, Callable[[], Answer | Awaitable[Answer]]]
+_START_SECONDS = 10.0
+_METHOD = re.compile(r":(predict|classify|regress)$")
+_BODY_ERRORS = {
+    408: "The request's body did not arrive in time.",
+    413: f"The bodies of the requests that are open exceed {MAX_BODY_BYTES} bytes.",
+}
+_NOT_FOUND = Answer(404, b"<HTML><HEAD><TITLE>404 Not Found</TITLE></HEAD></HTML>", "text/html")
+
+
+class RestServer:
+    """Serves HTTP on host:port until stopped. Raises `OSError` when the port is taken."""
+
+    def __init__(self, app: RestApp, host: str, port: int, tls: ssl.SSLContext | None, shared: bool) -> None:
+        """`shared`: the port is also other workers'."""
+        # With its protocol named, asyncio turns off Nagle's algorithm for what is accepted: 40 ms an answer less.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            raise OSError(f"port {port} on {host} cannot be bound: {error.strerror}") from None
+        # The drain is timed by the caller; uvicorn's own limit ends connections that never close.
+        settings = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http=LimitedProtocol,
+            limit_concurrency=MAX_CONNECTIONS,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        settings.load()
+        settings.ssl = tls
+        self._server = uvicorn.Server(settings)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), daemon=True, name="rest"
+        )
+
+    def start(self) -> None:
+        """Accept requests; returns once the port answers."""
+        self._thread.start()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._server.started and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def stop(self, seconds: float) -> None:
+        """Refuse new connections, give requests in flight up to `seconds`."""
+        self._server.should_exit = True
+        self._thread.join(seconds)
+        self._socket.close()
+
+
+class RestApp:
+    """The ASGI application. What is asked of a model is answered by the pool's threads, all else at once."""
+
+    def __init__(
+        self, api: RestApi, answers: Answers, pool: ThreadPool, pages: Pages, seconds: float
+    ) -> None:
+        """`pages` are answered whatever the models do, on the event loop: they must not wait (`aside` may).
+
+        A body has `seconds` to arrive.
+        """
+        self._api, self._answers, self._pool, self._pages = api, answers, pool, pages
+        self._bodies = Bodies(seconds)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request."""
+        path = scope["raw_path"].decode("latin-1")
+        if page := self._pages.get(path):
+            answer = page()
+            await _send(send, answer if isinstance(answer, Answer) else await answer, scope["method"])
+            return
+        if scope["query_string"]:
+            # TensorFlow Serving matches the path with its query, still percent-encoded.
+            path += f"?{scope['query_string'].decode('latin-1')}"
+        if path[:4].lower() != "/v1/":
+            await _send(send, _NOT_FOUND, scope["method"])
+            return
+        body, status = await self._bodies.read(receive)
+        if status != 200:
+            if status in _BODY_ERRORS:
+                refusal = json_answer(status, {"error": _BODY_ERRORS[status]}, {"Connection": "close"})
+                await _send(send, refusal, scope["method"])
+            return
+        try:
+            await self._answer(scope, send, path, body)
+        finally:
+            self._bodies.release(body)
+
+    async def _answer(self, scope: Any, send: Any, path: str, body: bytes) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Answer] = loop.create_future()
+        self._pool.submit(self._respond, loop, answered, scope, path, headers, body)
+        await _send(send, await answered, scope["method"])
+
+    def _respond(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answered: asyncio.Future[Answer],
+        scope: Any,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+    ) -> None:
+        found = _METHOD.search(path)
+        call = begin(found[1] if found else "status", None, seconds_waited())
+        answer = self._api.respond(scope["method"], path, headers, body)
+        client = scope["client"]
+        self._answers.rest(call, f"{client[0]}:{client[1]}" if client else "")
+        loop.call_soon_threadsafe(_set, answered, answer)
+
+
+def aside(page: Callable[[], Answer]) -> Callable[[], Awaitable[Answer]]:
+    """A page that asks other processes, in a thread: 503 when it raises `ServingError`."""
+
+    async def answer() -> Answer:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, page)
+        except ServingError as error:
+            return json_answer(503, {"error": error.message})
+
+    return answer
+
+
+def json_answer(status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
+    """A page of JSON."""
+    return Answer(status, json.dumps(document, indent=4).encode() + b"\n", headers=headers or {})
+
+
+def _set(future: asyncio.Future[Answer], answer: Answer) -> None:
+    if not future.done():
+        future.set_result(answer)
+
+
+async def _send(send: Any, answer: Answer, method: str) -> None:
+    headers = [
+        (b"content-type", answer.media_type.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in answer.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})

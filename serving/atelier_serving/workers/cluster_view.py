@@ -1,0 +1,160 @@
+"""All workers, as one of them sees them: their versions, reloads and metrics, asked for through the supervisor.
+
+Its `versions` and `reload` are the manager's, for all. Nothing else that a request needs is asked for here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from atelier_serving.models import settings as model_settings
+from atelier_serving.models.manager import Manager, Reload
+from atelier_serving.models.settings import ModelSettings
+from atelier_serving.models.version import State
+from atelier_serving.monitoring.registry import Snapshot, from_json, to_json
+from atelier_serving.status import Code, ServingError
+from atelier_serving.workers.channel import Line
+
+# More than the supervisor gives the others (worker_pool.py).
+_SECONDS = 3.0
+_AGREE_SECONDS = 12.0
+_LOOK_AGAIN_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """A version's state in all workers."""
+
+    number: int
+    state: State
+    error: ServingError | None
+
+
+class AllWorkers:
+    """Through `line`. `available` and `snapshot` are this worker's own versions that answer, and metrics."""
+
+    def __init__(
+        self,
+        line: Line,
+        manager: Manager,
+        available: Callable[[], dict[str, list[int]]],
+        snapshot: Callable[[], Snapshot],
+    ) -> None:
+        self._line, self._manager, self._available, self._snapshot = line, manager, available, snapshot
+        self._number = 0
+        self._reload: Reload | None = None
+        self._taken, self._taking = 0, threading.Lock()
+        line.answers.update(
+            available=available,
+            versions=self._own_versions,
+            check=self._check,
+            apply=self._apply,
+            settled=self._settled,
+            snapshot=self._own_snapshot,
+        )
+
+    def start(self, configured: Callable[[], list[ModelSettings] | None], stopping: threading.Event) -> None:
+        """Load what all have agreed on, or else what is `configured`; return when this worker may listen.
+
+        Raises `ServingError` as `configured` and `Manager.start` do.
+        """
+        self._number, models = self._ask("configuration")
+        if models is None:
+            self._manager.start(configured())
+        else:
+            self._manager.start(model_settings.from_json(models), accepted=True)
+        while not stopping.is_set():
+            settings = self._manager.settings()
+            models = None if settings is None else model_settings.to_json(settings)
+            answer = self._ask("ready", self._number, self._available(), models)
+            if answer["ready"]:
+                return
+            if "configuration" in answer:
+                self._apply(*answer["configuration"])
+            stopping.wait(_LOOK_AGAIN_SECONDS)
+            self._manager.poll()
+
+    def configured(self, models: list[ModelSettings] | None) -> None:
+        """Tell that the configuration file has been read, for a worker that is started later."""
+        if models is not None:
+            self._line.ask("configured", model_settings.to_json(models))
+
+    def versions(self, name: str) -> list[VersionStatus]:
+        """As `Manager.versions`: AVAILABLE is what every worker that listens has AVAILABLE. Raises `ServingError`."""
+        return combined(self._ask("versions", name))
+
+    def reload(self, models: list[ModelSettings], waiting: Callable[[], bool]) -> None:
+        """As `Manager.reload`: all workers take it over, or none; the error is the first one's."""
+        number = self._line.answer("reload", model_settings.to_json(models), seconds=_AGREE_SECONDS)
+        while not self._ask("settled", number):
+            if not waiting():
+                raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
+            time.sleep(_LOOK_AGAIN_SECONDS)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Metrics whose sum is that of all workers, those that have died included. Raises `ServingError`."""
+        return [from_json(document) for document in self._ask("snapshots")]
+
+    def _ask(self, question: str, *arguments: Any) -> Any:
+        return self._line.answer(question, *arguments, seconds=_SECONDS)
+
+    def _own_versions(self, name: str) -> list[list[Any]]:
+        return [
+            [v.number, v.state, v.error and [v.error.code, v.error.message]]
+            for v in self._manager.versions(name)
+        ]
+
+    def _own_snapshot(self) -> list[Any]:
+        with self._taking:
+            self._taken += 1
+            return [self._taken, to_json(self._snapshot())]
+
+    def _check(self, models: list[Any]) -> bool:
+        self._manager.check(model_settings.from_json(models))
+        return True
+
+    def _apply(self, number: int, models: list[Any]) -> bool:
+        # What is available may have changed since the check, but all have agreed.
+        self._number, self._reload = (
+            number,
+            self._manager.apply(model_settings.from_json(models), accepted=True),
+        )
+        self._manager.poll()
+        return True
+
+    def _settled(self, number: int) -> bool:
+        if number != self._number:
+            raise ServingError(Code.ABORTED, "Another configuration has replaced this one.")
+        # A worker that began with this configuration has waited for it before it listened.
+        if self._reload is None or self._manager.settled(self._reload):
+            return True
+        self._manager.poll()
+        return False
+
+
+def combined(workers: list[list[list[Any]]]) -> list[VersionStatus]:
+    """One status for each version, highest first, from each worker's [number, state, error].
+
+    While one still has to come up in some worker, the lowest state: START where a worker does not know of it yet. Else
+    the highest, with its error: one that has ended somewhere has ended, and AVAILABLE is what is so everywhere.
+    """
+    found: dict[int, list[tuple[State, ServingError | None]]] = {}
+    for versions in workers:
+        for number, state, error in versions:
+            failure = ServingError(Code(error[0]), error[1]) if error else None
+            found.setdefault(number, []).append((State(state), failure))
+    statuses = []
+    for number in sorted(found, reverse=True):
+        seen = found[number]
+        # A worker that was started later does not know what had ended before.
+        if len(seen) < len(workers) and max(state for state, _ in seen) <= State.AVAILABLE:
+            seen.append((State.START, None))
+        states = [state for state, _ in seen]
+        state = min(states) if min(states) < State.AVAILABLE else max(states)
+        error = next((failure for one, failure in seen if one == state and failure), None)
+        statuses.append(VersionStatus(number, state, error))
+    return statuses

@@ -1,0 +1,135 @@
+"""The parent of `--workers` server processes that share the ports: starts them, replaces those that die, ends them.
+
+It answers no request and imports neither TensorFlow nor gRPC: what does not work does not die.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+from atelier_serving.flags import Flags, command_line
+from atelier_serving.log import print_state
+from atelier_serving.status import Code, ServingError
+from atelier_serving.workers.channel import Line
+from atelier_serving.workers.held_ports import hold
+from atelier_serving.workers.worker_pool import Crew, Member
+
+# A worker drains for 8 s (server.py), and a container engine kills all after 10.
+STOP_SECONDS = 9.5
+# Before a worker whose predecessor died on its start: doubled from the first to the last.
+_FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0
+
+
+class Supervisor:
+    """Runs in the main thread, which alone starts workers and takes signals."""
+
+    def __init__(self, flags: Flags) -> None:
+        self._flags = flags
+        self._crew = Crew(flags.workers)
+        self._signals: list[int] = []
+        # A worker that has died, or None after a signal; a put is allowed in a signal handler.
+        self._events: queue.SimpleQueue[Member | None] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises `ServingError` or `OSError` when it cannot start."""
+        flags = self._flags
+        held = [hold(flags.host, port) for port in (flags.port, flags.rest_api_port) if port]
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        for _ in range(flags.workers):
+            self._start_worker(0.0)
+        # Of those that are to be replaced: when, and the pause it took.
+        due: list[tuple[float, float]] = []
+        while not self._signals:
+            member = self._next_event(min((when for when, _ in due), default=None))
+            if member:
+                due.append(self._bury(member))
+            now = time.monotonic()
+            for _, pause in [one for one in due if one[0] <= now]:
+                self._start_worker(pause)
+            due = [one for one in due if one[0] > now]
+        self._stop()
+        for taken in held:
+            taken.close()
+
+    def _start_worker(self, pause: float) -> None:
+        ours, theirs = socket.socketpair()
+        # -P: not what lies in the working directory. A session of its own: Ctrl-C reaches the supervisor alone.
+        module = [sys.executable, "-P", "-m", "atelier_serving.worker", str(theirs.fileno())]
+        with theirs:
+            process = subprocess.Popen(
+                [*module, *command_line(self._flags)], pass_fds=[theirs.fileno()], start_new_session=True
+            )
+        member = Member(process, pause)
+        member.line = Line(ours, self._crew.answers(member), lambda: self._on_line_end(member))
+        self._crew.join(member)
+        threading.Thread(target=self._watch, args=(member,), daemon=True).start()
+
+    def _watch(self, member: Member) -> None:
+        member.process.wait()
+        self._events.put(member)
+
+    def _next_event(self, until: float | None) -> Member | None:
+        try:
+            return self._events.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            return None
+
+    def _bury(self, member: Member) -> tuple[float, float]:
+        """Say what has died; when it is to be replaced, and after which pause. Raises when it ends the start."""
+        self._crew.leave(member)
+        code = member.process.returncode
+        how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
+        if not self._crew.started:
+            self._kill()
+            text = f"a worker {how} before it was ready"
+            raise member.failure or ServingError(Code.UNAVAILABLE, text)
+        if member.ready:
+            pause, when = 0.0, "; it is being replaced"
+        else:
+            pause = min(_LAST_PAUSE, max(_FIRST_PAUSE, 2 * member.pause))
+            cause = f": {member.failure}" if member.failure else ""
+            when = f" before it was ready{cause}; the next one starts in {pause:.0f} s"
+        print_state(f"Worker {member.process.pid} {how}{when}.")
+        return time.monotonic() + pause, pause
+
+    def _on_line_end(self, member: Member) -> None:
+        # A worker that cannot be told anything any more is of no use; its death is seen as any other.
+        if not self._signals:
+            member.process.kill()
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._signals.append(number)
+        if len(self._signals) > 1:
+            self._kill()
+            os._exit(128 + number)
+        self._events.put(None)
+
+    def _stop(self) -> None:
+        """Have all workers drain, and wait for them.
+
+        Told by the line and not by a signal: whoever sends SIGTERM to a whole group of processes, as systemd does,
+        would else have sent them two.
+        """
+        deadline = time.monotonic() + STOP_SECONDS
+        members = self._crew.members()
+        for member in members:
+            member.line.close()
+        for member in members:
+            try:
+                member.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                member.process.kill()
+                member.process.wait()
+
+    def _kill(self) -> None:
+        for member in self._crew.members():
+            member.process.kill()

@@ -1,0 +1,55 @@
+"""The server's rooms: small enough to look through, without circles, each with a purpose that it states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import atelier_serving
+import pytest
+
+from tests.support.import_graph import ImportGraph, cycles
+
+# Imports from one room into another; 180 imports between modules stood in one folder before there were rooms.
+ARROWS = 58
+WIDEST = 20
+
+
+@pytest.fixture(scope="module")
+def graph() -> ImportGraph:
+    return ImportGraph.read(Path(atelier_serving.__file__).parent)
+
+
+def test_no_modules_import_each_other(graph: ImportGraph) -> None:
+    assert graph.module_cycles() == []
+
+
+def test_no_folder_is_too_wide_to_look_through(graph: ImportGraph) -> None:
+    assert {room: width for room, width in graph.widths().items() if width > WIDEST} == {}
+
+
+def test_every_room_states_its_purpose_in_one_sentence(graph: ImportGraph) -> None:
+    assert graph.without_purpose() == []
+
+
+def test_rooms_are_as_loosely_coupled_as_they_were(graph: ImportGraph) -> None:
+    assert len(graph.arrows()) <= ARROWS
+
+
+def test_a_circle_is_found_whatever_its_length() -> None:
+    graph = {"a": frozenset("b"), "b": frozenset("c"), "c": frozenset("a"), "d": frozenset("a")}
+    assert cycles(graph) == [["a", "b", "c"]]
+
+
+def test_imports_of_every_form_are_found(tmp_path: Path) -> None:
+    package = tmp_path / "house"
+    (package / "room").mkdir(parents=True)
+    (package / "__init__.py").write_text('"""A house."""\n')
+    (package / "room" / "__init__.py").write_text("")
+    (package / "room" / "chair.py").write_text("from house.room import table\n")
+    (package / "room" / "table.py").write_text("def f():\n    from ..kitchen import cook\n")
+    (package / "kitchen.py").write_text("import house.room.chair\n")
+    graph = ImportGraph.read(package)
+    assert graph.module_cycles() == [["house.kitchen", "house.room.chair", "house.room.table"]]
+    assert graph.arrows() == [("house.kitchen", "house.room.chair")]
+    assert graph.without_purpose() == ["house.room"]
+    assert graph.widths() == {"house": 1, "house.room": 2}
