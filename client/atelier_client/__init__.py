@@ -2,7 +2,7 @@
 
 from atelier_client import Client
 
-with Client("127.0.0.1:8500", "fashion") as client:
+with Client("127.0.0.1:8500", "shoes") as client:
     print(client.predict(images)["label"])
 """
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Client:
     """Connections to one or several model servers; thread-safe; close it, or use it as a context manager.
 
-        with Client("127.0.0.1:8500", "fashion") as client:
+        with Client("127.0.0.1:8500", "shoes") as client:
             labels = client.predict(images)["label"]
 
     `target` is HOST:PORT, unix:/PATH, http://HOST:PORT or https://HOST:PORT (REST), or several of them (a sequence, or

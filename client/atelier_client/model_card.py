@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,8 @@ from numpy.typing import NDArray
 
 from atelier_client.errors import DataError
 
-# What the default job is trained on; a version without a card is taken for one of it.
-FASHION_MNIST = "fashion-mnist"
-FASHION_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+_AGAIN = "Publish the version again, or take the file away."
+_WORDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text", int: "a number"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +23,7 @@ class ModelCard:
     """What the client needs of a card: the classes, where the test examples are, and how the trainer found the model.
 
     `kind` is image, text or table; `columns` are a table's; `test_file` has `format` and `path` (under the data
-    folder); `metrics` are the trainer's, for the test examples; `document` is the whole card, empty without one.
+    folder); `metrics` are the trainer's, for the test examples; `document` is the whole card.
     """
 
     class_names: tuple[str, ...]
@@ -43,8 +31,8 @@ class ModelCard:
     kind: str
     test_file: Mapping[str, str]
     metrics: Mapping[str, float]
-    columns: tuple[str, ...] = ()
-    document: Mapping[str, Any] = field(default_factory=dict)
+    columns: tuple[str, ...]
+    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,24 +43,43 @@ class Golden:
     outputs: dict[str, NDArray[Any]]
 
 
-DEFAULT = ModelCard(FASHION_CLASSES, FASHION_MNIST, "image", {"format": "idx", "path": FASHION_MNIST}, {})
+def card_path(version_folder: Path) -> Path:
+    """Where the card of a version is."""
+    return version_folder / "assets.extra" / "model_card.json"
 
 
-def read_card(version_folder: Path) -> ModelCard:
-    """The card of a version; Fashion-MNIST's when there is none to read."""
+def read_card(version_folder: Path) -> ModelCard | None:
+    """The card of a version, or None when there is none that this user can read.
+
+    Raises `DataError` for a damaged card; the error names the file, and the line and column or the key.
+    """
+    path = card_path(version_folder)
     try:
-        card = json.loads((version_folder / "assets.extra" / "model_card.json").read_text(encoding="utf-8"))
-        return ModelCard(
-            tuple(str(name) for name in card["class_names"]),
-            card["data"]["name"],
-            card["input"]["kind"],
-            card["data"]["test"]["file"],
-            card["metrics"]["test"],
-            tuple(card["input"]["columns"]),
-            card,
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return DEFAULT
+        card = json.loads(path.read_bytes().decode("utf-8"))
+    except OSError:
+        return None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is damaged: byte {error.start + 1} is no UTF-8. {_AGAIN}") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise DataError(f"{path} is damaged: {place}: {error.msg}. {_AGAIN}") from None
+    except RecursionError:
+        raise DataError(f"{path} is damaged: its values are nested too deeply. {_AGAIN}") from None
+    test_file = _value(path, card, "data.test.file", dict)
+    for name in ("format", "path"):
+        _value(path, card, f"data.test.file.{name}", str)
+    metrics = _value(path, card, "metrics.test", dict)
+    for name in metrics:
+        _value(path, metrics, name, (int, float), "metrics.test.")
+    return ModelCard(
+        _texts(path, card, "class_names"),
+        _value(path, card, "data.name", str),
+        _value(path, card, "input.kind", str),
+        test_file,
+        metrics,
+        _texts(path, card, "input.columns"),
+        card,
+    )
 
 
 def read_golden(version_folder: Path) -> Golden | None:
@@ -90,3 +97,30 @@ def read_golden(version_folder: Path) -> Golden | None:
         for side in ("inputs/", "outputs/")
     }
     return Golden(sides["inputs/"], sides["outputs/"])
+
+
+def _value(path: Path, card: Any, key: str, kind: type | tuple[type, ...], within: str = "") -> Any:
+    """The value of a key, whose parts have dots between them. Raises `DataError`."""
+    value = card
+    parts = [key] if within else key.split(".")
+    for number, part in enumerate(parts):
+        if not isinstance(value, dict) or part not in value:
+            missing = within + ".".join(parts[: number + 1])
+            raise DataError(f"{path} is damaged: the key {missing} is missing. {_AGAIN}")
+        value = value[part]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        wanted = _WORDS[kind[0] if isinstance(kind, tuple) else kind]
+        got = json.dumps(value)[:60]
+        raise DataError(f"{path} is damaged: the key {within}{key}: expected {wanted}, got {got}. {_AGAIN}")
+    return value
+
+
+def _texts(path: Path, card: Any, key: str) -> tuple[str, ...]:
+    texts = _value(path, card, key, list)
+    for number, text in enumerate(texts):
+        if not isinstance(text, (str, int, float)) or isinstance(text, bool):
+            got = json.dumps(text)[:60]
+            raise DataError(
+                f"{path} is damaged: the key {key}[{number}]: expected a text, got {got}. {_AGAIN}"
+            )
+    return tuple(str(text) for text in texts)

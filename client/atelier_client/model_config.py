@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from atelier_client.errors import InputError
+from atelier_client.errors import DataError, InputError
 from atelier_client.protos import serving_pb2 as pb
 
 
@@ -58,3 +59,19 @@ def _check(model: ServedModel) -> None:
     missing = sorted(set(model.labels.values()) - set(model.versions))
     if model.versions and missing:
         raise InputError(f"Model {model.name!r}: labels name versions that are not served: {missing}.")
+
+
+def read_config(models: Path) -> pb.ModelServerConfig | None:
+    """The models.config of a model repository, or None when there is none. Raises `DataError`."""
+    # Not needed by a program that only sends requests, and it takes 10 ms.
+    from google.protobuf import text_format
+
+    path = models / "models.config"
+    if not path.exists():
+        return None
+    config = pb.ModelServerConfig()
+    try:
+        text_format.Parse(path.read_text(encoding="utf-8"), config, allow_unknown_field=True)
+    except (text_format.ParseError, UnicodeDecodeError) as problem:
+        raise DataError(f"{path} is not a ModelServerConfig text proto: {problem}.") from None
+    return config

@@ -2,12 +2,12 @@
 
     server = InMemoryServer()
     server.serve(
-        "fashion",
+        "shoes",
         lambda inputs: {"class_id": inputs["images"].sum(axis=(1, 2)) % 10},
         inputs={"images": ("uint8", (-1, 28, 28))},
         outputs={"class_id": ("int64", (-1,))},
     )
-    with server.client("fashion") as client:
+    with server.client("shoes") as client:
         client.predict(images)
     server.fail("UNAVAILABLE", times=2)        # the next two calls: what does my code do?
     assert [call.method for call in server.calls] == ["metadata", "predict"]

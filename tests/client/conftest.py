@@ -8,8 +8,6 @@ its gRPC), ATELIER_REST_TARGET (http://host:port) and ATELIER_MODELS, the folder
 """
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,10 +15,17 @@ import numpy as np
 import pytest
 from atelier_client import Client
 
+from tests.support.idx_files import write_split
 from tests.support.models import publish_untrained
 from tests.support.server import running_server
 
-COMMAND = str(Path(sys.executable).parent / "atelier-client")
+
+@pytest.fixture(scope="session", autouse=True)
+def model():
+    """The commands ask for the served model, unless told otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATELIER_MODEL", os.environ.get("ATELIER_MODEL", "fashion"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -62,26 +67,3 @@ def data(tmp_path_factory, images):
     labels = np.random.default_rng(6).integers(0, 10, len(images)).astype(np.uint8)
     write_split(folder, images, labels)
     return folder
-
-
-def write_split(folder, images, labels):
-    """Write a test split as IDX."""
-    target = folder / "fashion-mnist"
-    target.mkdir(parents=True, exist_ok=True)
-    header = b"\0\0\x08\x03" + np.array(images.shape, ">u4").tobytes()
-    (target / "t10k-images-idx3-ubyte").write_bytes(header + images.tobytes())
-    header = b"\0\0\x08\x01" + np.array(labels.shape, ">u4").tobytes()
-    (target / "t10k-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
-
-
-def command(*arguments: object, **kwargs) -> subprocess.CompletedProcess:
-    """Run the console script to its end."""
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=os.environ,
-        **kwargs,
-    )

@@ -22,7 +22,7 @@ from atelier_client.bench.worker import Window
 from atelier_client.testing import InMemoryServer
 from atelier_client.transports.base import PREDICT
 
-from tests.client.conftest import COMMAND, command
+from tests.support.client_command import command, start
 from tests.support.server import running_server
 from tests.support.small_server import small_server
 
@@ -202,9 +202,7 @@ def test_a_limit_that_nothing_keeps_is_a_negative_verdict(server, tmp_path):
 
 def start_bench(target, reports, *more):
     arguments = ["bench", "--target", target, "--model", "m", "--concurrency", "2", "--reports", str(reports)]
-    return subprocess.Popen(
-        [COMMAND, *arguments, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return start(*arguments, *more)
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path):

@@ -18,7 +18,7 @@ from atelier_client.doctor.checkpoint import needed_bytes
 from atelier_client.doctor.saved_model import read_saved_model
 from atelier_client.testing import InMemoryServer
 
-from tests.client.conftest import command
+from tests.support.client_command import command
 from tests.support.server import free_port, running_server
 from tests.support.small_server import make_certificates, small_server
 from tests.support.toy_models import save_toy

@@ -9,7 +9,7 @@ import pytest
 from atelier_client import TLS, Client, Retry, ServedModel
 from atelier_client.errors import ModelNotFound, NotReachable
 
-from tests.client.conftest import command
+from tests.support.client_command import command
 from tests.support.server import running_server
 from tests.support.small_server import make_certificates
 from tests.support.toy_models import save_regressor

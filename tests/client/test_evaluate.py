@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +18,8 @@ import pytest
 from atelier_client.report.png import png
 from PIL import Image
 
-from tests.client.conftest import COMMAND, command, write_split
+from tests.support.client_command import command, start
+from tests.support.idx_files import write_split
 from tests.support.models import publish_untrained
 from tests.support.server import free_port, running_server
 
@@ -199,9 +199,7 @@ def evaluating(server, models, data, reports, *more):
         "--json",
         *more,
     ]
-    with subprocess.Popen(
-        [COMMAND, "evaluate", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with start("evaluate", *arguments) as process:
         try:
             yield process
         finally:
@@ -283,12 +281,7 @@ def check_partial(report, errors, folder):
 
 
 def test_ctrl_c_exits_130(models, tmp_path):
-    with subprocess.Popen(
-        [COMMAND, "status", "--wait", "60", "--target", f"127.0.0.1:{free_port()}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with start("status", "--wait", "60", "--target", f"127.0.0.1:{free_port()}") as process:
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)

@@ -7,7 +7,7 @@ import pytest
 from atelier_client.testing import InMemoryServer
 from sklearn import metrics as sk
 
-from tests.client.conftest import command
+from tests.support.client_command import command
 from tests.support.small_server import small_server
 
 

@@ -12,7 +12,8 @@ from atelier_client.data.image_file import decode
 from atelier_client.testing import InMemoryServer
 from PIL import Image
 
-from tests.client.conftest import COMMAND, command, write_split
+from tests.support.client_command import COMMAND, command
+from tests.support.idx_files import write_split
 from tests.support.small_server import small_server
 
 

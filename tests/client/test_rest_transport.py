@@ -19,7 +19,7 @@ from atelier_client.errors import (
     TimedOut,
 )
 
-from tests.client.conftest import command
+from tests.support.client_command import command
 from tests.support.server import free_port, running_server
 from tests.support.toy_models import save_toy
 

@@ -16,7 +16,7 @@ from atelier_client.errors import DataError
 from atelier_client.signature import Signature, TensorSpec
 from PIL import Image
 
-from tests.client.conftest import write_split
+from tests.support.idx_files import write_split
 
 ROWS = 23
 NAMES = ("T-shirt/top", "Trouser", "Bag")

@@ -7,11 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier_client.cli.options import add_command, connect, connection
+from atelier_client.cli.options import add_command, choose_model, connect, connection
 
 if TYPE_CHECKING:
     from atelier_client.doctor.finding import Finding
@@ -29,7 +30,7 @@ def register(commands: Any) -> None:
         _doctor,
         "say in order what is wrong with a server, a models directory, or both",
         "atelier-client doctor",
-        "atelier-client doctor --models models --model fashion",
+        "atelier-client doctor --models models --model shoes",
         "atelier-client doctor --target 127.0.0.1:8500",
     )
     # Given alone, one side is looked at; without either, both.
@@ -60,10 +61,10 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     from atelier_client.doctor.connection import check_connection
-    from atelier_client.doctor.finding import State
+    from atelier_client.doctor.finding import State, error
     from atelier_client.doctor.folder import check_folder
     from atelier_client.doctor.served import check_served
-    from atelier_client.errors import SettingsError
+    from atelier_client.errors import ClientError, SettingsError
     from atelier_client.tls import TLS
 
     both = options.target is None and options.models is None
@@ -71,6 +72,8 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     options.target = (
         options.target or os.environ.get("ATELIER_TARGET", "127.0.0.1:8500") if both else options.target
     )
+    with suppress(ClientError):
+        choose_model(options)
     if models is not None:
         yield from check_folder(models, options.model)
     if options.target is None:
@@ -78,15 +81,15 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     try:
         tls = connection(options)["tls"]
     except SettingsError as problem:
-        from atelier_client.doctor.finding import error
-
         yield error("TLS", str(problem), "Give both files.")
         return
     reachable = True
     for finding in check_connection(options.target, TLS() if tls is True else tls or None):
         reachable = reachable and finding.state is not State.ERROR
         yield finding
-    if reachable:
+    if reachable and options.model is None:
+        yield error("model name", "Which model is meant is not known.", "Give its name: --model NAME.")
+    elif reachable:
         with connect(options) as client:
             yield from check_served(client, models, options.version, options.label)
 

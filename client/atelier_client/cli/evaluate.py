@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atelier_client.cli.options import add_command, add_folder, connect, say
+from atelier_client.errors import InputError
+
+if TYPE_CHECKING:
+    from atelier_client.data.table import Reader
+    from atelier_client.model_card import ModelCard
 
 
 def register(commands: Any) -> None:
@@ -27,7 +32,7 @@ def register(commands: Any) -> None:
         type=Path,
         nargs="?",
         help="labelled examples: IDX (file or folder), .csv, .npz, .tfrecord, .parquet, or a folder of PNG or JPEG "
-        "files with one folder a class (default: the test split the model card names)",
+        "files with one folder a class (default: the test split that the model card names)",
     )
     add_folder(command, "data", "the data folder")
     add_folder(command, "models", "the model repository, for golden examples and class names")
@@ -73,9 +78,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from atelier_client.data.open import open_reader
     from atelier_client.evaluation.evaluate import Settings, evaluate
     from atelier_client.evaluation.expression import Expression
-    from atelier_client.evaluation.test_split import open_test_split
     from atelier_client.evaluation.thresholds import Threshold, verdicts
-    from atelier_client.model_card import read_card, read_golden
+    from atelier_client.model_card import card_path, read_card, read_golden
     from atelier_client.report.document import report_of
 
     # What is wrong with the command is said before anybody waits.
@@ -87,24 +91,30 @@ def _evaluate(options: argparse.Namespace) -> int:
         version = options.version
         if version is None:
             version = client.version_of(options.label) if options.label else client.newest_available()
+        # A version that the server does not have is said before a card that is not there.
+        client.metadata(version=version)
         folder = options.models / options.model / str(version)
-        card, golden = read_card(folder), read_golden(folder)
-        names: tuple[str, ...] | None = card.class_names
+        card = read_card(folder)
+        golden = read_golden(folder)
+        names = card.class_names if card else None
         if options.class_names:
             names = tuple(name.strip() for name in options.class_names.split(","))
-        elif reader and not card.document:
-            names = None
+        elif card is None and reader:
+            say(
+                f"There is no model card to read at {card_path(folder)}. Classes have the names that the server "
+                "answers, or else their numbers; other names: --class-names A,B,C."
+            )
         settings = Settings(
             version=version,
             signature=options.signature,
             output=options.output,
             class_names=names,
             label_column=options.label_column,
-            columns=card.columns,
+            columns=card.columns if card else (),
             slices=tuple(options.slices),
             patience=options.patience,
         )
-        chosen = reader or open_test_split(options.data, card)
+        chosen = reader or _test_split(options, card, folder)
         counted = evaluate(client, chosen, settings)
         report = report_of(
             client,
@@ -117,6 +127,20 @@ def _evaluate(options: argparse.Namespace) -> int:
             own_test_split=reader is None,
         )
     return _finish(options, report, counted, verdicts(thresholds, report["metrics"]))
+
+
+def _test_split(options: argparse.Namespace, card: ModelCard | None, folder: Path) -> Reader:
+    """The examples the model card names. Raises `InputError` when there is no card to read."""
+    from atelier_client.evaluation.test_split import open_test_split
+    from atelier_client.model_card import card_path
+
+    if card is None:
+        raise InputError(
+            f"There are no examples to evaluate on: {card_path(folder)}, which would name a test split, cannot be "
+            "read. Give a FILE of labelled examples (atelier-client evaluate FILE), or the folder that holds the model "
+            "repository (--models DIR)."
+        )
+    return open_test_split(options.data, card)
 
 
 def _finish(

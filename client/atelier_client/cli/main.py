@@ -1,10 +1,10 @@
 """atelier-client: ask a model server, and find out how good its answers are.
 
     atelier-client evaluate
-    atelier-client predict data/fashion-mnist/t10k-images-idx3-ubyte --rows 0:5
+    atelier-client predict shoe.jpg
     atelier-client bench --concurrency 1,4,16 --batch 1,32 --p99 20
     atelier-client status --wait 60 --version 2
-    atelier-client metadata --target 127.0.0.1:8500 --model fashion
+    atelier-client metadata --target 127.0.0.1:8500 --model shoes
     atelier-client doctor
 
 argparse, and imports where they are needed: of a command that takes half a second in all, a richer command-line library

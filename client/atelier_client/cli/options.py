@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier_client.client import Client
+from atelier_client.errors import SettingsError
 from atelier_client.tls import TLS
 
 Run = Callable[[argparse.Namespace], int]
@@ -36,7 +37,9 @@ def add_command(
         "(default: 127.0.0.1:8500)",
     )
     command.add_argument(
-        "--model", default=environ.get("ATELIER_MODEL", "fashion"), help="the model [ATELIER_MODEL]"
+        "--model",
+        default=environ.get("ATELIER_MODEL") or None,
+        help="the model [ATELIER_MODEL] (default: the only one that models.config lists)",
     )
     which = command.add_mutually_exclusive_group()
     which.add_argument("--version", type=int, help="this version, not the newest")
@@ -68,8 +71,32 @@ def add_folder(command: argparse.ArgumentParser, name: str, text: str) -> None:
     )
 
 
+def models_folder(options: argparse.Namespace) -> Path:
+    """The model repository: the command's option, or for a command without one the environment's."""
+    return getattr(options, "models", None) or Path(os.environ.get("ATELIER_MODELS", "models"))
+
+
+def choose_model(options: argparse.Namespace) -> None:
+    """Set `options.model`, when it was not given, to the only model of models.config. Raises `SettingsError`."""
+    if options.model:
+        return
+    from atelier_client.model_config import read_config
+
+    folder = models_folder(options)
+    config = read_config(folder)
+    names = [entry.name for entry in config.model_config_list.config] if config else []
+    if len(names) != 1:
+        known = f"{folder / 'models.config'} lists {', '.join(names)}" if names else f"{folder} lists none"
+        raise SettingsError(
+            f"Which model is asked is not known: {known}. Give --model NAME (or ATELIER_MODEL)."
+        )
+    options.model = names[0]
+    say(f"Model {names[0]}, the only one that {folder / 'models.config'} lists.")
+
+
 def connect(options: argparse.Namespace) -> Client:
     """The client the options describe; use it as a context manager."""
+    choose_model(options)
     return Client(options.target, options.model, **connection(options))
 
 

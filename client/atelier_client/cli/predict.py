@@ -26,9 +26,9 @@ def register(commands: Any) -> None:
         _predict,
         "classify images, text, JSON lines, or the rows of a file of examples",
         "atelier-client predict shoe.jpg",
-        "atelier-client predict data/fashion-mnist/t10k-images-idx3-ubyte --rows 0:5",
-        "atelier-client predict --model imdb --text 'A film to remember.'",
-        "echo '{\"features\": [5.1, 3.5, 1.4, 0.2]}' | atelier-client predict - --model iris --json",
+        "atelier-client predict holdout.csv --rows 0:5",
+        "atelier-client predict --model reviews --text 'A film to remember.'",
+        "echo '{\"features\": [5.1, 3.5, 1.4, 0.2]}' | atelier-client predict - --model flowers --json",
     )
     command.add_argument(
         "files",
@@ -36,7 +36,7 @@ def register(commands: Any) -> None:
         nargs="*",
         metavar="FILE",
         help="PNG or JPEG files, or one of: .csv, .npz, .npy, IDX, .tfrecord, .parquet, .txt (one text a line), "
-        ".jsonl, - for JSON lines on stdin (default: the model's test examples)",
+        ".jsonl, - for JSON lines on stdin (default: the test split that the model card names)",
     )
     command.add_argument("--text", action="append", default=[], help="a text; may be repeated")
     command.add_argument("--rows", default=":", help="rows A:B (default: all)")
@@ -62,11 +62,13 @@ def _predict(options: argparse.Namespace) -> int:
         version = options.version
         if version is None:
             version = client.version_of(options.label) if options.label else client.newest_available()
-        card = read_card(options.models / options.model / str(version))
+        folder = options.models / options.model / str(version)
+        card = read_card(folder)
+        class_names = card.class_names if card else ()
         readable: list[dict[str, Any]] = []
         for part in _parts(client, options, version, card, rows):
             answer = client.predict(part.inputs, signature=options.signature, version=version)
-            answered = readable_rows(answer, part.names, card.class_names, options.top)
+            answered = readable_rows(answer, part.names, class_names, options.top)
             readable += answered
             for picture, row in zip(part.pictures, answered, strict=False):
                 if picture.steps:
@@ -87,13 +89,14 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _parts(
-    client: Client, options: argparse.Namespace, version: int, card: ModelCard, rows: slice
+    client: Client, options: argparse.Namespace, version: int, card: ModelCard | None, rows: slice
 ) -> Iterator[Rows]:
     """What to predict, some rows at a time."""
     from atelier_client.data import prediction_inputs as inputs
     from atelier_client.data.binding import Binding
     from atelier_client.data.open import open_reader
     from atelier_client.evaluation.test_split import open_test_split
+    from atelier_client.model_card import card_path
     from atelier_client.signature import choose
 
     signature = choose(client.metadata(version=version), options.signature)
@@ -116,8 +119,15 @@ def _parts(
         if files[0].suffix == ".txt":
             return inputs.of_texts([line for line in lines if line.strip()][rows], signature)
         return inputs.of_json_lines(iter(lines), str(files[0]), signature, rows)
-    reader = open_reader(files[0]) if files else open_test_split(options.data, card)
-    binding = Binding(signature, reader.name, row_word=reader.row_word, columns=card.columns)
+    if not files and card is None:
+        path = card_path(options.models / options.model / str(version))
+        raise InputError(
+            f"There is nothing to predict: {path}, which would name test examples, cannot be read. Give a FILE or "
+            "--text, or the folder that holds the model repository (--models DIR)."
+        )
+    reader = open_test_split(options.data, card) if card and not files else open_reader(files[0])
+    columns = card.columns if card else ()
+    binding = Binding(signature, reader.name, row_word=reader.row_word, columns=columns)
     return inputs.of_reader(reader, binding, signature, rows)
 
 

@@ -24,11 +24,16 @@ def _row(
         probabilities = [1 - probabilities, probabilities]
     order = sorted(range(len(probabilities)), key=lambda item: -probabilities[item])
     named = len(class_names) == len(probabilities)
+    label = outputs.get("label")
     # The model's own label decides whether these are the names of its classes.
-    if order and "label" in outputs and named and outputs["label"] != class_names[order[0]]:
+    if order and named and label is not None and label != class_names[order[0]]:
         named = False
     best = [(class_names[item] if named else str(item), probabilities[item]) for item in order[:top]]
-    label = outputs.get("label", best[0][0] if best else None)
+    if best and not named and label is not None:
+        # The server names the best class alone. "class 3" is no name: a class may be called 3.
+        best = [(label, best[0][1]), *((f"class {name}", value) for name, value in best[1:])]
+    if label is None and best:
+        label = best[0][0]
     return {"row": name, "label": label, "top": best, "outputs": outputs}
 
 

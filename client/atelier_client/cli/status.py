@@ -32,7 +32,7 @@ def register(commands: Any) -> None:
         "metadata",
         _metadata,
         "the signatures: inputs and outputs",
-        "atelier-client metadata --target 127.0.0.1:8500 --model fashion",
+        "atelier-client metadata --target 127.0.0.1:8500 --model shoes",
     )
 
 

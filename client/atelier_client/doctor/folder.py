@@ -5,22 +5,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from google.protobuf import text_format
 
 from atelier_client.doctor.finding import Finding, error, ok, warning
 from atelier_client.doctor.saved_model import SavedModel, read_saved_model
 from atelier_client.errors import DataError
 from atelier_client.model_card import read_golden
-from atelier_client.protos import serving_pb2 as pb
+from atelier_client.model_config import read_config
 
 # The release the stack serves with (docs/serving.md); a graph of a later one may hold ops that it lacks.
 SERVED_TENSORFLOW = (2, 20)
 
 
-def check_folder(models: Path, model: str) -> Iterator[Finding]:
-    """Every finding about `models/<model>`; ends where nothing further can be looked at."""
+def check_folder(models: Path, model: str | None) -> Iterator[Finding]:
+    """Every finding about `models/<model>`; ends where nothing further can be looked at.
+
+    Without a model that ends early, with a finding that asks for one.
+    """
     if not models.is_dir():
         problem = "is no directory" if models.exists() else "does not exist"
         yield error(
@@ -31,8 +31,8 @@ def check_folder(models: Path, model: str) -> Iterator[Finding]:
         return
     yield ok("models directory", f"{models}")
     yield from _config(models, model)
-    folder = models / model
-    if not folder.is_dir():
+    folder = models / (model or "")
+    if model is None or not folder.is_dir():
         yield _missing_model(models, model)
         return
     versions = []
@@ -132,27 +132,14 @@ def _newest(check: str, folder: Path, saved: SavedModel) -> Iterator[Finding]:
         yield error("golden examples", str(problem), "Publish the version again.")
 
 
-def read_config(models: Path) -> Any:
-    """models.config as a message, or None when there is none. Raises `DataError`."""
-    path = models / "models.config"
-    if not path.exists():
-        return None
-    config = pb.ModelServerConfig()
-    try:
-        text_format.Parse(path.read_text(encoding="utf-8"), config, allow_unknown_field=True)
-    except (text_format.ParseError, UnicodeDecodeError) as problem:
-        raise DataError(f"{path} is not a ModelServerConfig text proto: {problem}.") from None
-    return config
-
-
-def _config(models: Path, model: str) -> Iterator[Finding]:
+def _config(models: Path, model: str | None) -> Iterator[Finding]:
     check = "models.config"
     try:
         config = read_config(models)
     except DataError as problem:
         yield error(check, str(problem), "Mend it, or remove it: the next publish writes it anew.")
         return
-    if config is None:
+    if config is None or model is None:
         return
     entries = list(config.model_config_list.config)
     names = [entry.name for entry in entries]
@@ -191,21 +178,31 @@ def _config(models: Path, model: str) -> Iterator[Finding]:
         yield ok(check, f"lists {model}" + (f", labels {labels}" if labels else ""))
 
 
-def _missing_model(models: Path, model: str) -> Finding:
-    folders = sorted(
-        entry.name for entry in models.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
+def _missing_model(models: Path, model: str | None) -> Finding:
+    folders = _folders(models)
     if any(name.isdigit() for name in folders):
         return error(
             "model name",
             f"{models} holds versions itself ({', '.join(name for name in folders if name.isdigit())}).",
             f"It is a model's folder; give the one above: --models {models.parent} --model {models.name}",
         )
+    if model is None:
+        return error(
+            "model name",
+            f"Which model is meant is not known; {models} holds {', '.join(folders) or 'nothing'}.",
+            "Give its name: --model NAME.",
+        )
     return error(
         "model name",
         f"{models} holds no model {model!r}; it holds {', '.join(folders) or 'nothing'}."
         + _near(model, folders),
         "Give its name: --model NAME.",
+    )
+
+
+def _folders(models: Path) -> list[str]:
+    return sorted(
+        entry.name for entry in models.iterdir() if entry.is_dir() and not entry.name.startswith(".")
     )
 
 

@@ -15,6 +15,7 @@ from atelier_client.client import Client
 from atelier_client.data.binding import Binding, rows_at_once
 from atelier_client.data.table import Reader, Table
 from atelier_client.errors import ClientError, DataError, InputError, InvalidRequest, TooLarge
+from atelier_client.evaluation.class_names import LABEL_OUTPUT, answers_labels, names_in
 from atelier_client.evaluation.curves import Scores
 from atelier_client.evaluation.delivery import Delivery, Question
 from atelier_client.evaluation.metrics import Tally
@@ -85,6 +86,7 @@ def evaluate(client: Client, reader: Reader, settings: Settings) -> Counted:
         columns=settings.columns,
         label_column=settings.label_column,
     )
+    names = names or _names_of_the_server(client, reader, binding, settings, served, output)
     counted: Counted | None = None
     started, started_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     with Progress(reader.rows, f"evaluate {client.model}") as progress:
@@ -112,6 +114,25 @@ def evaluate(client: Client, reader: Reader, settings: Settings) -> Counted:
     return counted
 
 
+def _names_of_the_server(
+    client: Client, reader: Reader, binding: Binding, settings: Settings, served: Signature, output: str
+) -> tuple[str, ...] | None:
+    """The class names in the answers to the first examples, or None when the server names no class."""
+    if not answers_labels(served):
+        return None
+    table = next(iter(reader.tables(_rows_at_once(served))), None)
+    if table is None:
+        return None
+    answer = client.predict(
+        binding.inputs(table, 0),
+        signature=settings.signature,
+        outputs=(output, LABEL_OUTPUT),
+        version=settings.version,
+    )
+    probabilities = _both_classes(answer[output])
+    return names_in(answer, probabilities) if probabilities.ndim == 2 else None
+
+
 def _batches(
     reader: Reader,
     binding: Binding,
@@ -121,7 +142,7 @@ def _batches(
     served: Signature,
 ) -> Iterator[_Batch]:
     first = 0
-    for table in reader.tables(rows_at_once(served, REQUEST_BYTES, REQUEST_ROWS)):
+    for table in reader.tables(_rows_at_once(served)):
         inputs = binding.inputs(table, first)
         labels = binding.labels(table, first, names, classes)
         if not first:
@@ -188,10 +209,7 @@ def _probabilities(
     answer: Prediction, output: str, batch: _Batch, names: Sequence[str] | None
 ) -> NDArray[Any]:
     """Probabilities float [N,C]; of a sigmoid, [N] or [N,1], those of both classes. Raises `InputError`."""
-    values = answer[output]
-    if values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1):
-        column = values.reshape(-1, 1)
-        values = np.concatenate([1 - column, column], axis=1)
+    values = _both_classes(answer[output])
     if values.ndim != 2 or len(values) != len(batch.labels) or (names and values.shape[1] != len(names)):
         raise InputError(
             f"The model answers {output} of shape {list(values.shape)} for {len(batch.labels)} rows"
@@ -208,3 +226,15 @@ def _probabilities(
             f"to {sums[row]:.4g}. If they are logits, serve the model with a softmax; another output: --output NAME."
         )
     return values
+
+
+def _both_classes(values: NDArray[Any]) -> NDArray[Any]:
+    """Of a sigmoid, [N] or [N,1], the probabilities of both classes [N,2]; else the values."""
+    if values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1):
+        column = values.reshape(-1, 1)
+        return np.concatenate([1 - column, column], axis=1)
+    return values
+
+
+def _rows_at_once(served: Signature) -> int:
+    return rows_at_once(served, REQUEST_BYTES, REQUEST_ROWS)

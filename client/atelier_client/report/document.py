@@ -35,7 +35,7 @@ def report_of(
     *,
     version: int,
     label: str | None,
-    card: ModelCard,
+    card: ModelCard | None,
     golden: Golden | None,
     own_test_split: bool,
 ) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def report_of(
     return {
         "model": {"name": client.model, "version": version, "label": label, "target": client.target},
         "dataset": {
-            "name": card.data if own_test_split else reader.name,
+            "name": card.data if card and own_test_split else reader.name,
             "split": "test" if own_test_split else None,
             "examples": tally.examples,
             "of": reader.rows if reader.rows is not None or partial else tally.examples,
@@ -62,7 +62,9 @@ def report_of(
         "metrics": values,
         "intervals": around,
         "exact_areas": counted.scores.exact,
-        "trained": _against_the_trainer(values, card, own_test_split and not partial),
+        "trained": _against_the_trainer(
+            values, card.metrics if card and own_test_split and not partial else {}
+        ),
         "per_class": classes,
         "confusion_matrix": tally.confusion.tolist(),
         "calibration": tally.calibration.bins(),
@@ -75,7 +77,7 @@ def report_of(
             "seconds": round(counted.seconds, 3),
         },
         "skew": skew.measure(client, version, golden) if not partial else skew.UNKNOWN,
-        "model_card": {name: card.document[name] for name in _CARD if name in card.document},
+        "model_card": {name: card.document[name] for name in _CARD if card and name in card.document},
         "environment": environment() | {"started_at": counted.started_at},
     }
 
@@ -100,10 +102,10 @@ def _histogram(seconds: Sequence[float], bins: int = 24) -> dict[str, list[float
     return {"edges_ms": [round(float(edge), 4) for edge in edges], "counts": counts.tolist()}
 
 
-def _against_the_trainer(measured: Mapping[str, float], card: ModelCard, comparable: bool) -> dict[str, Any]:
+def _against_the_trainer(measured: Mapping[str, float], trained: Mapping[str, float]) -> dict[str, Any]:
     """The trainer's own metrics on the same examples, and the largest difference; both None when there are none."""
-    shared = [name for name in measured if comparable and name in card.metrics]
+    shared = [name for name in measured if name in trained]
     if not shared:
         return {"metrics": None, "max_abs_diff": None}
-    own = {name: card.metrics[name] for name in shared}
+    own = {name: trained[name] for name in shared}
     return {"metrics": own, "max_abs_diff": max(abs(measured[name] - own[name]) for name in shared)}

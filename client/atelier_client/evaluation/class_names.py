@@ -1,0 +1,55 @@
+"""The names of the classes, where no model card tells them: those in the label output of the server's own answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atelier_client.errors import InputError
+from atelier_client.messages import Prediction
+from atelier_client.signature import Signature
+
+# The output that names the most probable class (docs/contracts.md, section 1).
+LABEL_OUTPUT = "label"
+
+
+def answers_labels(served: Signature) -> bool:
+    """True when the signature promises a label for each row."""
+    spec = served.outputs.get(LABEL_OUTPUT)
+    return spec is not None and spec.dtype == "string"
+
+
+def names_in(answer: Prediction, probabilities: NDArray[Any]) -> tuple[str, ...]:
+    """A name for each class: the label of the rows in which it is the most probable; `class 3` where no row is.
+
+    `probabilities` are float [N,C]. Raises `InputError` when two labels stand for one class, and when some names are
+    numbers that are not the classes' own: which class a number in the data means cannot be told then.
+    """
+    classes = probabilities.shape[1]
+    found: dict[int, str] = {}
+    # Two classes of equal probability do not tell which one the label stands for.
+    highest = np.sort(probabilities, axis=1)
+    clear = highest[:, -1] > highest[:, -2]
+    numbers = probabilities[clear].argmax(axis=1)
+    for number, label in zip(numbers.tolist(), answer[LABEL_OUTPUT][clear].tolist(), strict=True):
+        name = label.decode(errors="replace")
+        if found.setdefault(number, name) != name:
+            raise InputError(
+                f"The server calls class {number} both {found[number]!r} and {name!r}. Name the classes: "
+                "--class-names A,B,C."
+            )
+    if all(name == str(number) for number, name in found.items()):
+        return tuple(str(number) for number in range(classes))
+    if len(found) < classes and any(_is_number(name) for name in found.values()):
+        missing = ", ".join(str(number) for number in range(classes) if number not in found)
+        raise InputError(
+            f"The server's classes are called by numbers ({', '.join(found.values())}), and which names the classes "
+            f"{missing} have is not known. Name all of them: --class-names A,B,C."
+        )
+    return tuple(found.get(number, f"class {number}") for number in range(classes))
+
+
+def _is_number(name: str) -> bool:
+    return name.strip().lstrip("+-").replace(".", "", 1).isdigit()
