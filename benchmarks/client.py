@@ -188,4 +188,13 @@ def _evaluate(served: Served) -> list[object]:
         "--reports",
         served.models.parent / "reports",
     ]
-    return [BIN / "atelier-client", "evaluate", "--json", "--target", served.server.grpc, *folders]
+    return [
+        BIN / "atelier-client",
+        "evaluate",
+        "--json",
+        "--model",
+        "fashion",
+        "--target",
+        served.server.grpc,
+        *folders,
+    ]

@@ -41,7 +41,9 @@ class AsyncClient:
     ) -> None:
         targets = parse_targets(target)
         self._core = Core(targets, model, timeout, retry or Retry())
-        self.target, self.model, self.timeout = self._core.target, model, timeout
+        self.target = self._core.target
+        self.model = model
+        self.timeout = timeout
         make = connect or (lambda item: make_async_transport(item, tls, token, proxy))
         self._transports = [make(item) for item in targets]
 

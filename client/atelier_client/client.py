@@ -56,7 +56,9 @@ class Client:
     ) -> None:
         targets = parse_targets(target)
         self._core = Core(targets, model, timeout, retry or Retry())
-        self.target, self.model, self.timeout = self._core.target, model, timeout
+        self.target = self._core.target
+        self.model = model
+        self.timeout = timeout
         make = connect or (lambda item: make_transport(item, tls, token, proxy))
         self._transports = [make(item) for item in targets]
 
@@ -190,7 +192,8 @@ class _Work:
     """Routines that several threads share out among themselves; the first error stops the rest."""
 
     def __init__(self, routines: Sequence[Routine[Any]], run: Callable[[Routine[Any]], Any]) -> None:
-        self._routines, self._run = list(enumerate(routines))[::-1], run
+        self._routines = list(enumerate(routines))[::-1]
+        self._run = run
         self._results: list[Any] = [None] * len(routines)
         self._error: BaseException | None = None
 

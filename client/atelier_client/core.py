@@ -61,8 +61,12 @@ class Core:
             raise SettingsError(f"timeout must be a number of seconds above 0, not {timeout}.")
         self.target = ",".join(target.address for target in targets)
         self._addresses = [target.address for target in targets]
-        self._model, self._timeout, self._retry, self._clock = model, timeout, retry, clock
-        self._replicas, self._budget = Replicas(len(targets), clock), Budget(retry)
+        self._model = model
+        self._timeout = timeout
+        self._retry = retry
+        self._clock = clock
+        self._replicas = Replicas(len(targets), clock)
+        self._budget = Budget(retry)
         self._signatures: dict[tuple[int | None, str | None], dict[str, Signature]] = {}
 
     def predict(

@@ -58,7 +58,9 @@ class ServerError(ClientError):
 
     def __init__(self, message: str, code: str = "", details: str = "") -> None:
         super().__init__(message)
-        self.code, self.details, self.attempts = code, details, 1
+        self.code = code
+        self.details = details
+        self.attempts = 1
 
     def __str__(self) -> str:
         return super().__str__() + (f" ({self.attempts} attempts)" if self.attempts > 1 else "")

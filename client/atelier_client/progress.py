@@ -16,7 +16,8 @@ class Progress:
     """Shows examples done, rate and time left on stderr; use it as a context manager."""
 
     def __init__(self, total: int | None, title: str) -> None:
-        self._total, self._title = total, title
+        self._total = total
+        self._title = title
         self._started = self._shown = time.monotonic()
         self._done = 0
         self._bar: Any = None

@@ -42,7 +42,9 @@ class Budget:
     """The retries a client may still make; thread-safe."""
 
     def __init__(self, retry: Retry) -> None:
-        self._most, self._refill, self._left = retry.budget, retry.refill, retry.budget
+        self._most = retry.budget
+        self._refill = retry.refill
+        self._left = retry.budget
         self._lock = threading.Lock()
 
     def earn(self) -> None:

@@ -67,7 +67,8 @@ class Replicas:
     """Round robin over the targets, past those that were just found dead; thread-safe."""
 
     def __init__(self, count: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.count, self._clock = count, clock
+        self.count = count
+        self._clock = clock
         self._turn = itertools.count()
         self._resting_until = [0.0] * count
 

@@ -66,7 +66,8 @@ class _Model:
 class _Refused(Exception):
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
         super().__init__(details)
-        self.code, self.details = code, details
+        self.code = code
+        self.details = details
 
 
 class InMemoryServer:
@@ -207,7 +208,8 @@ class InMemoryServer:
 
 class _Transport:
     def __init__(self, server: InMemoryServer, target: str) -> None:
-        self._server, self._target = server, target
+        self._server = server
+        self._target = target
 
     def call(self, method: Method, request: bytes, timeout: float) -> Any:
         time.sleep(self._server._wait(timeout))
@@ -219,7 +221,8 @@ class _Transport:
 
 class _AsyncTransport:
     def __init__(self, server: InMemoryServer, target: str) -> None:
-        self._server, self._target = server, target
+        self._server = server
+        self._target = target
 
     async def call(self, method: Method, request: bytes, timeout: float) -> Any:
         await asyncio.sleep(self._server._wait(timeout))

@@ -93,7 +93,10 @@ class LoadGenerator:
     def __init__(
         self, target: str, settings: dict[str, Any], *, window: float = 1.0, warm_up: float = 1.0
     ) -> None:
-        self._target, self._settings, self._window, self._warm_up = target, settings, window, warm_up
+        self._target = target
+        self._settings = settings
+        self._window = window
+        self._warm_up = warm_up
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[tuple[Any, Connection]] = []
 

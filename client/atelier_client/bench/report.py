@@ -147,8 +147,10 @@ class _Axis:
     def __init__(self, values: Sequence[float], first: float, last: float) -> None:
         low, high = min(values), max(values)
         # A little room at both ends; and one value alone is no range.
-        self._low, self._high = math.log10(low * 0.8), math.log10(high * 1.25)
-        self._first, self._last = first, last
+        self._low = math.log10(low * 0.8)
+        self._high = math.log10(high * 1.25)
+        self._first = first
+        self._last = last
 
     def __call__(self, value: float) -> float:
         share = (math.log10(value) - self._low) / (self._high - self._low)

@@ -109,7 +109,8 @@ class _Worker:
         ]
         self._turn = itertools.cycle(self._transports)
         self._commands: asyncio.Queue[Plan | None] = asyncio.Queue()
-        self._tally, self._method = _Tally(), PREDICT
+        self._tally = _Tally()
+        self._method = PREDICT
 
     async def serve(self) -> None:
         asyncio.get_running_loop().add_reader(self._connection.fileno(), self._receive)

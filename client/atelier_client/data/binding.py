@@ -34,8 +34,12 @@ class Binding:
         dark: bool | None = None,
     ) -> None:
         """`columns`: those the model was trained on, in their order. `dark`: see image_file.decode."""
-        self._signature, self._source, self._row_word = signature, source, row_word
-        self._trained_on, self._label_column, self._dark = tuple(columns), label_column, dark
+        self._signature = signature
+        self._source = source
+        self._row_word = row_word
+        self._trained_on = tuple(columns)
+        self._label_column = label_column
+        self._dark = dark
         self._inputs: dict[str, tuple[str, ...]] = {}
         self.steps: tuple[str, ...] = ()
 

@@ -26,7 +26,8 @@ class CsvReader:
     rows: int | None = None
 
     def __init__(self, path: Path) -> None:
-        self.name, self._path = path.stem, path
+        self.name = path.stem
+        self._path = path
 
     def tables(self, rows: int) -> Iterator[Table]:
         """See `Reader`."""

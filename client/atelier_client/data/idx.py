@@ -27,7 +27,8 @@ class IdxReader:
 
     def __init__(self, images: Path, labels: Path | None) -> None:
         self.name = images.parent.name
-        self._images, self._labels_path = images, labels
+        self._images = images
+        self._labels_path = labels
         self._labels = read_idx(labels) if labels else None
         with _opened(images) as handle:
             shape, _ = _header(images, handle)

@@ -20,7 +20,8 @@ class ImageFolderReader:
     row_word = "image"
 
     def __init__(self, path: Path) -> None:
-        self.name, self._path = path.name, path
+        self.name = path.name
+        self._path = path
         self._files = sorted(
             file
             for folder in path.iterdir()

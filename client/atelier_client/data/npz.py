@@ -27,7 +27,9 @@ class NumpyReader:
 
     def __init__(self, path: Path, members: dict[str, str]) -> None:
         """`members`: the name of each array, and of its file in the zip (empty: `path` is an .npy itself)."""
-        self.name, self._path, self._members = path.stem, path, members
+        self.name = path.stem
+        self._path = path
+        self._members = members
         lengths = {}
         for name, member in members.items():
             with ExitStack() as stack:

@@ -26,7 +26,8 @@ class ParquetReader:
                 f"{path}: reading Parquet needs pyarrow (about 170 MB), which is not installed: "
                 "pip install 'atelier-client[parquet]'."
             ) from None
-        self.name, self._path = path.stem, path
+        self.name = path.stem
+        self._path = path
         try:
             self._file: Any = parquet.ParquetFile(path)
         except (OSError, lib.ArrowException) as error:

@@ -91,7 +91,8 @@ def handshake(address: Address, context: ssl.SSLContext, name: str | None, secon
 def _has_tls(address: Address, seconds: float) -> bool:
     # Only whether there is TLS at all: nothing is sent over it.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])
     try:
         with address.connect(seconds) as plain, context.wrap_socket(plain):

@@ -77,7 +77,8 @@ class Scores:
     """The probabilities seen so far, float32 [N,C], or their counts when they are too many to keep."""
 
     def __init__(self, classes: int, exact: int = EXACT) -> None:
-        self._classes, self._exact = classes, exact
+        self._classes = classes
+        self._exact = exact
         self._kept: list[tuple[NDArray[Any], NDArray[Any]]] = []
         self._kept_scores = 0
         self._counts: NDArray[Any] | None = None
@@ -115,7 +116,8 @@ class Scores:
         if not self._kept:
             return
         probabilities, labels = self._taken()
-        self._kept, self._kept_scores = [], 0
+        self._kept = []
+        self._kept_scores = 0
         size = self._counts.shape[2]
         levels = self._levels(probabilities.astype(np.float32, copy=False))
         for number in range(self._classes):

@@ -51,7 +51,10 @@ class Delivery(Generic[Item]):
         self, client: Client, question: Question, patience: float, notify: Callable[[str | None], None]
     ) -> None:
         """`notify` hears why the server is waited for, and None when it answers again; called from other threads."""
-        self._client, self._question, self._patience, self._notify = client, question, patience, notify
+        self._client = client
+        self._question = question
+        self._patience = patience
+        self._notify = notify
         # The client has just read the signature from it.
         self._answered_at = time.monotonic()
         self._waiting = False

@@ -51,9 +51,12 @@ class RestTransport:
     """Connections that are kept between calls, as many as there were calls at once."""
 
     def __init__(self, target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> None:
-        self._target, self._token = target.address, token
+        self._target = target.address
+        self._token = token
         parts = urlsplit(target.address)
-        self._host, self._port, self._secure = parts.hostname or "", parts.port, parts.scheme == "https"
+        self._host = parts.hostname or ""
+        self._port = parts.port
+        self._secure = parts.scheme == "https"
         if tls and not self._secure:
             raise SettingsError(f"TLS over REST needs a target https://HOST:PORT, not {target.address}.")
         if tls and tls.server_name:
@@ -75,7 +78,8 @@ class RestTransport:
     def close(self) -> None:
         """As `Transport.close`."""
         with self._lock:
-            idle, self._idle = self._idle, []
+            idle = self._idle
+            self._idle = []
         for connection in idle:
             connection.close()
 
