@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
+from atelier_client._core import DEFAULT_TIMEOUT, Core, Inputs
+from atelier_client._routine import Call, Gather, Pause, Routine
+from atelier_client._targets import Target, parse_targets
+from atelier_client._tf_example import Rows
 from atelier_client.client import check_token
-from atelier_client.core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client.errors import ServerError
 from atelier_client.messages import Prediction, VersionStatus
 from atelier_client.model_config import ServedModel
 from atelier_client.retry import Retry
-from atelier_client.routine import Call, Gather, Pause, Routine
 from atelier_client.signature import Signature
-from atelier_client.targets import Target, parse_targets
-from atelier_client.tf_example import Rows
 from atelier_client.tls import TLS
 from atelier_client.transports.base import AsyncTransport
 from atelier_client.transports.grpc import AsyncGrpcTransport, Token

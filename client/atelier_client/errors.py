@@ -21,6 +21,24 @@ from __future__ import annotations
 
 import grpc
 
+__all__ = [
+    "ClientError",
+    "DataError",
+    "InputError",
+    "InvalidRequest",
+    "ModelNotFound",
+    "NotAllowed",
+    "NotReachable",
+    "NotSupported",
+    "Overloaded",
+    "ServerError",
+    "ServerFailure",
+    "SettingsError",
+    "TimedOut",
+    "TooLarge",
+    "UnsupportedType",
+]
+
 
 class ClientError(Exception):
     """Base of everything this package raises on purpose; str() is a message for the user."""

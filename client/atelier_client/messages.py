@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._tensors import decode, encode, strings, varint
 from atelier_client.errors import InputError, ServerFailure
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature
-from atelier_client.tensors import decode, encode, strings, varint
 
 # Rows travel in requests of about this size, at most so many rows, so many requests at a time. Measured with 10,000
 # images of 784 bytes against a server on the same two cores: 330,000 a second at 400 kB, 410,000 to 480,000 at 800 kB;

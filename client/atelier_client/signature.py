@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from atelier_client._tensors import BFLOAT16, BY_NAME, NAMES, STRING, as_array
 from atelier_client.errors import InputError
 from atelier_client.protos import serving_pb2 as pb
-from atelier_client.tensors import BFLOAT16, BY_NAME, NAMES, STRING, as_array
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 from atelier_client import Client
+from atelier_client._tensors import decode
+from atelier_client._tf_example import to_examples
 from atelier_client.errors import InputError, UnsupportedType
 from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, predict_frame, predict_requests
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature, TensorSpec
-from atelier_client.tensors import decode
 from atelier_client.testing import InMemoryServer
-from atelier_client.tf_example import to_examples
 from hypothesis import given
 from hypothesis import strategies as st
 

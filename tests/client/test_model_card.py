@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from atelier_client._model_card import read_card
 from atelier_client.errors import DataError
-from atelier_client.model_card import read_card
 from atelier_client.testing import InMemoryServer
 
 from tests.support.client_command import command

@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import time
-from atelier_client import progress
+from atelier_client import _progress as progress
 progress._LINE_SECONDS = 0.2
 with progress.Progress({total}, "evaluate fashion") as shown:
     for step in range({steps}):

@@ -12,8 +12,8 @@ import time
 import numpy as np
 import pytest
 from atelier_client import AsyncClient, Client, Retry
+from atelier_client._targets import Replicas, parse_targets
 from atelier_client.errors import ModelNotFound, NotReachable, SettingsError, TimedOut
-from atelier_client.targets import Replicas, parse_targets
 from atelier_client.testing import InMemoryServer
 
 from tests.support.server import free_port, running_server

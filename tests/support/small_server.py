@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+from atelier_client._targets import Target
 from atelier_client.errors import ServerError
-from atelier_client.targets import Target
 from atelier_client.testing import InMemoryServer
 from atelier_client.transports.base import METHODS
 

@@ -1,1 +1,4 @@
-"""Load tests: how many requests a second a served model answers, and how fast."""
+"""Load tests: how many requests a second a served model answers, and how fast.
+
+Internal: what is in here may change with any version.
+"""

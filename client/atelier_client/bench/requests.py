@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from atelier_client._tensors import BY_NAME
 from atelier_client.bench.generator import MOST_WINDOWS, Load, Point
 from atelier_client.client import Client
 from atelier_client.errors import DataError, InputError
 from atelier_client.messages import Prediction, model_spec, predict_frame, predict_requests
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature, TensorSpec, choose
-from atelier_client.tensors import BY_NAME
 
 _TEXT = b"a text of some words to be classified"
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._targets import parse_targets
 from atelier_client.async_client import make_async_transport
 from atelier_client.errors import ServerError
-from atelier_client.targets import parse_targets
 from atelier_client.transports.base import METHODS, PREDICT
 
 # More unanswered requests than that of an open loop are not sent but counted: memory is finite.

@@ -1,1 +1,4 @@
-"""The command line: one module for each command."""
+"""The command line: one module for each command.
+
+Internal: what is in here may change with any version.
+"""

@@ -91,9 +91,9 @@ def _sweep(
     version: int | None,
     options: argparse.Namespace,
 ) -> int:
+    from atelier_client._files import write_text
     from atelier_client.bench.report import print_points, to_csv, to_html
     from atelier_client.bench.requests import best, loads, name, warnings
-    from atelier_client.files import write_text
 
     points: list[Point] = []
     planned = loads(options.batch, options.concurrency, options.rate)

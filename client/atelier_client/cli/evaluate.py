@@ -11,8 +11,8 @@ from atelier_client.cli.options import add_command, add_folder, connect, say
 from atelier_client.errors import InputError
 
 if TYPE_CHECKING:
+    from atelier_client._model_card import ModelCard
     from atelier_client.data.table import Reader
-    from atelier_client.model_card import ModelCard
 
 
 def register(commands: Any) -> None:
@@ -75,11 +75,11 @@ def register(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from atelier_client._model_card import card_path, read_card, read_golden
     from atelier_client.data.open import open_reader
     from atelier_client.evaluation.evaluate import Settings, evaluate
     from atelier_client.evaluation.expression import Expression
     from atelier_client.evaluation.thresholds import Threshold, verdicts
-    from atelier_client.model_card import card_path, read_card, read_golden
     from atelier_client.report.document import report_of
 
     # What is wrong with the command is said before anybody waits.
@@ -131,8 +131,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _test_split(options: argparse.Namespace, card: ModelCard | None, folder: Path) -> Reader:
     """The examples the model card names. Raises `InputError` when there is no card to read."""
+    from atelier_client._model_card import card_path
     from atelier_client.evaluation.test_split import open_test_split
-    from atelier_client.model_card import card_path
 
     if card is None:
         raise InputError(
@@ -150,8 +150,8 @@ def _finish(
     conditions: list[tuple[str, str | None]],
 ) -> int:
     """Write and print the report; say what is wrong, the gravest last; return the exit code."""
+    from atelier_client._files import write_text
     from atelier_client.evaluation import skew
-    from atelier_client.files import write_text
     from atelier_client.report.files import as_csv, as_junit
 
     skewed = skew.verdict(report["skew"])

@@ -13,9 +13,9 @@ from atelier_client.cli.options import add_command, add_folder, connect, say
 from atelier_client.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from atelier_client._model_card import ModelCard
     from atelier_client.client import Client
     from atelier_client.data.prediction_inputs import Rows
-    from atelier_client.model_card import ModelCard
 
 
 def register(commands: Any) -> None:
@@ -49,9 +49,9 @@ def register(commands: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from atelier_client._model_card import read_card
     from atelier_client.cli.prediction_rows import readable_rows
     from atelier_client.data.prediction_inputs import parse_rows
-    from atelier_client.model_card import read_card
 
     rows = parse_rows(options.rows)
     if options.top < 1:
@@ -92,11 +92,11 @@ def _parts(
     client: Client, options: argparse.Namespace, version: int, card: ModelCard | None, rows: slice
 ) -> Iterator[Rows]:
     """What to predict, some rows at a time."""
+    from atelier_client._model_card import card_path
     from atelier_client.data import prediction_inputs as inputs
     from atelier_client.data.binding import Binding
     from atelier_client.data.open import open_reader
     from atelier_client.evaluation.test_split import open_test_split
-    from atelier_client.model_card import card_path
     from atelier_client.signature import choose
 
     signature = choose(client.metadata(version=version), options.signature)
@@ -133,8 +133,8 @@ def _parts(
 
 def _dark(options: argparse.Namespace, version: int) -> bool | None:
     """Whether the model knows dark backgrounds, judged by its golden examples; None when they do not tell."""
+    from atelier_client._model_card import read_golden
     from atelier_client.data.image_file import dark_background
-    from atelier_client.model_card import read_golden
 
     golden = read_golden(options.models / options.model / str(version))
     images = [array for array in golden.inputs.values() if array.ndim == 3] if golden else []

@@ -56,8 +56,8 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _check_golden(client: Client, version: int, options: argparse.Namespace) -> None:
+    from atelier_client._model_card import read_golden
     from atelier_client.evaluation import skew
-    from atelier_client.model_card import read_golden
 
     golden = read_golden(options.models / options.model / str(version))
     verdict = skew.verdict(skew.measure(client, version, golden))

@@ -24,8 +24,8 @@ def tune(
     options: argparse.Namespace,
 ) -> int:
     """Find the parameters; or, with the parameters of an earlier run at work in the server, measure their effect."""
+    from atelier_client._files import write_text
     from atelier_client.bench.tune import WORTHWHILE, config_text, find, probe
-    from atelier_client.files import write_text
 
     status_line("does the server batch already?")
     probed = probe(requests)
@@ -83,8 +83,8 @@ def _compare(
     requests: Requests, generator: LoadGenerator, earlier: dict[str, Any], options: argparse.Namespace
 ) -> int:
     """The server batches, and it is known what it did without: that, beside what it does now."""
+    from atelier_client._files import write_text
     from atelier_client.bench.tune import compare
-    from atelier_client.files import write_text
 
     status_line("requests of one row, batched by the server")
     point = compare(requests, generator)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._tensors import DTYPES, NAMES, STRING
 from atelier_client.data import image_file
 from atelier_client.data.table import Table
 from atelier_client.errors import DataError
 from atelier_client.signature import Signature, TensorSpec
-from atelier_client.tensors import DTYPES, NAMES, STRING
 
 # What a label column is usually called; the last is Keras's data sets and TensorFlow's image records.
 LABEL_COLUMNS = ("label", "labels", "class", "y_test", "y", "image/class/label")

@@ -8,10 +8,10 @@ import ssl
 import time
 from collections.abc import Iterator
 
+from atelier_client._targets import Target, parse_targets
 from atelier_client.doctor.finding import Finding, State, error, ok, warning
 from atelier_client.doctor.probe import Address, Speaks, handshake, what_speaks
 from atelier_client.errors import SettingsError
-from atelier_client.targets import Target, parse_targets
 from atelier_client.tls import TLS
 
 SECONDS = 5.0

@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
+from atelier_client._model_card import read_golden
 from atelier_client.doctor.finding import Finding, error, ok, warning
 from atelier_client.doctor.saved_model import SavedModel, read_saved_model
 from atelier_client.errors import DataError
-from atelier_client.model_card import read_golden
 from atelier_client.model_config import read_config
 
 # The release the stack serves with (docs/serving.md); a graph of a later one may hold ops that it lacks.

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from atelier_client._model_card import read_golden
+from atelier_client._tensors import BY_NAME
 from atelier_client.client import Client
 from atelier_client.doctor.finding import Finding, error, ok, warning
 from atelier_client.errors import ClientError, DataError, ModelNotFound, NotSupported, TooLarge
 from atelier_client.evaluation import skew
 from atelier_client.messages import State, VersionStatus
-from atelier_client.model_card import read_golden
 from atelier_client.model_config import read_config
 from atelier_client.signature import Signature
-from atelier_client.tensors import BY_NAME
 
 # Above gRPC's usual limit of 4 MB, which proxies and other clients still have.
 _PROBE_BYTES = 6_000_000

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._progress import Progress
 from atelier_client.client import Client
 from atelier_client.data.binding import Binding, rows_at_once
 from atelier_client.data.table import Reader, Table
@@ -22,7 +23,6 @@ from atelier_client.evaluation.metrics import Tally
 from atelier_client.evaluation.mistakes import Mistakes
 from atelier_client.evaluation.slices import Slices
 from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, Prediction
-from atelier_client.progress import Progress
 from atelier_client.signature import Signature, choose
 
 # Softmax in float32 misses a sum of one by about 1e-6, in float16 by 1e-3.

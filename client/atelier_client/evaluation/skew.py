@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from atelier_client._model_card import Golden
 from atelier_client.client import Client
-from atelier_client.model_card import Golden
 
 # Two builds of TensorFlow sum in another order; a float32 probability then differs by about 1e-6.
 TOLERANCE = 1e-4

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from atelier_client._model_card import ModelCard
 from atelier_client.data.idx import open_test_files
 from atelier_client.data.open import open_reader
 from atelier_client.data.table import Reader
 from atelier_client.errors import DataError
-from atelier_client.model_card import ModelCard
 
 
 def open_test_split(data: Path, card: ModelCard) -> Reader:

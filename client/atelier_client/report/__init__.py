@@ -1,1 +1,4 @@
-"""The report of an evaluation, as JSON, CSV, JUnit XML and an HTML page."""
+"""The report of an evaluation, as JSON, CSV, JUnit XML and an HTML page.
+
+Internal: what is in here may change with any version.
+"""

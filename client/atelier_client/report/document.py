@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from atelier_client._model_card import Golden, ModelCard
 from atelier_client.client import Client
 from atelier_client.data.table import Reader
 from atelier_client.evaluation import metrics, skew
 from atelier_client.evaluation.evaluate import Counted
-from atelier_client.model_card import Golden, ModelCard
 
 _CARD = (
     "model",

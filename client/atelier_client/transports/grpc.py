@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from atelier_client._targets import Target
 from atelier_client.errors import from_status
-from atelier_client.targets import Target
 from atelier_client.tls import TLS
 from atelier_client.transports.base import METHODS, Method
 

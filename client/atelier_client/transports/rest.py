@@ -18,9 +18,9 @@ from urllib.parse import quote, urlsplit
 
 import grpc
 
+from atelier_client._targets import Target
 from atelier_client.errors import SettingsError, from_status
 from atelier_client.protos import serving_pb2 as pb
-from atelier_client.targets import Target
 from atelier_client.tls import TLS
 from atelier_client.transports import rest_json
 from atelier_client.transports.base import CLASSIFY, METADATA, PREDICT, REGRESS, STATUS, Method

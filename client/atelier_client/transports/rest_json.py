@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._tensors import BY_NAME, DTYPES, NAMES, STRING, decode, encode
 from atelier_client.protos import serving_pb2 as pb
-from atelier_client.tensors import BY_NAME, DTYPES, NAMES, STRING, decode, encode
 
 # tensorflow/core/framework/types.proto: the names in JSON differ from NumPy's for three types.
 _DT = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}

@@ -1,4 +1,4 @@
-"""What the two clients share: every call as a routine (routine.py) that a blocking or an asyncio shell runs."""
+"""What the two clients share: every call as a routine (_routine.py) that a blocking or an asyncio shell runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from atelier_client import messages
+from atelier_client._routine import Call, Gather, Pause, Routine
+from atelier_client._targets import Replicas, Target
+from atelier_client._tf_example import Rows, to_examples
 from atelier_client.errors import (
     InputError,
     InvalidRequest,
@@ -32,10 +35,7 @@ from atelier_client.messages import (
 from atelier_client.model_config import ServedModel, reload_request
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.retry import Budget, Retry, retryable
-from atelier_client.routine import Call, Gather, Pause, Routine
 from atelier_client.signature import Signature, choose, choose_by_method, from_metadata
-from atelier_client.targets import Replicas, Target
-from atelier_client.tf_example import Rows, to_examples
 from atelier_client.transports.base import CLASSIFY, METADATA, PREDICT, REGRESS, RELOAD, STATUS, Method
 
 DEFAULT_TIMEOUT = 30.0

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from atelier_client._tensors import as_array
 from atelier_client.errors import InputError
 from atelier_client.protos import serving_pb2 as pb
-from atelier_client.tensors import as_array
 
 Rows = Sequence[Mapping[str, Any]] | Mapping[str, ArrayLike]
 
