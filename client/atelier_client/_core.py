@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from atelier_client import messages
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Replicas, Target
-from atelier_client._tf_example import Rows, to_examples
+from atelier_client._tf_example import FeatureRows, to_examples
 from atelier_client.errors import (
     InputError,
     InvalidRequest,
@@ -29,7 +29,7 @@ from atelier_client.messages import (
     Request,
     State,
     VersionStatus,
-    model_spec,
+    make_model_spec,
     predict_frame,
 )
 from atelier_client.model_config import ServedModel, reload_request
@@ -95,7 +95,7 @@ class Core:
     def by_example(
         self,
         method: Method,
-        rows: Rows,
+        rows: FeatureRows,
         signature: str | None,
         version: int | None,
         label: str | None,
@@ -108,8 +108,8 @@ class Core:
 
         examples = to_examples(rows)
         chosen = yield from self._checked(check, version, label)
-        spec = model_spec(self._model, chosen.name, version, label)
-        requests = messages.example_requests(method.request, spec, examples, rows_per_request)
+        asked = make_model_spec(self._model, chosen.name, version, label)
+        requests = messages.example_requests(method.request, asked, examples, rows_per_request)
         return (yield from self._all(method, requests))
 
     def classify(self, *arguments: Any) -> Routine[Prediction]:
@@ -125,19 +125,19 @@ class Core:
         key = (version, label)
         found = self._signatures.get(key)
         if found is None:
-            answer, _ = yield from self._ask(METADATA, self._metadata_request(version, label))
-            found = self._signatures[key] = from_metadata(answer)
+            response, _ = yield from self._request(METADATA, self._metadata_request(version, label))
+            found = self._signatures[key] = from_metadata(response)
         return found
 
     def version_of(self, label: str) -> Routine[int]:
         """See `Client.version_of`."""
-        answer, _ = yield from self._ask(METADATA, self._metadata_request(None, label))
-        return int(answer.model_spec.version.value)
+        response, _ = yield from self._request(METADATA, self._metadata_request(None, label))
+        return int(response.model_spec.version.value)
 
     def status(self) -> Routine[list[VersionStatus]]:
         """See `Client.status`."""
-        answer, _ = yield from self._ask(STATUS, self._status_request)
-        return messages.read_status(answer)
+        response, _ = yield from self._request(STATUS, self._status_request)
+        return messages.read_status(response)
 
     def newest_available(self) -> Routine[int]:
         """See `Client.newest_available`."""
@@ -173,11 +173,13 @@ class Core:
         self._signatures.clear()
 
     def _status_request(self) -> bytes:
-        return pb.GetModelStatusRequest(model_spec=model_spec(self._model)).SerializeToString()
+        return pb.GetModelStatusRequest(model_spec=make_model_spec(self._model)).SerializeToString()
 
     def _metadata_request(self, version: int | None, label: str | None) -> Request:
-        spec = model_spec(self._model, "", version, label)
-        return pb.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"]).SerializeToString
+        asked = make_model_spec(self._model, "", version, label)
+        return pb.GetModelMetadataRequest(
+            model_spec=asked, metadata_field=["signature_def"]
+        ).SerializeToString
 
     def _checked(
         self, check: Callable[[Mapping[str, Signature]], Any], version: int | None, label: str | None
@@ -197,16 +199,16 @@ class Core:
     def _all(self, method: Method, requests: Sequence[Request]) -> Routine[Prediction]:
         try:
             if len(requests) == 1:
-                answers = [(yield from self._ask(method, requests[0]))]
+                responses = [(yield from self._request(method, requests[0]))]
             else:
-                answers = yield Gather([self._ask(method, request) for request in requests], IN_FLIGHT)
+                responses = yield Gather([self._request(method, request) for request in requests], IN_FLIGHT)
         except (InvalidRequest, ModelNotFound):
             self._signatures.clear()
             raise
-        return messages.join([answer for answer, _ in answers], [seconds for _, seconds in answers])
+        return messages.join([response for response, _ in responses], [seconds for _, seconds in responses])
 
-    def _ask(self, method: Method, request: Request) -> Routine[tuple[Any, float]]:
-        """One answer, from any replica, within the deadline, and the seconds it took.
+    def _request(self, method: Method, request: Request) -> Routine[tuple[Any, float]]:
+        """One response, from any replica, within the deadline, and the seconds it took.
 
         What can be sent twice without harm is retried.
         """
@@ -219,7 +221,7 @@ class Core:
             replica = self._replicas.pick(tried)
             attempts += 1
             try:
-                answer = yield Call(replica, method, message, left)
+                response = yield Call(replica, method, message, left)
             except ServerError as error:
                 error.attempts = attempts
                 if not retryable(error):
@@ -240,7 +242,7 @@ class Core:
                 left = deadline - self._clock()
             else:
                 self._budget.earn()
-                return answer, self._clock() - started
+                return response, self._clock() - started
 
     def _reload_replica(self, replica: int, request: bytes) -> Routine[None]:
         """A reload is sent once. It is tried again only while no connection comes about: then nothing was sent."""
@@ -264,8 +266,8 @@ class Core:
         request, reason = self._status_request(), "nothing was asked yet"
         while (left := deadline - self._clock()) > 0:
             try:
-                answer = yield Call(replica, STATUS, request, min(left, self._timeout))
-                entries = messages.read_status(answer)
+                response = yield Call(replica, STATUS, request, min(left, self._timeout))
+                entries = messages.read_status(response)
                 available = {entry.version for entry in entries if entry.state == State.AVAILABLE}
                 if version in available or (version is None and available):
                     return version if version is not None else max(available)

@@ -12,10 +12,10 @@ from atelier_client._tensors import as_array
 from atelier_client.errors import InputError
 from atelier_client.protos import serving_pb2 as pb
 
-Rows = Sequence[Mapping[str, Any]] | Mapping[str, ArrayLike]
+FeatureRows = Sequence[Mapping[str, Any]] | Mapping[str, ArrayLike]
 
 
-def to_examples(rows: Rows) -> list[pb.Example]:
+def to_examples(rows: FeatureRows) -> list[pb.Example]:
     """One Example a row. Raises `InputError`.
 
     `rows` is a sequence of mappings from feature to value (a number, a string, bytes, or an array of them, flattened),

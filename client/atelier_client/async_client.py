@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from atelier_client._core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target, parse_targets
-from atelier_client._tf_example import Rows
+from atelier_client._tf_example import FeatureRows
 from atelier_client.client import check_token
 from atelier_client.errors import ServerError
 from atelier_client.messages import Prediction, VersionStatus
@@ -77,7 +77,7 @@ class AsyncClient:
 
     async def classify(
         self,
-        rows: Rows,
+        rows: FeatureRows,
         *,
         signature: str | None = None,
         version: int | None = None,
@@ -89,7 +89,7 @@ class AsyncClient:
 
     async def regress(
         self,
-        rows: Rows,
+        rows: FeatureRows,
         *,
         signature: str | None = None,
         version: int | None = None,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from atelier_client._core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target, parse_targets
-from atelier_client._tf_example import Rows
+from atelier_client._tf_example import FeatureRows
 from atelier_client.errors import ServerError, SettingsError
 from atelier_client.messages import Prediction, VersionStatus
 from atelier_client.model_config import ServedModel
@@ -96,7 +96,7 @@ class Client:
 
     def classify(
         self,
-        rows: Rows,
+        rows: FeatureRows,
         *,
         signature: str | None = None,
         version: int | None = None,
@@ -112,7 +112,7 @@ class Client:
 
     def regress(
         self,
-        rows: Rows,
+        rows: FeatureRows,
         *,
         signature: str | None = None,
         version: int | None = None,

@@ -61,18 +61,18 @@ class Prediction(dict[str, NDArray[Any]]):
     seconds: tuple[float, ...] = ()
 
 
-def model_spec(
+def make_model_spec(
     model: str, signature: str = "", version: int | None = None, label: str | None = None
 ) -> pb.ModelSpec:
     """The request's model: newest version, one version, or one label. Raises `InputError` for both."""
-    spec = pb.ModelSpec(name=model, signature_name=signature)
+    model_spec = pb.ModelSpec(name=model, signature_name=signature)
     if version is not None and label is not None:
         raise InputError("Give a version or a label, not both.")
     if version is not None:
-        spec.version.value = version
+        model_spec.version.value = version
     if label is not None:
-        spec.version_label = label
-    return spec
+        model_spec.version_label = label
+    return model_spec
 
 
 @lru_cache(256)
@@ -80,8 +80,8 @@ def predict_frame(
     model: str, signature: str, version: int | None, label: str | None, outputs: tuple[str, ...]
 ) -> tuple[bytes, bytes]:
     """What comes before and after the inputs in a predict request. Raises `InputError` as `model_spec`."""
-    spec = model_spec(model, signature, version, label)
-    before, after = pb.PredictRequest(model_spec=spec), pb.PredictRequest(output_filter=outputs)
+    model_spec = make_model_spec(model, signature, version, label)
+    before, after = pb.PredictRequest(model_spec=model_spec), pb.PredictRequest(output_filter=outputs)
     return before.SerializeToString(), after.SerializeToString()
 
 
@@ -106,13 +106,13 @@ def predict_requests(
 
 
 def example_requests(
-    message: Any, spec: pb.ModelSpec, examples: Sequence[pb.Example], rows_per_request: int | None
+    message: Any, model_spec: pb.ModelSpec, examples: Sequence[pb.Example], rows_per_request: int | None
 ) -> list[Request]:
     """The requests of classify or regress (`message` is the request's type)."""
     parts = _parts(len(examples), rows_per_request, lambda: np.array([row.ByteSize() for row in examples]))
     return [
         message(
-            model_spec=spec, input=pb.Input(example_list=pb.ExampleList(examples=examples[part]))
+            model_spec=model_spec, input=pb.Input(example_list=pb.ExampleList(examples=examples[part]))
         ).SerializeToString
         for part in parts
     ]

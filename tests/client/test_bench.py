@@ -14,9 +14,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from atelier_client import Client
-from atelier_client.bench.generator import AGREEING, Load, LoadGenerator, Point, _agree, _percentiles
+from atelier_client.bench.generator import AGREEING, LoadGenerator, _agree, _percentiles
+from atelier_client.bench.points import LoadPoint, Point, best, warnings
 from atelier_client.bench.report import plot, to_csv
-from atelier_client.bench.requests import Requests, best, warnings
+from atelier_client.bench.requests import Requests
 from atelier_client.bench.tune import Tuning, config_text, find, probe
 from atelier_client.bench.worker import Window
 from atelier_client.testing import InMemoryServer
@@ -53,7 +54,7 @@ def measure(running, *loads, window=0.15):
 
 
 def test_rates_and_latencies_are_those_of_the_server(slow):
-    one, four = measure(slow, Load(1, 1), Load(8, 4))
+    one, four = measure(slow, LoadPoint(1, 1), LoadPoint(8, 4))
     assert one.latency_ms["p50"] > 20
     # Little's law: requests in flight are rate times latency, however busy the machine is.
     assert one.requests_per_s * one.latency_ms["mean"] / 1000 == pytest.approx(1, rel=0.3)
@@ -67,7 +68,7 @@ def test_an_open_loop_shows_the_queue_that_a_closed_loop_hides(slow, monkeypatch
     """1600 requests a second at a server of 400: latency grows with every window, and no measurement is stable."""
     monkeypatch.setattr("atelier_client.bench.generator.ARRIVALS_A_WINDOW", 20)
     monkeypatch.setattr("atelier_client.bench.generator.MOST_WINDOWS", 6)
-    light, heavy = measure(slow, Load(1, rate=100), Load(1, rate=1600))
+    light, heavy = measure(slow, LoadPoint(1, rate=100), LoadPoint(1, rate=1600))
     assert 50 < light.requests_per_s < 150
     assert heavy.requests_per_s < 500
     assert heavy.latency_ms["p50"] > max(200, 2 * light.latency_ms["p50"])
@@ -152,7 +153,7 @@ def test_more_processes_join_when_one_is_the_limit(monkeypatch):
     monkeypatch.setattr("atelier_client.bench.generator.BUSY", 0.01)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     with small_server(memory()) as running:
-        [both] = measure(running, Load(1, 4), window=0.1)
+        [both] = measure(running, LoadPoint(1, 4), window=0.1)
     assert both.processes == 2
     assert both.client_limited
 

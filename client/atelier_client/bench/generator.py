@@ -13,75 +13,24 @@ import multiprocessing
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from atelier_client.bench.points import MOST_WINDOWS, TOLERANCE, LoadPoint, Point, is_late
 from atelier_client.bench.worker import Plan, Window, main
 from atelier_client.errors import ClientError
 from atelier_client.transports.base import PREDICT, Method
 
 AGREEING = 3
-TOLERANCE = 0.10
-# The share of an open loop's mean latency that may be the generator's own lateness.
-LATE = TOLERANCE
-# Seconds that are always allowed: a timer, and a process that wakes up for it, take 0.15 to 0.2 ms. Of the latency of a
-# fast server that is more than a tenth, and no sign of a generator that cannot keep up.
-WAKE_UP = 0.00025
-MOST_WINDOWS = 12
 # An open loop's windows are longer at low rates: the mean latency of a few requests is chance.
 ARRIVALS_A_WINDOW = 300
 LONGEST_WINDOW = 5.0
 # A Python process can use one core for its own code; near it, it is the client that is measured.
 BUSY = 0.85
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
-
-
-@dataclass(frozen=True)
-class Load:
-    """A point to measure: requests of `batch` rows, `concurrency` at a time, or `rate` arrivals a second."""
-
-    batch: int
-    concurrency: int = 1
-    rate: float | None = None
-
-
-@dataclass(frozen=True)
-class Point:
-    """What was measured. `latency_ms` has the percentiles (None with too few samples for one), `mean` and `max`.
-
-    `client_cpu` is the busiest worker's share of a core; `client_limited` when that is where the limit may be.
-    `lag_ms`, of an open loop: how long after their time the requests left. It is the generator's own lateness (or that
-    of a machine that did not let it run), and part of the latencies.
-    """
-
-    batch: int
-    concurrency: int | None
-    rate: float | None
-    requests_per_s: float
-    rows_per_s: float
-    latency_ms: dict[str, float | None]
-    errors: dict[str, int]
-    requests: int
-    windows: int
-    stable: bool
-    processes: int
-    client_cpu: float
-    client_limited: bool = field(default=False)
-    lag_ms: dict[str, float | None] | None = None
-
-    @property
-    def late(self) -> bool:
-        """True when the generator's lateness is more than waking up takes and than windows may differ by."""
-        lag = (self.lag_ms or {}).get("mean")
-        return lag is not None and _late(lag / 1000, (self.latency_ms["mean"] or 0.0) / 1000)
-
-    def plain(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 class LoadGenerator:
@@ -116,7 +65,7 @@ class LoadGenerator:
 
     def measure(
         self,
-        load: Load,
+        load: LoadPoint,
         request: bytes,
         method: Method = PREDICT,
         progress: Callable[[int], None] = lambda _: None,
@@ -133,7 +82,9 @@ class LoadGenerator:
                 return point
             self._grow(more)
 
-    def _measure(self, load: Load, request: bytes, method: Method, progress: Callable[[int], None]) -> Point:
+    def _measure(
+        self, load: LoadPoint, request: bytes, method: Method, progress: Callable[[int], None]
+    ) -> Point:
         length = self._window
         if load.rate is not None:
             length = min(max(length, ARRIVALS_A_WINDOW / load.rate), LONGEST_WINDOW)
@@ -172,7 +123,7 @@ class LoadGenerator:
             self._workers.append((process, here))
 
 
-def _share(load: Load, processes: int) -> list[int]:
+def _share(load: LoadPoint, processes: int) -> list[int]:
     """How many requests at a time each process keeps in flight."""
     if load.rate is not None:
         return [1] * processes
@@ -196,14 +147,9 @@ def _agree(last: Sequence[list[Window]], open_loop: bool) -> bool:
     if min(rates) == 0:
         return False
     means = [float(np.concatenate([part.latencies for part in parts]).mean()) for parts in last]
-    if open_loop and any(_late(_lag(parts), mean) for parts, mean in zip(last, means, strict=True)):
+    if open_loop and any(is_late(_lag(parts), mean) for parts, mean in zip(last, means, strict=True)):
         return False
     return all(max(values) <= min(values) * (1 + TOLERANCE) for values in (rates, means))
-
-
-def _late(lag: float, latency: float) -> bool:
-    """Means, in seconds."""
-    return lag > max(LATE * latency, WAKE_UP)
 
 
 def _lag(parts: Sequence[Window]) -> float:
@@ -225,7 +171,7 @@ def _rate(parts: Sequence[Window], open_loop: bool) -> float:
     return sum(len(part.latencies) / part.seconds for part in parts)
 
 
-def _point(load: Load, last: Sequence[list[Window]], count: int, processes: int) -> Point:
+def _point(load: LoadPoint, last: Sequence[list[Window]], count: int, processes: int) -> Point:
     parts = [part for window in last for part in window]
     latencies = np.concatenate([part.latencies for part in parts]) * 1000
     seconds = sum(part.seconds for part in parts) / processes

@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from atelier_client.bench.generator import Point
-from atelier_client.bench.requests import name
+from atelier_client.bench.points import Point, name
 
 _COLUMNS = ("p50", "p90", "p95", "p99", "p99.9", "mean", "max")
 # Distinguishable also when printed in grey: from the Okabe-Ito palette, darkest first.

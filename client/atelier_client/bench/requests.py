@@ -1,10 +1,9 @@
-"""Load tests of a served model: points of concurrency x batch size, or of request rates; the best under a limit."""
+"""The requests of a load test: rows of the user's, or random ones that fit the served signature."""
 
 from __future__ import annotations
 
-import itertools
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from atelier_client._tensors import BY_NAME
-from atelier_client.bench.generator import MOST_WINDOWS, Load, Point
 from atelier_client.client import Client
 from atelier_client.errors import DataError, InputError
-from atelier_client.messages import Prediction, model_spec, predict_frame, predict_requests
+from atelier_client.messages import Prediction, make_model_spec, predict_frame, predict_requests
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature, TensorSpec, choose
 
 _TEXT = b"a text of some words to be classified"
-
-
-def loads(batches: Sequence[int], concurrencies: Sequence[int], rates: Sequence[float]) -> list[Load]:
-    """The points to measure: every batch with every concurrency, or with every rate when rates are given."""
-    if rates:
-        return [Load(batch, rate=rate) for batch, rate in itertools.product(batches, rates)]
-    return [Load(batch, concurrency) for batch, concurrency in itertools.product(batches, concurrencies)]
 
 
 def read_rows(path: Path) -> dict[str, NDArray[Any]] | NDArray[Any]:
@@ -76,7 +67,7 @@ class Requests:
 
     def idle(self) -> bytes:
         """A status request, serialized: what the server answers without running the model."""
-        return pb.GetModelStatusRequest(model_spec=model_spec(self._client.model)).SerializeToString()
+        return pb.GetModelStatusRequest(model_spec=make_model_spec(self._client.model)).SerializeToString()
 
     def ask(self, batch: int) -> Prediction:
         """Send one request of so many rows. Raises as `Client.predict`."""
@@ -87,51 +78,6 @@ class Requests:
             name: np.resize(array, (batch, *array.shape[1:])) if len(array) < batch else array[:batch]
             for name, array in self._rows.items()
         }
-
-
-def best(points: Sequence[Point], p99_ms: float) -> Point | None:
-    """The point of most rows a second among the stable ones without errors whose p99 is known and within the limit."""
-    allowed = [
-        point
-        for point in points
-        if point.stable and not point.errors and (point.latency_ms["p99"] or np.inf) <= p99_ms
-    ]
-    return max(allowed, key=lambda point: point.rows_per_s, default=None)
-
-
-def warnings(points: Sequence[Point]) -> list[str]:
-    """What a reader of the numbers must know, in sentences."""
-    said = []
-    limited = [name(point) for point in points if point.client_limited]
-    if limited:
-        said.append(
-            f"The client's own processes were busy (over 85 % of a core each) at {'; '.join(limited)}: the server may "
-            "be able to do more. Measure from a machine with more cores, or from several."
-        )
-    behind = [name(point) for point in points if point.rate and point.requests_per_s < 0.95 * point.rate]
-    if behind:
-        said.append(
-            f"Fewer answers than requests at {'; '.join(behind)}: the queue grows, and so does its latency."
-        )
-    late = [f"{name(point)} ({(point.lag_ms or {})['mean']:.2f} ms)" for point in points if point.late]
-    if late:
-        said.append(
-            f"The requests left late at {'; '.join(late)}: more than a tenth of the mean latency is the generator's, "
-            "not the server's. The machine did not let it run in time, or the rate is more than it can send."
-        )
-    unstable = [name(point) for point in points if not point.stable]
-    if unstable:
-        said.append(
-            f"Not stable within {MOST_WINDOWS} windows: {'; '.join(unstable)}. Something else is running, or the load "
-            "is beyond what the server can take."
-        )
-    return said
-
-
-def name(point: Point) -> str:
-    """A point in a few words."""
-    load = f"{point.rate:g} requests/s" if point.rate else f"concurrency {point.concurrency}"
-    return f"batch {point.batch}, {load}"
 
 
 def _random(signature: Signature) -> dict[str, NDArray[Any]]:

@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from atelier_client.bench.generator import Load, LoadGenerator, Point
-from atelier_client.bench.requests import Requests, name
+from atelier_client.bench.generator import LoadGenerator
+from atelier_client.bench.points import LoadPoint, Point, name
+from atelier_client.bench.requests import Requests
 from atelier_client.errors import ClientError, ServerError, TooLarge
 from atelier_client.transports.base import STATUS
 
@@ -87,7 +88,7 @@ def find(
 
     def measure(batch: int, concurrency: int) -> Point:
         progress(f"batch {batch}, concurrency {concurrency}")
-        return _healthy(generator.measure(Load(batch, concurrency), requests.of(batch)))
+        return _healthy(generator.measure(LoadPoint(batch, concurrency), requests.of(batch)))
 
     batch = 1
     while batch <= LARGEST_BATCH and batch * requests.row_bytes() <= LARGEST_REQUEST:
@@ -111,14 +112,14 @@ def find(
     tuning.threads = _smallest_good(tuning.by_threads, None).concurrency or 1
     tuning.single = measure(1, CROWD)
     progress("calls that run no model")
-    tuning.idle = _healthy(generator.measure(Load(1, CROWD), requests.idle(), STATUS))
+    tuning.idle = _healthy(generator.measure(LoadPoint(1, CROWD), requests.idle(), STATUS))
     _decide_waiting(tuning, p99_ms)
     return tuning
 
 
 def compare(requests: Requests, generator: LoadGenerator) -> Point:
     """What a server that batches does with requests of one row, many at a time. Raises as `find`."""
-    return _healthy(generator.measure(Load(1, CROWD), requests.of(1)))
+    return _healthy(generator.measure(LoadPoint(1, CROWD), requests.of(1)))
 
 
 def probe(requests: Requests) -> tuple[bool | None, str]:

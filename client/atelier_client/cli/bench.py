@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from atelier_client.cli.options import add_command, add_folder, connect, connection, say, status_line
 
 if TYPE_CHECKING:
-    from atelier_client.bench.generator import LoadGenerator, Point
+    from atelier_client.bench.generator import LoadGenerator
+    from atelier_client.bench.points import Point
     from atelier_client.bench.requests import Requests
     from atelier_client.client import Client
 
@@ -92,11 +93,11 @@ def _sweep(
     options: argparse.Namespace,
 ) -> int:
     from atelier_client._files import write_text
+    from atelier_client.bench.points import best, load_points, name, warnings
     from atelier_client.bench.report import print_points, to_csv, to_html
-    from atelier_client.bench.requests import best, loads, name, warnings
 
     points: list[Point] = []
-    planned = loads(options.batch, options.concurrency, options.rate)
+    planned = load_points(options.batch, options.concurrency, options.rate)
     interrupted = dead = False
     for number, load in enumerate(planned, 1):
         what = f"batch {load.batch}, " + (

@@ -41,15 +41,15 @@ def register(commands: Any) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from atelier_client.doctor.finding import State
+    from atelier_client.doctor.finding import Severity
 
     findings = []
     for finding in _findings(options):
         findings.append(finding)
         if not options.json:
             _print(finding)
-    wrong = sum(finding.state is State.ERROR for finding in findings)
-    warnings = sum(finding.state is State.WARNING for finding in findings)
+    wrong = sum(finding.state is Severity.ERROR for finding in findings)
+    warnings = sum(finding.state is Severity.WARNING for finding in findings)
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings]))
     elif wrong:
@@ -61,7 +61,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     from atelier_client.doctor.connection import check_connection
-    from atelier_client.doctor.finding import State, error
+    from atelier_client.doctor.finding import Severity, error
     from atelier_client.doctor.folder import check_folder
     from atelier_client.doctor.served import check_served
     from atelier_client.errors import ClientError, SettingsError
@@ -85,7 +85,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
         return
     reachable = True
     for finding in check_connection(options.target, TLS() if tls is True else tls or None):
-        reachable = reachable and finding.state is not State.ERROR
+        reachable = reachable and finding.state is not Severity.ERROR
         yield finding
     if reachable and options.model is None:
         yield error("model name", "Which model is meant is not known.", "Give its name: --model NAME.")

@@ -76,7 +76,9 @@ def register(commands: Any) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from atelier_client._model_card import card_path, read_card, read_golden
+    from atelier_client._progress import Progress
     from atelier_client.data.open import open_reader
+    from atelier_client.evaluation import skew
     from atelier_client.evaluation.evaluate import Settings, evaluate
     from atelier_client.evaluation.expression import Expression
     from atelier_client.evaluation.thresholds import Threshold, verdicts
@@ -115,18 +117,12 @@ def _evaluate(options: argparse.Namespace) -> int:
             patience=options.patience,
         )
         chosen = reader or _test_split(options, card, folder)
-        counted = evaluate(client, chosen, settings)
-        report = report_of(
-            client,
-            chosen,
-            counted,
-            version=version,
-            label=options.label,
-            card=card,
-            golden=golden,
-            own_test_split=reader is None,
-        )
-    return _finish(options, report, counted, verdicts(thresholds, report["metrics"]))
+        with Progress(chosen.rows, f"evaluate {options.model}") as progress:
+            result = evaluate(client, chosen, settings, progress)
+        skewed = skew.measure(client, version, golden) if result.stopped is None else skew.UNKNOWN
+        asked = {"name": client.model, "version": version, "label": options.label, "target": client.target}
+    report = report_of(chosen, result, model=asked, card=card, skew=skewed, own_test_split=reader is None)
+    return _finish(options, report, result, verdicts(thresholds, report["metrics"]))
 
 
 def _test_split(options: argparse.Namespace, card: ModelCard | None, folder: Path) -> Reader:
@@ -146,7 +142,7 @@ def _test_split(options: argparse.Namespace, card: ModelCard | None, folder: Pat
 def _finish(
     options: argparse.Namespace,
     report: dict[str, Any],
-    counted: Any,
+    result: Any,
     conditions: list[tuple[str, str | None]],
 ) -> int:
     """Write and print the report; say what is wrong, the gravest last; return the exit code."""
@@ -157,7 +153,7 @@ def _finish(
     skewed = skew.verdict(report["skew"])
     if report["skew"]["examples"] is not None:
         conditions.append(("golden examples come back as trained", skewed))
-    stopped = counted.stopped
+    stopped = result.stopped
     done, of = report["dataset"]["examples"], report["dataset"]["of"]
     cut = f"stopped after {done:,}" + (f" of {of:,}" if of else "") + " examples"
     conditions.append(("every example was counted", cut if stopped else None))
@@ -171,7 +167,7 @@ def _finish(
         from atelier_client.cli.tables import print_evaluation
         from atelier_client.report.page import as_html
 
-        write_text(as_html(report, counted, conditions), options.reports / "evaluation.html")
+        write_text(as_html(report, result, conditions), options.reports / "evaluation.html")
         print_evaluation(report)
         say(f"The report: {options.reports / 'evaluation.html'}")
     if report["skew"]["examples"] is None and not stopped:

@@ -15,7 +15,7 @@ from atelier_client.errors import DataError, InputError
 if TYPE_CHECKING:
     from atelier_client._model_card import ModelCard
     from atelier_client.client import Client
-    from atelier_client.data.prediction_inputs import Rows
+    from atelier_client.data.prediction_inputs import InputBatch
 
 
 def register(commands: Any) -> None:
@@ -90,7 +90,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _parts(
     client: Client, options: argparse.Namespace, version: int, card: ModelCard | None, rows: slice
-) -> Iterator[Rows]:
+) -> Iterator[InputBatch]:
     """What to predict, some rows at a time."""
     from atelier_client._model_card import card_path
     from atelier_client.data import prediction_inputs as inputs

@@ -25,7 +25,7 @@ _LINES = 256
 
 
 @dataclass(frozen=True)
-class Rows:
+class InputBatch:
     """Some inputs, what each row is called, and the pictures they came from, if they did."""
 
     inputs: dict[str, Any]
@@ -33,7 +33,7 @@ class Rows:
     pictures: Sequence[Picture] = ()
 
 
-def of_images(paths: Sequence[Path], signature: Signature, dark: bool | None) -> Iterator[Rows]:
+def of_images(paths: Sequence[Path], signature: Signature, dark: bool | None) -> Iterator[InputBatch]:
     """Image files, one a row. Raises `DataError`, and `InputError` when the model takes no image."""
     spec = _only_input(signature, "an image")
     if spec.shape is None or len(spec.shape) < 2 or spec.dtype not in ("uint8", "float32"):
@@ -45,20 +45,20 @@ def of_images(paths: Sequence[Path], signature: Signature, dark: bool | None) ->
         pixels: NDArray[Any] = picture.pixels[None]
         if spec.dtype == "float32":
             pixels = pixels.astype(np.float32) / np.float32(255)
-        yield Rows({spec.name: pixels}, [str(path)], [picture])
+        yield InputBatch({spec.name: pixels}, [str(path)], [picture])
 
 
-def of_texts(texts: Sequence[str], signature: Signature) -> Iterator[Rows]:
+def of_texts(texts: Sequence[str], signature: Signature) -> Iterator[InputBatch]:
     """Texts, one a row. Raises `InputError` when the model takes no text."""
     spec = _only_input(signature, "text")
     if spec.dtype != "string":
         raise InputError(f"{signature.name} takes {spec}: that is no text.")
     for first in range(0, len(texts), _LINES):
         part = texts[first : first + _LINES]
-        yield Rows({spec.name: np.array(part, object)}, list(range(first, first + len(part))))
+        yield InputBatch({spec.name: np.array(part, object)}, list(range(first, first + len(part))))
 
 
-def of_json_lines(lines: Iterable[str], name: str, signature: Signature, rows: slice) -> Iterator[Rows]:
+def of_json_lines(lines: Iterable[str], name: str, signature: Signature, rows: slice) -> Iterator[InputBatch]:
     """One JSON value a line: an object of inputs by name, or the only input's value. Raises `DataError`."""
     wanted: list[tuple[int, dict[str, Any]]] = []
     first, last = rows.start or 0, rows.stop
@@ -80,7 +80,7 @@ def of_json_lines(lines: Iterable[str], name: str, signature: Signature, rows: s
         )
 
 
-def of_reader(reader: Reader, binding: Binding, signature: Signature, rows: slice) -> Iterator[Rows]:
+def of_reader(reader: Reader, binding: Binding, signature: Signature, rows: slice) -> Iterator[InputBatch]:
     """The rows of a file. Raises `DataError`."""
     start, stop = rows.start or 0, rows.stop
     if start < 0 or (stop is not None and stop < 0):
@@ -93,7 +93,7 @@ def of_reader(reader: Reader, binding: Binding, signature: Signature, rows: slic
         low, high = max(start - first, 0), count if stop is None else min(stop - first, count)
         if low < high:
             part = {name: column[low:high] for name, column in table.items()}
-            yield Rows(binding.inputs(part, first + low), range(first + low, first + high))
+            yield InputBatch(binding.inputs(part, first + low), range(first + low, first + high))
         first += count
         if stop is not None and first >= stop:
             return
@@ -136,7 +136,7 @@ def _json_row(line: str, where: str, signature: Signature) -> dict[str, Any]:
     return value
 
 
-def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str) -> Rows:
+def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str) -> InputBatch:
     keys = set(rows[0][1])
     for number, row in rows:
         if set(row) != keys:
@@ -154,4 +154,4 @@ def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str) -> Rows:
             ) from None
         if inputs[key].dtype.kind == "U":
             inputs[key] = inputs[key].astype(object)
-    return Rows(inputs, [number for number, _ in rows])
+    return InputBatch(inputs, [number for number, _ in rows])

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from atelier_client._targets import Target, parse_targets
-from atelier_client.doctor.finding import Finding, State, error, ok, warning
+from atelier_client.doctor.finding import Finding, Severity, error, ok, warning
 from atelier_client.doctor.probe import Address, Speaks, handshake, what_speaks
 from atelier_client.errors import SettingsError
 from atelier_client.tls import TLS
@@ -28,7 +28,7 @@ def check_connection(target: str, tls: TLS | None) -> Iterator[Finding]:
     for one in targets:
         for finding in _address(one, tls):
             yield finding
-            if finding.state is State.ERROR:
+            if finding.state is Severity.ERROR:
                 break
     set_here = [name for name in _PROXIES if os.environ.get(name)]
     if set_here:

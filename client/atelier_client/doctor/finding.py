@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class State(StrEnum):
+class Severity(StrEnum):
     """`warning` is something that works now and may not later."""
 
     OK = "ok"
@@ -19,21 +19,21 @@ class Finding:
     """`check` is its short name, `text` what was found, `advice` what to do about it, empty when all is well."""
 
     check: str
-    state: State
+    state: Severity
     text: str
     advice: str = ""
 
 
 def ok(check: str, text: str) -> Finding:
     """Nothing wrong."""
-    return Finding(check, State.OK, text)
+    return Finding(check, Severity.OK, text)
 
 
 def warning(check: str, text: str, advice: str) -> Finding:
     """It works, but."""
-    return Finding(check, State.WARNING, text, advice)
+    return Finding(check, Severity.WARNING, text, advice)
 
 
 def error(check: str, text: str, advice: str) -> Finding:
     """It does not work."""
-    return Finding(check, State.ERROR, text, advice)
+    return Finding(check, Severity.ERROR, text, advice)

@@ -21,7 +21,7 @@ def answers_labels(served: Signature) -> bool:
     return spec is not None and spec.dtype == "string"
 
 
-def names_in(answer: Prediction, probabilities: NDArray[Any]) -> tuple[str, ...]:
+def names_in(prediction: Prediction, probabilities: NDArray[Any]) -> tuple[str, ...]:
     """A name for each class: the label of the rows in which it is the most probable; `class 3` where no row is.
 
     `probabilities` are float [N,C]. Raises `InputError` when two labels stand for one class, and when some names are
@@ -33,7 +33,7 @@ def names_in(answer: Prediction, probabilities: NDArray[Any]) -> tuple[str, ...]
     highest = np.sort(probabilities, axis=1)
     clear = highest[:, -1] > highest[:, -2]
     numbers = probabilities[clear].argmax(axis=1)
-    for number, label in zip(numbers.tolist(), answer[LABEL_OUTPUT][clear].tolist(), strict=True):
+    for number, label in zip(numbers.tolist(), prediction[LABEL_OUTPUT][clear].tolist(), strict=True):
         name = label.decode(errors="replace")
         if found.setdefault(number, name) != name:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Evaluating what is served: labelled examples through the wire, counted as their answers come."""
+"""Evaluates a served model: sends labelled examples and counts the answers as they come."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from atelier_client.data.table import Reader, Table
 from atelier_client.errors import ClientError, DataError, InputError, InvalidRequest, TooLarge
 from atelier_client.evaluation.class_names import LABEL_OUTPUT, answers_labels, names_in
 from atelier_client.evaluation.curves import Scores
-from atelier_client.evaluation.delivery import Delivery, Question
 from atelier_client.evaluation.metrics import Tally
 from atelier_client.evaluation.mistakes import Mistakes
+from atelier_client.evaluation.retrying_sender import RequestOptions, RetryingSender
 from atelier_client.evaluation.slices import Slices
 from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, Prediction
 from atelier_client.signature import Signature, choose
@@ -32,7 +32,7 @@ _FLOATS = ("float32", "float64", "float16")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to evaluate: `output` and `class_names` None are found out; `patience` is in seconds (delivery.py)."""
+    """How to evaluate: `output` and `class_names` None are found out; `patience` is in seconds (retrying_sender.py)."""
 
     version: int
     signature: str = "serving_default"
@@ -45,8 +45,8 @@ class Settings:
 
 
 @dataclass
-class Counted:
-    """What was counted. `stopped` is why counting ended before the examples did, else None."""
+class EvaluationResult:
+    """What was result. `stopped` is why counting ended before the examples did, else None."""
 
     class_names: tuple[str, ...]
     tally: Tally
@@ -61,7 +61,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Rows on their way: what is sent, and what the answer is counted with."""
+    """Rows to send, and what their answer is counted with."""
 
     first: int
     inputs: dict[str, NDArray[Any]]
@@ -69,15 +69,18 @@ class _Batch:
     table: Table
 
 
-def evaluate(client: Client, reader: Reader, settings: Settings) -> Counted:
+def evaluate(client: Client, reader: Reader, settings: Settings, progress: Progress) -> EvaluationResult:
     """Send every example to one version and count the answers. Raises `ClientError`.
+
+    `progress` hears how many examples are done, and when the server is waited for.
 
     An interrupt, or a server that stays away, ends it early; what was counted until then is returned, if it is not
     nothing.
     """
     served = choose(client.metadata(version=settings.version), settings.signature)
     output = _output(served, settings.output)
-    names, slices = settings.class_names, Slices(settings.slices)
+    names = settings.class_names
+    slices = Slices(settings.slices)
     classes = _classes(served, output, names)
     binding = Binding(
         served,
@@ -87,31 +90,31 @@ def evaluate(client: Client, reader: Reader, settings: Settings) -> Counted:
         label_column=settings.label_column,
     )
     names = names or _names_of_the_server(client, reader, binding, settings, served, output)
-    counted: Counted | None = None
-    started, started_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    with Progress(reader.rows, f"evaluate {client.model}") as progress:
-        question = Question(settings.version, settings.signature, (output,))
-        delivery: Delivery[_Batch] = Delivery(client, question, settings.patience, progress.waiting)
-        batches = _batches(reader, binding, slices, names, classes, served)
-        try:
-            for batch, answer in delivery.answers(batches):
-                probabilities = _probabilities(answer, output, batch, names)
-                if counted is None:
-                    names = names or tuple(str(number) for number in range(probabilities.shape[1]))
-                    counted = Counted(
-                        names, Tally(len(names)), Scores(len(names)), slices, started_at=started_at
-                    )
-                _count(counted, batch, probabilities, answer)
-                counted.seconds = time.perf_counter() - started
-                progress.advance(len(batch.labels))
-        except (ClientError, KeyboardInterrupt) as stopped:
-            # A mistake of the user's is not worth half a report.
-            if counted is None or isinstance(stopped, (InputError, DataError, InvalidRequest, TooLarge)):
-                raise
-            counted.stopped = stopped
-    if counted is None:
+    result: EvaluationResult | None = None
+    started = time.perf_counter()
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    request = RequestOptions(settings.version, settings.signature, (output,))
+    sender: RetryingSender[_Batch] = RetryingSender(client, request, settings.patience, progress.waiting)
+    batches = _batches(reader, binding, slices, names, classes, served)
+    try:
+        for batch, prediction in sender.predictions(batches):
+            probabilities = _probabilities(prediction, output, batch, names)
+            if result is None:
+                names = names or tuple(str(number) for number in range(probabilities.shape[1]))
+                result = EvaluationResult(
+                    names, Tally(len(names)), Scores(len(names)), slices, started_at=started_at
+                )
+            _count(result, batch, probabilities, prediction)
+            result.seconds = time.perf_counter() - started
+            progress.advance(len(batch.labels))
+    except (ClientError, KeyboardInterrupt) as stopped:
+        # A mistake of the user's is not worth half a report.
+        if result is None or isinstance(stopped, (InputError, DataError, InvalidRequest, TooLarge)):
+            raise
+        result.stopped = stopped
+    if result is None:
         raise InputError(f"{reader.name} holds no examples.")
-    return counted
+    return result
 
 
 def _names_of_the_server(
@@ -123,14 +126,14 @@ def _names_of_the_server(
     table = next(iter(reader.tables(_rows_at_once(served))), None)
     if table is None:
         return None
-    answer = client.predict(
+    prediction = client.predict(
         binding.inputs(table, 0),
         signature=settings.signature,
         outputs=(output, LABEL_OUTPUT),
         version=settings.version,
     )
-    probabilities = _both_classes(answer[output])
-    return names_in(answer, probabilities) if probabilities.ndim == 2 else None
+    probabilities = _both_classes(prediction[output])
+    return names_in(prediction, probabilities) if probabilities.ndim == 2 else None
 
 
 def _batches(
@@ -151,13 +154,15 @@ def _batches(
         first += len(labels)
 
 
-def _count(counted: Counted, batch: _Batch, probabilities: NDArray[Any], answer: Prediction) -> None:
+def _count(
+    result: EvaluationResult, batch: _Batch, probabilities: NDArray[Any], prediction: Prediction
+) -> None:
     labels = batch.labels
-    counted.tally.add(probabilities, labels)
-    counted.scores.add(probabilities, labels)
-    counted.slices.add(batch.table, labels, probabilities, batch.first, counted.class_names)
-    counted.mistakes.add(batch.inputs, labels, probabilities, batch.first)
-    counted.latencies.extend(answer.seconds)
+    result.tally.add(probabilities, labels)
+    result.scores.add(probabilities, labels)
+    result.slices.add(batch.table, labels, probabilities, batch.first, result.class_names)
+    result.mistakes.add(batch.inputs, labels, probabilities, batch.first)
+    result.latencies.extend(prediction.seconds)
 
 
 def _output(served: Signature, wanted: str | None) -> str:
@@ -206,10 +211,10 @@ def _classes(served: Signature, output: str, names: Sequence[str] | None) -> int
 
 
 def _probabilities(
-    answer: Prediction, output: str, batch: _Batch, names: Sequence[str] | None
+    prediction: Prediction, output: str, batch: _Batch, names: Sequence[str] | None
 ) -> NDArray[Any]:
     """Probabilities float [N,C]; of a sigmoid, [N] or [N,1], those of both classes. Raises `InputError`."""
-    values = _both_classes(answer[output])
+    values = _both_classes(prediction[output])
     if values.ndim != 2 or len(values) != len(batch.labels) or (names and values.shape[1] != len(names)):
         raise InputError(
             f"The model answers {output} of shape {list(values.shape)} for {len(batch.labels)} rows"

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from atelier_client._model_card import Golden, ModelCard
-from atelier_client.client import Client
+from atelier_client._model_card import ModelCard
 from atelier_client.data.table import Reader
-from atelier_client.evaluation import metrics, skew
-from atelier_client.evaluation.evaluate import Counted
+from atelier_client.evaluation import metrics
+from atelier_client.evaluation.evaluate import EvaluationResult
 
 _CARD = (
     "model",
@@ -29,28 +28,30 @@ _CARD = (
 
 
 def report_of(
-    client: Client,
     reader: Reader,
-    counted: Counted,
+    result: EvaluationResult,
     *,
-    version: int,
-    label: str | None,
+    model: Mapping[str, Any],
     card: ModelCard | None,
-    golden: Golden | None,
+    skew: Mapping[str, Any],
     own_test_split: bool,
 ) -> dict[str, Any]:
-    """All that was measured. `own_test_split`: the examples are those the trainer tested the model on."""
-    tally = counted.tally
+    """All that was measured.
+
+    `model` is what was asked (`name`, `version`, `label`, `target`), `skew` what `skew.measure` found.
+    `own_test_split`: the examples are those the trainer tested the model on.
+    """
+    tally = result.tally
     values, around = tally.metrics()
-    classes = metrics.per_class(tally.confusion, counted.class_names, counted.scores.curves())
+    classes = metrics.per_class(tally.confusion, result.class_names, result.scores.curves())
     areas, areas_around = metrics.areas(classes)
     values, around = values | areas, around | areas_around
     if tally.classes == 2:
         positive, positive_around = metrics.of_positive_class(classes)
         values, around = values | positive, around | positive_around
-    partial = counted.stopped is not None
+    partial = result.stopped is not None
     return {
-        "model": {"name": client.model, "version": version, "label": label, "target": client.target},
+        "model": dict(model),
         "dataset": {
             "name": card.data if card and own_test_split else reader.name,
             "split": "test" if own_test_split else None,
@@ -61,24 +62,24 @@ def report_of(
         "partial": partial,
         "metrics": values,
         "intervals": around,
-        "exact_areas": counted.scores.exact,
+        "exact_areas": result.scores.exact,
         "trained": _against_the_trainer(
             values, card.metrics if card and own_test_split and not partial else {}
         ),
         "per_class": classes,
         "confusion_matrix": tally.confusion.tolist(),
         "calibration": tally.calibration.bins(),
-        "slices": counted.slices.rows(tally),
-        "latency_ms": metrics.percentiles(counted.latencies),
-        "latency_histogram": _histogram(counted.latencies),
+        "slices": result.slices.rows(tally),
+        "latency_ms": metrics.percentiles(result.latencies),
+        "latency_histogram": _histogram(result.latencies),
         "throughput": {
-            "examples_per_s": round(tally.examples / counted.seconds, 1),
-            "requests_per_s": round(len(counted.latencies) / counted.seconds, 1),
-            "seconds": round(counted.seconds, 3),
+            "examples_per_s": round(tally.examples / result.seconds, 1),
+            "requests_per_s": round(len(result.latencies) / result.seconds, 1),
+            "seconds": round(result.seconds, 3),
         },
-        "skew": skew.measure(client, version, golden) if not partial else skew.UNKNOWN,
+        "skew": dict(skew),
         "model_card": {name: card.document[name] for name in _CARD if card and name in card.document},
-        "environment": environment() | {"started_at": counted.started_at},
+        "environment": environment() | {"started_at": result.started_at},
     }
 
 

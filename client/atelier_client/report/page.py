@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client.data.image_file import dark_background
-from atelier_client.evaluation.evaluate import Counted
+from atelier_client.evaluation.evaluate import EvaluationResult
 from atelier_client.evaluation.mistakes import Mistake
 from atelier_client.report import charts
 from atelier_client.report.png import data_uri
@@ -44,7 +44,9 @@ _BINARY_TILES = (
 )
 
 
-def as_html(report: Mapping[str, Any], counted: Counted, conditions: Sequence[tuple[str, str | None]]) -> str:
+def as_html(
+    report: Mapping[str, Any], result: EvaluationResult, conditions: Sequence[tuple[str, str | None]]
+) -> str:
     """The page; `conditions` are what was demanded, in words, each with why it failed or None."""
     source = (
         resources.files("atelier_client.report")
@@ -55,7 +57,7 @@ def as_html(report: Mapping[str, Any], counted: Counted, conditions: Sequence[tu
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = _percent
-    names = counted.class_names
+    names = result.class_names
     binary = len(names) == 2
     return environment.from_string(source).render(
         report=report,
@@ -63,13 +65,13 @@ def as_html(report: Mapping[str, Any], counted: Counted, conditions: Sequence[tu
         positive=names[1] if binary else None,
         tiles=[tile for tile in (_BINARY_TILES if binary else _TILES) if tile[0] in report["metrics"]],
         conditions=conditions,
-        matrix=charts.confusion(counted.tally.confusion, names) if len(names) <= MOST_CLASSES else None,
-        confused=charts.most_confused(counted.tally.confusion, names),
+        matrix=charts.confusion(result.tally.confusion, names) if len(names) <= MOST_CLASSES else None,
+        confused=charts.most_confused(result.tally.confusion, names),
         classes=charts.class_bars(report["per_class"]),
         calibration=charts.calibration(report["calibration"], report["dataset"]["examples"]),
         latency=charts.latency(report["latency_histogram"], report["latency_ms"]),
         slices=charts.slice_rows(report["slices"], report["metrics"]["accuracy"]),
-        mistakes=[_mistake(mistake, names) for mistake in counted.mistakes.worst],
+        mistakes=[_mistake(mistake, names) for mistake in result.mistakes.worst],
     )
 
 

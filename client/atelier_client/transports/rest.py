@@ -91,9 +91,9 @@ class RestTransport:
         return self._read(rest_json.metadata, self._send("GET", path, None, deadline))
 
     def _predict(self, request: pb.PredictRequest, deadline: float) -> Any:
-        spec = request.model_spec
-        signature = self._signature(spec, deadline)
-        answer = self._post(spec, "predict", rest_json.predict_body(request), deadline)
+        model_spec = request.model_spec
+        signature = self._signature(model_spec, deadline)
+        answer = self._post(model_spec, "predict", rest_json.predict_body(request), deadline)
         return self._read(rest_json.prediction, answer, request, signature)
 
     def _classify(self, request: pb.ClassificationRequest, deadline: float) -> Any:
@@ -106,20 +106,20 @@ class RestTransport:
         body = rest_json.examples_body(request)
         return self._read(rest_json.regression, self._post(request.model_spec, "regress", body, deadline))
 
-    def _signature(self, spec: pb.ModelSpec, deadline: float) -> pb.SignatureDef:
+    def _signature(self, model_spec: pb.ModelSpec, deadline: float) -> pb.SignatureDef:
         """The signature's outputs, which the JSON of an answer does not name or type; read once and kept."""
-        path, name = _path(spec), spec.signature_name or "serving_default"
+        path, name = _path(model_spec), model_spec.signature_name or "serving_default"
         kept = path in self._signatures
         if not kept or name not in self._signatures[path].signature_def:
-            answer = self._metadata(pb.GetModelMetadataRequest(model_spec=spec), deadline)
+            answer = self._metadata(pb.GetModelMetadataRequest(model_spec=model_spec), deadline)
             self._signatures[path] = pb.SignatureDefMap.FromString(answer.metadata["signature_def"].value)
         return self._signatures[path].signature_def[name]
 
-    def _post(self, spec: pb.ModelSpec, verb: str, body: dict[str, Any], deadline: float) -> Any:
-        if spec.signature_name:
-            body["signature_name"] = spec.signature_name
+    def _post(self, model_spec: pb.ModelSpec, verb: str, body: dict[str, Any], deadline: float) -> Any:
+        if model_spec.signature_name:
+            body["signature_name"] = model_spec.signature_name
         # json writes NaN and Infinity as the server reads them.
-        return self._send("POST", f"{_path(spec)}:{verb}", json.dumps(body).encode(), deadline)
+        return self._send("POST", f"{_path(model_spec)}:{verb}", json.dumps(body).encode(), deadline)
 
     def _send(self, verb: str, path: str, body: bytes | None, deadline: float) -> Any:
         left = deadline - time.monotonic()
@@ -225,11 +225,11 @@ class AsyncRestTransport:
         self._threads.shutdown(wait=False)
 
 
-def _path(spec: pb.ModelSpec) -> str:
-    path = f"/v1/models/{quote(spec.name, safe='')}"
-    if spec.HasField("version"):
-        return f"{path}/versions/{spec.version.value}"
-    return f"{path}/labels/{quote(spec.version_label, safe='')}" if spec.version_label else path
+def _path(model_spec: pb.ModelSpec) -> str:
+    path = f"/v1/models/{quote(model_spec.name, safe='')}"
+    if model_spec.HasField("version"):
+        return f"{path}/versions/{model_spec.version.value}"
+    return f"{path}/labels/{quote(model_spec.version_label, safe='')}" if model_spec.version_label else path
 
 
 def _proxy(scheme: str, host: str) -> tuple[str, int] | None:

@@ -1,4 +1,4 @@
-"""Batches to a server that may die and come back: each is answered once, in order, or the delivery ends.
+"""Sends batches to a server that may die and come back: each is answered once, in order, or sending ends.
 
 Several requests are in flight. One that fails because the server is away, overloaded or still loading is sent again
 until it is answered; the time without any answer is bounded. A batch counts when its answer is here, so none counts
@@ -21,12 +21,12 @@ from atelier_client.client import Client
 from atelier_client.errors import ClientError, ModelNotFound, NotReachable, Overloaded, TimedOut
 from atelier_client.messages import IN_FLIGHT, Prediction
 
-# Times a server's return may pass unnoticed at most.
+# A server that comes back is noticed after this time at the latest.
 _PAUSE_SECONDS = 0.25
 
 
 class Sendable(Protocol):
-    """What is delivered: anything with a model's inputs."""
+    """Anything with a model's inputs."""
 
     @property
     def inputs(self) -> Mapping[str, NDArray[Any]]: ...
@@ -36,23 +36,23 @@ Item = TypeVar("Item", bound=Sendable)
 
 
 @dataclass(frozen=True)
-class Question:
-    """What every request asks for."""
+class RequestOptions:
+    """What every request of a pass asks for."""
 
     version: int
     signature: str
     outputs: tuple[str, ...]
 
 
-class Delivery(Generic[Item]):
+class RetryingSender(Generic[Item]):
     """One pass over batches. `patience` is how many seconds may pass without any answer."""
 
     def __init__(
-        self, client: Client, question: Question, patience: float, notify: Callable[[str | None], None]
+        self, client: Client, options: RequestOptions, patience: float, notify: Callable[[str | None], None]
     ) -> None:
         """`notify` hears why the server is waited for, and None when it answers again; called from other threads."""
         self._client = client
-        self._question = question
+        self._options = options
         self._patience = patience
         self._notify = notify
         # The client has just read the signature from it.
@@ -60,11 +60,11 @@ class Delivery(Generic[Item]):
         self._waiting = False
         self._stop = threading.Event()
 
-    def answers(self, items: Iterable[Item]) -> Iterator[tuple[Item, Prediction]]:
-        """Each item with its answer, in order. Raises the `ClientError` that ended the patience."""
+    def predictions(self, items: Iterable[Item]) -> Iterator[tuple[Item, Prediction]]:
+        """Each item with the answer to it, in order. Raises the `ClientError` that ended the patience."""
         source: Iterator[Item] = iter(items)
         flights: deque[tuple[Item, Future[Prediction]]] = deque()
-        pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="delivery")
+        pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="sender")
         try:
             more = True
             while more or flights:
@@ -76,9 +76,9 @@ class Delivery(Generic[Item]):
                         flights.append((item, pool.submit(self._send, item.inputs)))
                 if flights:
                     item, flight = flights[0]
-                    answer = flight.result()
+                    prediction = flight.result()
                     flights.popleft()
-                    yield item, answer
+                    yield item, prediction
         finally:
             self._stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -86,11 +86,11 @@ class Delivery(Generic[Item]):
     def _send(self, inputs: Mapping[str, NDArray[Any]]) -> Prediction:
         while True:
             try:
-                answer = self._client.predict(
+                prediction = self._client.predict(
                     inputs,
-                    signature=self._question.signature,
-                    outputs=self._question.outputs,
-                    version=self._question.version,
+                    signature=self._options.signature,
+                    outputs=self._options.outputs,
+                    version=self._options.version,
                 )
             except (NotReachable, TimedOut, Overloaded, ModelNotFound) as error:
                 self._wait_or_raise(error)
@@ -99,7 +99,7 @@ class Delivery(Generic[Item]):
                 if self._waiting:
                     self._waiting = False
                     self._notify(None)
-                return answer
+                return prediction
 
     def _wait_or_raise(self, error: ClientError) -> None:
         """Wait a moment, unless it was too long already. A server that comes back says first that it has no model."""
