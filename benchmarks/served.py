@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.row import BIN, timed
-from tests.support.server import RunningServer, running_server
+from benchmarks.server import Server, running_server
 
 
 @dataclass(frozen=True)
 class Served:
     """A running server, its flags, and the folders of its model and of the test images."""
 
-    server: RunningServer
+    server: Server
     flags: tuple[str, ...]
     models: Path
     data: Path

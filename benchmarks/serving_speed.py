@@ -22,7 +22,7 @@ from atelier_client import Client
 from benchmarks.canned_server import canned
 from benchmarks.row import Row
 from benchmarks.served import Served
-from tests.support.server import free_port, running_server
+from benchmarks.server import free_port, running_server
 
 _HERE = Path(__file__).resolve().parent
 _PEERS = _HERE.parent / ".atelier" / "bench-peers"
