@@ -2,8 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help up down study evaluate predict logs ps clean lint test soak bench lock venv
 
-# Settings, given as `make up NAME=value`: ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
-export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS
+# Settings, given as `make up NAME=value`: ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS FORCE
+export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS FORCE
 STACK := python3 -m stack
 BIN := .venv/bin
 

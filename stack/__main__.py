@@ -1,53 +1,47 @@
-"""`python3 -m stack COMMAND`: what the Makefile's targets run. Settings come from the environment (see `make help`)."""
+"""`python3 -m stack COMMAND`: what the Makefile's targets run.
 
-from __future__ import annotations
+Everything else here needs Python 3.11. This file alone is read by older ones too, so it keeps to their syntax: it hands
+over to a newer Python that it finds, or says in one sentence what is missing.
+"""
 
-import argparse
 import os
-import signal
+import shutil
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
-from stack import loop, venv
-from stack.console import Terminated, note
-from stack.errors import StackError
-from stack.settings import Settings, read_settings
-
-COMMANDS: dict[str, Callable[[Settings], None]] = {
-    "up": loop.up,
-    "evaluate": loop.evaluate,
-    "study": loop.study,
-    "predict": loop.predict,
-    "logs": loop.logs,
-    "ps": loop.ps,
-    "down": loop.down,
-    "clean": loop.clean,
-    "venv": lambda settings: note(f"Ready: {venv.ensure(settings.root, tests=True)}"),
-}
+OLDEST = (3, 11)
+NEWER = ("python3.13", "python3.12", "python3.11")
 
 
-def main() -> int:
-    """Run one command; return the exit code. A user's mistake is one message, never a stack trace."""
-    parser = argparse.ArgumentParser(prog="python3 -m stack", description=__doc__)
-    parser.add_argument("command", choices=COMMANDS)
-    command = parser.parse_args().command
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        COMMANDS[command](read_settings(Path(__file__).resolve().parent.parent, os.environ))
-    except StackError as error:
-        if str(error):
-            print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\nInterrupted. `make ps` shows what runs; `make up` goes on from here.", file=sys.stderr)
-        return 130
-    return 0
+def hand_over():
+    # type: () -> None
+    """Start again with the newest suitable Python; without one, end with a message and exit status 1."""
+    for name in NEWER:
+        path = shutil.which(name)
+        if path and runs(path):
+            os.execv(path, [path, "-m", "stack"] + sys.argv[1:])  # noqa: RUF005 -- older syntax
+    sys.stderr.write(
+        "error: this is Python "
+        + ".".join(str(part) for part in sys.version_info[:3])
+        + ", and the stack needs Python 3.11 to 3.13 (tried: "
+        + ", ".join(NEWER)
+        + "). On Debian and Ubuntu: apt-get install python3-venv; or put a newer python3 first on PATH.\n"
+    )
+    sys.exit(1)
 
 
-def _interrupt(signum: int, frame: object) -> None:
-    raise Terminated
+def runs(path):
+    # type: (str) -> bool
+    """True when this Python starts: a version manager's stand-in for one that is not installed does not."""
+    with open(os.devnull, "w") as sink:
+        import subprocess
+
+        return subprocess.call([path, "-c", ""], stdout=sink, stderr=sink) == 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.version_info[:2] < OLDEST:
+        hand_over()
+    else:
+        from stack.cli import main
+
+        sys.exit(main())

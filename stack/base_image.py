@@ -63,10 +63,14 @@ def _debootstrap(folder: Path, logs: Path) -> tuple[list[str], dict[str, str]]:
     note("debootstrap is not installed: unpacking its package for this build only.")
     tools = folder / "tools"
     script = (
-        f"cd '{folder}' && (apt-get download debootstrap || (apt-get update && apt-get download debootstrap))"
-        f" && dpkg-deb -x debootstrap_*.deb '{tools}'"
+        'cd "$1" && (apt-get download debootstrap || (apt-get update && apt-get download debootstrap))'
+        ' && dpkg-deb -x debootstrap_*.deb "$2"'
     )
-    run_logged(["sh", "-c", script], "Fetching debootstrap", logs / "debootstrap-fetch.log")
+    run_logged(
+        ["sh", "-c", script, "sh", str(folder), str(tools)],
+        "Fetching debootstrap",
+        logs / "debootstrap-fetch.log",
+    )
     environment = {**os.environ, "DEBOOTSTRAP_DIR": str(tools / "usr/share/debootstrap")}
     return ["sh", str(tools / "usr/sbin/debootstrap")], environment
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import sys
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stack import docker
-from stack.console import run_logged, run_shown
-from stack.errors import StepFailed
+from stack import build, container, docker
+from stack import state as states
+from stack.console import note, run_logged, run_shown
+from stack.errors import NotRunning
 from stack.images import PYTHON_IMAGE, Images, choose
+from stack.jobs import JobFile, files_of
+from stack.mounts import HostNames, Mounts
+from stack.project import Project
 from stack.settings import Settings, container_user
 from stack.state import State
 
@@ -27,9 +32,10 @@ class Compose:
     name = "compose"
 
     def __init__(self, settings: Settings, engine: docker.Docker) -> None:
-        self.settings, self.docker = settings, engine
-        self.reports, self.runs = settings.root / "reports", settings.root / "runs"
-        self.mounts: dict[str, str] = {}
+        self.settings = settings
+        self.docker = engine
+        self.project = Project(settings)
+        self.mounts = Mounts()
         self.images = Images(PYTHON_IMAGE, embedded=False)
 
     def prepare(self, running: State | None) -> dict[str, Any]:
@@ -39,141 +45,168 @@ class Compose:
             self.images = Images(running.base_image, running.embedded)
         else:
             self.images = choose(self.settings.state_dir, self.settings.gpu)
-        environment = self._environment(self.images, self.settings.gpu)
+        environment = self.project.environment(self.images, self.settings.gpu)
+        built = build.Built(self.settings.root, self.settings.state_dir)
         services = ["trainer", "client", *(["serving"] if self.images.embedded and not running else [])]
         for service in services:
-            command = [*self.docker.compose, "build", service]
-            run_logged(command, f"Image atelier-{service}", logs / f"build-{service}.log", environment)
+            image, how = self.project.image(service), self.project.recipe(self.images)
+            if not built.is_current(service, image, how):
+                command = [*self.docker.compose, "build", service]
+                run_logged(command, f"Image {image}", logs / f"build-{service}.log", environment)
+                built.remember(service, image, how)
         return {"base_image": self.images.base, "embedded": self.images.embedded}
 
-    def job(self, name: str) -> str:
-        """The job as the container finds it: a file on the host is mounted with its folder (and the data in it)."""
-        path = self.settings.root / name
-        if not path.is_file():
-            return name
-        self.mounts[str(path.resolve().parent)] = "/job"
-        return f"/job/{path.name}"
+    def job(self, job: JobFile) -> str:
+        """The job as the container finds it: a file on the host is mounted, with its folder and the data it names."""
+        return job.name if job.shipped else self.mounts.show_job(job)
+
+    def inputs(self, job: JobFile) -> str | None:
+        """The job, the state of the files it names, the images: to ask the trainer's container would take seconds."""
+        files = [(str(path), path.stat()) for _, path in files_of(job)]
+        parts = (
+            job.text,
+            [(name, status.st_size, status.st_mtime_ns) for name, status in files],
+            [os.environ.get(name, "") for name in LOCAL_SOURCES],
+            [build.image_id(self.project.image(service)) for service in ("trainer", "client")],
+        )
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def service(self, state: State) -> str:
+        """The serving container, and when its process began."""
+        found = container.find(self.project.name)
+        return found.run if found else ""
 
     def trainer(self, arguments: Sequence[str]) -> str:
         """Run the trainer's container; return its stdout."""
-        environment = self._environment(self.images, self.settings.gpu)
+        environment = self.project.environment(self.images, self.settings.gpu)
         options = ["--rm", "-T"]
+        names = self.project.host_names()
         for variable in LOCAL_SOURCES:
             given = os.environ.get(variable, "")
-            inside = f"/sources/{Path(given).name}" if given and Path(given).exists() else given
-            options += ["-e", f"{variable}={inside}"] if given else []
-            if inside != given:
-                self.mounts[str(Path(given).resolve())] = inside
-        for outside, inside in self.mounts.items():
-            options += ["-v", f"{outside}:{inside}:ro"]
+            local = Path(given).resolve() if given and Path(given).exists() else None
+            if local:
+                self.mounts.show(local, f"/sources/{local.name}")
+                names[f"/sources/{local.name}"] = str(local)
+            if given:
+                options += ["-e", f"{variable}={f'/sources/{local.name}' if local else given}"]
+        options += self.mounts.options()
         command = [*self.docker.compose, "run", *options, "trainer", *arguments]
-        with self._writable(self.runs), self._writable(self.reports):
-            return run_shown(command, environment, capture=True, quiet_engine=True)
+        with _writable(self.project.runs), _writable(self.project.reports):
+            return run_shown(command, environment, capture=True, quiet_engine=True, rewrite=HostNames(names))
 
     def client(self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None) -> None:
         """Run the client's container against the serving one."""
         options = ["--rm", "-T", "--no-deps", "-e", f"ATELIER_MODEL={state.model}"]
         command = [*self.docker.compose, "run", *options, "client", *arguments]
-        with self._writable(self.reports):
-            run_shown(command, self._state_environment(state), quiet_engine=True, alive=alive)
+        with _writable(self.project.reports):
+            environment = self.project.state_environment(state)
+            # Inside, the service has another address.
+            address = {"serving:8500": f"127.0.0.1:{state.grpc_port}"}
+            names = HostNames(self.project.host_names() | address)
+            run_shown(command, environment, quiet_engine=True, rewrite=names, alive=alive)
 
     def serve(self, state: State) -> State:
         """Start the serving container (no effect on one that runs as configured)."""
+        # Remembered before anything can interrupt: a server nobody knows of could not be stopped.
+        states.save(self.settings.state_dir, state)
         command = [*self.docker.compose, "up", "-d", "--no-build", "serving"]
         log = self.settings.state_dir / "logs" / "serving-up.log"
-        run_logged(command, "Starting the serving container", log, self._state_environment(state))
+        run_logged(command, "Starting the serving container", log, self.project.state_environment(state))
         return state
 
     def running(self, state: State) -> bool:
-        """True when the serving container runs."""
-        identity = self._serving_container(state)
-        seen = (
-            docker.ask("inspect", "--format", "{{.State.Running}} {{.RestartCount}}", identity)
-            if identity
-            else None
-        )
-        return bool(seen and seen.stdout.split() == ["true", "0"])
+        """True when the serving container runs, whatever happened to the process inside."""
+        found = container.find(self.project.name)
+        return found is not None and found.serves
+
+    def watch(self, state: State) -> Callable[[], bool]:
+        """Whether the server runs on; a container that has to be started again has lost it."""
+        first = container.find(self.project.name)
+
+        def alive() -> bool:
+            now = container.find(self.project.name)
+            return bool(first and now and now.serves and (now.id, now.restarts) == (first.id, first.restarts))
+
+        return alive
 
     def stop(self, state: State) -> None:
         """Stop and remove the project's containers and network; the volumes stay."""
         log = self.settings.state_dir / "logs" / "down.log"
         run_logged(
-            [*self.docker.compose, "down"], "Stopping the containers", log, self._state_environment(state)
+            [*self.docker.compose, "down"],
+            "Stopping the containers",
+            log,
+            self.project.state_environment(state),
         )
 
-    def logs(self, state: State | None) -> None:
+    def stop_forgotten(self) -> bool:
+        """Stop a service that no state file tells of; True when there was one."""
+        if container.find(self.project.name) is None:
+            return False
+        log = self.settings.state_dir / "logs" / "down.log"
+        environment = self.project.environment(self.images, gpu=False)
+        run_logged([*self.docker.compose, "down"], "Stopping the containers", log, environment)
+        return True
+
+    def logs(self, state: State) -> None:
         """Print the serving container's log."""
-        environment = self._state_environment(state) if state else self._environment(self.images, False)
-        sys.stdout.write(run_shown([*self.docker.compose, "logs", "serving"], environment, capture=True))
+        found = container.find(self.project.name)
+        if found is None:
+            raise NotRunning("The serving container is gone, and its log with it. `make up` starts one.")
+        # The server logs to both of its streams; as one they keep their order.
+        subprocess.run(["docker", "logs", found.id], stderr=subprocess.STDOUT, check=False)
 
     def log_tail(self) -> str:
         """The last lines of the serving container's log, for an error."""
-        command = [*self.docker.compose, "logs", "--tail=15", "serving"]
-        return run_shown(command, self._environment(self.images, False), capture=True)
+        found = container.find(self.project.name)
+        if found is None:
+            return "Its container is gone."
+        seen = docker.ask("logs", "--tail=15", found.id)
+        names = HostNames(self.project.host_names())
+        return "The end of its log:\n" + names(seen.stdout + seen.stderr)
 
     def ps(self, state: State) -> None:
         """The project's containers."""
-        run_shown([*self.docker.compose, "ps"], self._state_environment(state))
+        run_shown([*self.docker.compose, "ps"], self.project.state_environment(state))
+
+    def models(self, state: State) -> str:
+        """The text of models.config, as the server reads it."""
+        found = container.find(self.project.name)
+        return docker.ask("exec", found.id, "cat", "/models/models.config").stdout if found else ""
 
     def clean(self, state: State | None) -> None:
         """Remove containers and volumes; the images stay, as the cache of the next build."""
-        environment = self._state_environment(state) if state else self._environment(self.images, False)
+        environment = (
+            self.project.state_environment(state)
+            if state
+            else self.project.environment(self.images, gpu=False)
+        )
         log = self.settings.state_dir / "logs" / "clean.log"
         command = [*self.docker.compose, "down", "--volumes", "--remove-orphans"]
         run_logged(command, "Removing containers and volumes", log, environment)
+        if kept := docker.images("atelier-*"):
+            total = docker.size_of(list(kept))
+            note(
+                f"Kept for the next build, of this checkout or another: {len(kept)} images ({total / 1e9:.1f} GB)."
+            )
+            note(f"To remove them too: docker image rm {' '.join(kept)} && docker image prune")
 
-    def _serving_container(self, state: State) -> str:
-        command = [*self.docker.compose, "ps", "-q", "serving"]
-        try:
-            return run_shown(command, self._state_environment(state), capture=True, quiet_engine=True).strip()
-        except StepFailed:
-            return ""
 
-    def _state_environment(self, state: State) -> dict[str, str]:
-        environment = self._environment(Images(state.base_image, state.embedded), state.gpu)
-        return {
-            **environment,
-            "GRPC_PORT": str(state.grpc_port),
-            "REST_PORT": str(state.rest_port),
-            "ATELIER_MODEL": state.model,
-        }
-
-    def _environment(self, images: Images, gpu: bool) -> dict[str, str]:
-        layers = ["compose.yaml"]
-        layers += ["compose.embedded.yaml"] if images.embedded else []
-        layers += ["compose.gpu.yaml"] if gpu else []
-        uid, gid = container_user()
-        return {
-            **os.environ,
-            "COMPOSE_FILE": os.pathsep.join(str(self.settings.root / layer) for layer in layers),
-            "COMPOSE_PROJECT_NAME": os.environ.get("COMPOSE_PROJECT_NAME")
-            or project_name(self.settings.root),
-            "ATELIER_UID": str(uid),
-            "ATELIER_GID": str(gid),
-            "ATELIER_REPORTS": str(self.reports),
-            "ATELIER_RUNS": str(self.runs),
-            "BASE_IMAGE": images.base,
-        }
-
-    @contextmanager
-    def _writable(self, folder: Path) -> Iterator[None]:
-        """The container's user writes there; what it wrote then belongs to the caller, also when that is root."""
-        folder.mkdir(exist_ok=True)
-        owner = (os.getuid(), os.getgid())
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """The container's user writes there; what it wrote then belongs to the caller, also when that is root."""
+    folder.mkdir(exist_ok=True)
+    owner = (os.getuid(), os.getgid())
+    if owner[0] == 0:
+        _chown(folder, container_user())
+    try:
+        yield
+    finally:
         if owner[0] == 0:
-            _chown(folder, container_user())
-        try:
-            yield
-        finally:
-            if owner[0] == 0:
-                _chown(folder, owner)
-
-
-def project_name(root: Path) -> str:
-    """One compose project a checkout: with shared volumes, `make clean` in one would empty the other."""
-    return f"atelier-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]}"
+            _chown(folder, owner)
 
 
 def _chown(folder: Path, owner: tuple[int, int]) -> None:
     for path in (folder, *folder.rglob("*")):
-        os.chown(path, *owner)
+        # A link's own owner: what it points to may be anybody's.
+        os.chown(path, *owner, follow_symlinks=False)

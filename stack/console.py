@@ -22,6 +22,10 @@ _ENGINE_CHATTER = re.compile(
     r"^\s*(Creating|Starting|Recreating|Stopping|Removing|Network|Volume|Container)\b.*|^\s*$"
     r"|.*Found orphan containers.*"
 )
+# What pip says last before a minute of silence: it looks as if something were being taken away.
+_PIP_CHATTER = re.compile(
+    r"^\s*(Attempting uninstall|Found existing installation|Uninstalling|Successfully uninstalled)"
+)
 
 
 class Terminated(KeyboardInterrupt):
@@ -42,13 +46,15 @@ class SignOfLife:
     """The latest line of a long command: rewritten in place on a terminal, every ten seconds in a log."""
 
     def __init__(self, what: str) -> None:
-        self.what, self.latest = what, ""
-        self.started = self.shown = time.monotonic()
+        self.what = what
+        self.latest = ""
+        self.started = time.monotonic()
+        self.shown = self.started
         self.terminal = sys.stderr.isatty()
 
     def update(self, line: str | None) -> None:
         """Take the command's next line, or None when it was silent for a second."""
-        if line and line.strip():
+        if line and line.strip() and not _PIP_CHATTER.match(line):
             self.latest = line.strip()
         now = time.monotonic()
         if now - self.shown < (0.5 if self.terminal else HEARTBEAT_SECONDS):
@@ -104,13 +110,14 @@ def run_shown(
     *,
     capture: bool = False,
     quiet_engine: bool = False,
+    rewrite: Callable[[str], str] = str,
     alive: Callable[[], bool] | None = None,
 ) -> str:
     """Run a command whose own messages (stderr) are for the user; return its stdout when `capture`.
 
-    `quiet_engine` drops a container tool's bookkeeping lines from stderr. `alive` is asked every half second; when it
-    says no, what the command waits for is gone and the command is stopped. Raises `StepFailed` without a message:
-    the command has said what was wrong.
+    `quiet_engine` drops a container tool's bookkeeping lines from stderr; `rewrite` is applied to the others.
+    `alive` is asked every half second; when it says no, what the command waits for is gone and the command is stopped.
+    Raises `StepFailed` without a message: the command has said what was wrong.
     """
     with subprocess.Popen(
         list(command),
@@ -121,7 +128,7 @@ def run_shown(
         stdout=subprocess.PIPE if capture else None,
         stderr=subprocess.PIPE if quiet_engine else None,
     ) as process:
-        forward = threading.Thread(target=_forward, args=(process.stderr,), daemon=True)
+        forward = _Forward(process.stderr, rewrite)
         forward.start()
         try:
             output = process.stdout.read() if process.stdout else ""
@@ -134,7 +141,7 @@ def run_shown(
                 process.wait(timeout=CLEAN_UP_SECONDS)
             process.kill()
             raise
-        forward.join(timeout=10)
+        forward.finish(process.returncode)
     if process.returncode:
         raise StepFailed("", exit_code=process.returncode if process.returncode > 0 else 1)
     return output
@@ -150,11 +157,32 @@ def _wait(process: subprocess.Popen[str], alive: Callable[[], bool] | None) -> N
     process.wait()
 
 
-def _forward(stream: IO[str] | None) -> None:
-    for line in stream or ():
-        if not _ENGINE_CHATTER.match(line):
-            sys.stderr.write(line)
-            sys.stderr.flush()
+class _Forward(threading.Thread):
+    """Passes a container's messages on, without what the container tool adds to them."""
+
+    def __init__(self, stream: IO[str] | None, rewrite: Callable[[str], str]) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._rewrite = rewrite
+        self._number = ""
+
+    def run(self) -> None:
+        """Pass on line by line; a line that is a number waits for the next one."""
+        for line in self._stream or ():
+            self._write(self._number)
+            self._number = line if line.strip().isdecimal() else ""
+            if not self._number and not _ENGINE_CHATTER.match(line):
+                self._write(self._rewrite(line))
+
+    def finish(self, code: int) -> None:
+        """Wait for the last line. docker-compose 1 ends by printing the exit code: that is not for the user."""
+        self.join(timeout=10)
+        if self._number.strip() != str(code):
+            self._write(self._number)
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _lines_or_silence(stream: IO[str]) -> Iterator[str | None]:

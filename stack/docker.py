@@ -64,3 +64,25 @@ def ask(*arguments: str, timeout: float = ANSWER_SECONDS) -> subprocess.Complete
 def has_image(name: str) -> bool:
     """True when the engine holds the image."""
     return ask("image", "inspect", name).returncode == 0
+
+
+def images(pattern: str) -> list[str]:
+    """The names of the engine's images that match a pattern, such as `atelier-*`."""
+    listed = ask("image", "ls", "--filter", f"reference={pattern}", "--format", "{{.Repository}}:{{.Tag}}")
+    return sorted(line.removesuffix(":latest") for line in listed.stdout.split())
+
+
+def size_of(names: Sequence[str]) -> int:
+    """The bytes on disk of some images together; a layer that several share counts once."""
+    layers: dict[str, int] = {}
+    for name in names:
+        seen = ask(
+            "history",
+            "--human=false",
+            "--no-trunc",
+            "--format",
+            "{{.Size}} {{.ID}} {{.CreatedAt}} {{.CreatedBy}}",
+            name,
+        )
+        layers |= {line: int(line.split()[0]) for line in seen.stdout.splitlines()}
+    return sum(layers.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ from stack import docker
 from stack.compose import Compose
 from stack.console import note
 from stack.errors import StackError, Unavailable, UsageError
+from stack.jobs import JobFile
 from stack.local import Local
 from stack.settings import Settings
 from stack.state import State
@@ -22,8 +24,14 @@ class Engine(Protocol):
     def prepare(self, running: State | None) -> dict[str, Any]:
         """Set up what the components need; return the State fields that say how the service is started."""
 
-    def job(self, name: str) -> str:
+    def job(self, job: JobFile) -> str:
         """The job as the trainer finds it, wherever the trainer runs."""
+
+    def inputs(self, job: JobFile) -> str | None:
+        """One word for all that training depends on; None where asking the trainer itself costs nothing."""
+
+    def service(self, state: State) -> str:
+        """What tells this run of the service from every other."""
 
     def trainer(self, arguments: Sequence[str]) -> str:
         """Run the trainer, return its stdout."""
@@ -37,10 +45,16 @@ class Engine(Protocol):
     def running(self, state: State) -> bool:
         """Whether the service of this state runs."""
 
+    def watch(self, state: State) -> Callable[[], bool]:
+        """A question that is answered with yes for as long as the server that runs now goes on."""
+
     def stop(self, state: State) -> None:
         """Stop the service, letting it drain."""
 
-    def logs(self, state: State | None) -> None:
+    def stop_forgotten(self) -> bool:
+        """Stop a service of this checkout that no state file tells of; True when there was one."""
+
+    def logs(self, state: State) -> None:
         """Print the service's log."""
 
     def log_tail(self) -> str:
@@ -48,6 +62,9 @@ class Engine(Protocol):
 
     def ps(self, state: State) -> None:
         """Print what runs."""
+
+    def models(self, state: State) -> str:
+        """The text of models.config, as the server reads it."""
 
     def clean(self, state: State | None) -> None:
         """Remove what only this engine made."""
@@ -60,15 +77,24 @@ def of_state(settings: Settings, state: State) -> Engine:
     return Compose(settings, _docker())
 
 
-def prepare(settings: Settings, running: State | None) -> tuple[Engine, dict[str, Any]]:
-    """Choose an engine and set it up; `auto` falls back to local, with the reason in one line."""
-    if running:
-        if settings.engine not in ("auto", running.engine):
-            raise UsageError(
-                f"ENGINE={settings.engine}: a service runs with ENGINE={running.engine}; `make down` first."
-            )
-        engine = of_state(settings, running)
-        return engine, engine.prepare(running)
+def prepare_running(settings: Settings, engine: Engine, running: State) -> dict[str, Any]:
+    """Set up what the components need beside a service that runs."""
+    if settings.engine not in ("auto", running.engine):
+        raise UsageError(
+            f"ENGINE={settings.engine}: a service runs with ENGINE={running.engine}; `make down` first."
+        )
+    return engine.prepare(running)
+
+
+def prepare(settings: Settings, stopped: State | None) -> tuple[Engine, dict[str, Any]]:
+    """Choose an engine and set it up; `auto` falls back to local, with the reason in one line.
+
+    `stopped` is a service that ended without `make down`: it comes back with the engine it had.
+    """
+    if settings.engine == "auto" and stopped and stopped.engine == "local":
+        note("ENGINE=auto: local, as before; `make down` makes the choice free again.")
+        local = Local(settings)
+        return local, local.prepare(None)
     if settings.engine != "local":
         try:
             compose = Compose(settings, docker.find() if settings.engine == "auto" else _docker())
@@ -100,11 +126,16 @@ def _docker() -> docker.Docker:
         ) from None
 
 
+def stop_forgotten(settings: Settings) -> bool:
+    """Stop what this checkout started and no state file tells of, with either engine; True when there was something."""
+    stopped = Local(settings).stop_forgotten()
+    with contextlib.suppress(Unavailable):
+        stopped = Compose(settings, docker.find()).stop_forgotten() or stopped
+    return stopped
+
+
 def clean_all(settings: Settings, state: State | None) -> None:
     """Let each engine that is there remove what it made; one that is absent made nothing."""
     Local(settings).clean(state)
-    try:
-        compose = Compose(settings, docker.find())
-    except Unavailable:
-        return
-    compose.clean(state)
+    with contextlib.suppress(Unavailable):
+        Compose(settings, docker.find()).clean(state)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stack import processes, venv
 from stack import state as states
-from stack import venv
 from stack.console import note, run_shown
 from stack.errors import StepFailed, Unavailable
+from stack.jobs import JobFile
 from stack.settings import Settings
 from stack.state import State
 
@@ -38,9 +38,17 @@ class Local:
         venv.ensure(self.root, gpu=self.settings.gpu)
         return {}
 
-    def job(self, name: str) -> str:
+    def job(self, job: JobFile) -> str:
         """The job as the trainer finds it: by name, or by its path."""
-        return name
+        return job.name
+
+    def inputs(self, job: JobFile) -> str | None:
+        """None: the trainer starts in no time here, and looks at the files themselves."""
+        return None
+
+    def service(self, state: State) -> str:
+        """The server's process."""
+        return str(state.pid)
 
     def trainer(self, arguments: Sequence[str]) -> str:
         """Run `atelier-trainer` with its progress on screen; return its stdout."""
@@ -85,28 +93,32 @@ class Local:
 
     def running(self, state: State) -> bool:
         """True when the remembered pid is alive and is still our server (pids are used again)."""
-        if not state.pid:
-            return False
-        seen = subprocess.run(
-            ["ps", "-p", str(state.pid), "-o", "command="], capture_output=True, text=True, check=False
-        )
-        return "atelier-serving" in seen.stdout and str(self.root) in seen.stdout
+        return processes.is_server(state.pid, self.root)
+
+    def watch(self, state: State) -> Callable[[], bool]:
+        """Whether the server still runs."""
+        return lambda: self.running(state)
 
     def stop(self, state: State) -> None:
-        """SIGTERM, a bounded wait for the drain, then SIGKILL."""
-        if not self.running(state):
-            return
-        os.kill(state.pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while self.running(state) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        """Let the server drain, within bounds."""
         if self.running(state):
-            note(f"The server did not drain within {STOP_SECONDS:.0f} s; killing pid {state.pid}.")
-            os.kill(state.pid, signal.SIGKILL)
+            self._stop(state.pid)
 
-    def logs(self, state: State | None) -> None:
+    def stop_forgotten(self) -> bool:
+        """Stop servers that no state file tells of; True when there was one."""
+        forgotten = processes.servers(self.root)
+        for pid in forgotten:
+            self._stop(pid)
+        return bool(forgotten)
+
+    def _stop(self, pid: int) -> None:
+        if not processes.stop(pid, self.root, STOP_SECONDS):
+            note(f"The server did not drain within {STOP_SECONDS:.0f} s; killed pid {pid}.")
+
+    def logs(self, state: State) -> None:
         """Print the server's log."""
-        sys.stdout.write(self.log.read_text(errors="replace") if self.log.exists() else "")
+        with contextlib.suppress(FileNotFoundError), open(self.log, "rb") as log:
+            shutil.copyfileobj(log, sys.stdout.buffer)
 
     def log_tail(self) -> str:
         """The last lines of the server's log, for an error."""
@@ -118,6 +130,11 @@ class Local:
         print(
             f"local  serving  pid {state.pid}  {'running' if self.running(state) else 'stopped'}", flush=True
         )
+
+    def models(self, state: State) -> str:
+        """The text of models.config, as the server reads it."""
+        path = self.root / "models" / "models.config"
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
     def clean(self, state: State | None) -> None:
         """Nothing beyond the folders that `make clean` removes for every engine."""

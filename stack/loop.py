@@ -1,19 +1,21 @@
-"""The loop behind `make up`: set up, train, serve, evaluate; and the commands on what it left running."""
+"""The loop behind `make up`: set up, train, serve, evaluate."""
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
-import shutil
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from stack import engine as engines
+from stack import served, service
 from stack import state as states
 from stack.console import note, step
 from stack.engine import Engine
-from stack.errors import NotRunning, StepFailed, Unavailable
+from stack.errors import StepFailed, UsageError
+from stack.jobs import JobFile, find_job, find_study
 from stack.ports import require_free
 from stack.settings import DEFAULT_PORTS, Settings
 from stack.state import State
@@ -23,134 +25,121 @@ STEPS = 4
 
 
 def up(settings: Settings) -> None:
-    """Run the whole loop; a running service is left alone and evaluated again."""
+    """Run the whole loop; a running service is left alone."""
+    job = find_job(settings.root, settings.job)
     with states.exclusive(settings.state_dir):
-        running = _running(settings)
-        grpc_port, rest_port = _ports(settings, running)
+        remembered = service.remembered(settings)
+        running = service.running(settings, remembered)
         step(1, STEPS, "Set up")
-        if not running:
+        grpc_port, rest_port = _ports(settings, remembered, running=running is not None)
+        if running:
+            engine, state = running
+            engines.prepare_running(settings, engine, state)
+        else:
             require_free(GRPC_PORT=grpc_port, REST_PORT=rest_port)
-        engine, how = engines.prepare(settings, running)
+            engine, how = engines.prepare(settings, remembered)
+            jobs = remembered.jobs if remembered else {}
+            state = State(engine.name, grpc_port, rest_port, "", gpu=settings.gpu, jobs=jobs, **how)
         note(f"Engine: {engine.name}")
 
         step(2, STEPS, f"Train {settings.job}")
-        trained = _train(engine, settings)
+        inputs = engine.inputs(job)
+        before = _done_before(settings, engine, state, job, inputs) if running else None
+        trained = before or _train(engine, settings, job)
 
-        step(3, STEPS, f"Serve {trained['model']} version {trained['version']}")
-        state = running or State(engine.name, grpc_port, rest_port, trained["model"], gpu=settings.gpu, **how)
-        state.model = trained["model"]
+        model, version = trained["model"], trained["version"]
+        step(3, STEPS, f"Serve {model} version {version}")
+        state.model = model
+        state.jobs[model] = job.key
         if running:
             note("Already running: left undisturbed.")
         else:
             state = engine.serve(state)
         states.save(settings.state_dir, state)
-        _wait_until_ready(engine, state, trained["version"])
+        if not before:
+            _wait_until_ready(engine, state, version)
 
         step(4, STEPS, "Evaluate what is served")
-        engine.client(["evaluate"], state)
-    _summary(state, trained)
+        report = settings.root / "reports" / "evaluation.json"
+        if before and _digest(report) == state.done[job.key].get("report"):
+            note(
+                f"Nothing has changed since it was evaluated:{_accuracy(report)} `make evaluate` does it again."
+            )
+        else:
+            engine.client(["evaluate"], state)
+        if inputs:
+            state.done[job.key] = {
+                "inputs": inputs,
+                "service": engine.service(state),
+                "trained": trained,
+                "report": _digest(report),
+            }
+            states.save(settings.state_dir, state)
+    _summary(settings, state, trained)
 
 
 def study(settings: Settings) -> None:
     """Train the jobs of a study and compare them; nothing is published, a running service is left alone."""
+    found = find_study(settings.root, settings.study)
     with states.exclusive(settings.state_dir):
-        engine, _ = engines.prepare(settings, _running(settings))
+        remembered = service.remembered(settings)
+        running = service.running(settings, remembered)
+        if running:
+            engine = running[0]
+            engines.prepare_running(settings, *running)
+        else:
+            engine, _ = engines.prepare(settings, remembered)
         note(f"Engine: {engine.name}")
-        engine.trainer(["study", engine.job(settings.study)])
+        engine.trainer(["study", engine.job(found)])
     name = Path(settings.study).stem
     note(f"Compared: reports/compare-{name}.png and reports/compare-{name}.json; each run: runs/")
 
 
-def evaluate(settings: Settings) -> None:
-    """Evaluate the running service again."""
-    engine, state = _require_running(settings)
-    engine.client(["evaluate"], state)
+def _ports(settings: Settings, remembered: State | None, running: bool) -> tuple[int, int]:
+    """The ports asked for, else those the service has or had, else the defaults; a running service keeps its own."""
+    had = (remembered.grpc_port, remembered.rest_port) if remembered else tuple(DEFAULT_PORTS.values())
+    asked = (settings.grpc_port or had[0], settings.rest_port or had[1])
+    if running and asked != had:
+        note(f"The service keeps its ports {had[0]} and {had[1]}; `make down` first to move it.")
+        return had[0], had[1]
+    if asked[0] == asked[1]:
+        raise UsageError(f"GRPC_PORT and REST_PORT must differ, and both are {asked[0]}.")
+    return asked
 
 
-def predict(settings: Settings) -> None:
-    """Classify rows of the test images over gRPC."""
-    engine, state = _require_running(settings)
-    engine.client(["predict", "--rows", settings.rows], state)
+def _done_before(
+    settings: Settings, engine: Engine, state: State, job: JobFile, inputs: str | None
+) -> dict[str, Any] | None:
+    """What the trainer said last time, when nothing that it depends on has changed and the result is still served."""
+    done = state.done.get(job.key)
+    if settings.retrain or not inputs or not done or done.get("inputs") != inputs:
+        return None
+    trained: dict[str, Any] = done["trained"]
+    if done.get("service") != engine.service(state):
+        return None
+    if served.newest(state.rest_port, trained["model"]) != trained["version"]:
+        return None
+    note(
+        f"{trained['model']} version {trained['version']} is up to date: nothing has changed since it was made."
+    )
+    return {**trained, "trained": False}
 
 
-def down(settings: Settings) -> None:
-    """Stop the service; models, data and reports stay."""
-    with states.exclusive(settings.state_dir):
-        state = states.load(settings.state_dir)
-        if state is None:
-            note("Nothing is running.")
-            return
-        engines.of_state(settings, state).stop(state)
-        states.forget(settings.state_dir)
-        note("Stopped. Models, data and reports are kept; `make up` serves again without training.")
+def _digest(report: Path) -> str:
+    """SHA-256 of a report; empty when there is none."""
+    try:
+        return hashlib.sha256(report.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
-def logs(settings: Settings) -> None:
-    """Print the service's log."""
-    state = states.load(settings.state_dir)
-    if state is None:
-        raise NotRunning("No service was started here. `make up` starts one.")
-    engines.of_state(settings, state).logs(state)
+def _accuracy(report: Path) -> str:
+    metrics = json.loads(report.read_text(encoding="utf-8")).get("metrics", {})
+    return f" accuracy {metrics['accuracy']:.4f}." if "accuracy" in metrics else ""
 
 
-def ps(settings: Settings) -> None:
-    """Print what runs, and its addresses."""
-    state = states.load(settings.state_dir)
-    if state is None:
-        print("Nothing is running. `make up` starts the service.")
-        return
-    engine = engines.of_state(settings, state)
-    engine.ps(state)
-    print(f"gRPC 127.0.0.1:{state.grpc_port}   REST http://127.0.0.1:{state.rest_port}   model {state.model}")
-
-
-def clean(settings: Settings) -> None:
-    """Stop, and delete everything the other commands made in this checkout."""
-    with states.exclusive(settings.state_dir):
-        state = states.load(settings.state_dir)
-        if state:
-            engine = engines.of_state(settings, state)
-            engine.stop(state)
-        engines.clean_all(settings, state)
-        for name in ("models", "data", "reports", "runs", ".venv"):
-            shutil.rmtree(settings.root / name, ignore_errors=True)
-        shutil.rmtree(settings.state_dir, ignore_errors=True)
-    note("Removed models, data, reports, runs, .venv, .atelier, and the containers' volumes.")
-
-
-def _running(settings: Settings) -> State | None:
-    """The remembered service when it runs. Without its engine it does not."""
-    state = states.load(settings.state_dir)
-    with contextlib.suppress(Unavailable):
-        if state and engines.of_state(settings, state).running(state):
-            return state
-    return None
-
-
-def _require_running(settings: Settings) -> tuple[Engine, State]:
-    state = states.load(settings.state_dir)
-    engine = engines.of_state(settings, state) if state else None
-    if state is None or engine is None or not engine.running(state):
-        raise NotRunning(
-            "The service is not running. `make up` starts it; `make logs` shows the last one's log."
-        )
-    return engine, state
-
-
-def _ports(settings: Settings, running: State | None) -> tuple[int, int]:
-    if running is None:
-        defaults = DEFAULT_PORTS["GRPC_PORT"], DEFAULT_PORTS["REST_PORT"]
-        return settings.grpc_port or defaults[0], settings.rest_port or defaults[1]
-    asked = (settings.grpc_port or running.grpc_port, settings.rest_port or running.rest_port)
-    if asked != (running.grpc_port, running.rest_port):
-        note(
-            f"The service keeps its ports {running.grpc_port} and {running.rest_port}; `make down` first to move it."
-        )
-    return running.grpc_port, running.rest_port
-
-
-def _train(engine: Engine, settings: Settings) -> dict[str, Any]:
-    arguments = ["train", engine.job(settings.job), *([] if settings.retrain else ["--if-needed"])]
+def _train(engine: Engine, settings: Settings, job: JobFile) -> dict[str, Any]:
+    arguments = ["train", engine.job(job), *([] if settings.retrain else ["--if-needed"])]
     lines = engine.trainer(arguments).strip().splitlines()
     try:
         trained: dict[str, Any] = json.loads(lines[-1])
@@ -163,25 +152,25 @@ def _wait_until_ready(engine: Engine, state: State, version: int) -> None:
     """Ready: the wanted version is AVAILABLE and its golden examples come back right."""
     arguments = ["status", "--wait", str(READY_SECONDS), "--version", str(version)]
     try:
-        engine.client(arguments, state, alive=lambda: engine.running(state))
+        engine.client(arguments, state, alive=engine.watch(state))
     except StepFailed as failure:
         cause = "did not become ready" if engine.running(state) else "stopped before it was ready"
         raise StepFailed(f"The server {cause}. {engine.log_tail()}", failure.exit_code) from None
 
 
-def _summary(state: State, trained: dict[str, Any]) -> None:
-    model, rest = state.model, f"http://127.0.0.1:{state.rest_port}/v1/models/{state.model}"
-    body = "import json; print(json.dumps({'instances': [[[0] * 28] * 28]}))"
+def _summary(settings: Settings, state: State, trained: dict[str, Any]) -> None:
+    job = f"JOB={shlex.quote(settings.job)} " if settings.job_given else ""
+    request = served.example_request(state.rest_port, state.model)
+    tries = ["make predict ROWS=0:5", *([request] if request else []), f"make up {job}RETRAIN=1"]
     print(
         f"""
-Serving {model} version {trained["version"]} until `make down`
+Serving {state.model} version {trained["version"]} until `make down`
   gRPC    127.0.0.1:{state.grpc_port}
-  REST    {rest}
+  REST    http://127.0.0.1:{state.rest_port}/v1/models/{state.model}
   Report  reports/evaluation.html  (data: reports/evaluation.json)
 
-Try next
-  make predict ROWS=0:5
-  python3 -c "{body}" | curl -s -d @- {rest}:predict
-  make up RETRAIN=1""",
+Try next""",
+        *(f"  {line}" for line in tries),
+        sep="\n",
         file=sys.stderr,
     )

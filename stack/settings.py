@@ -11,6 +11,8 @@ from stack.errors import UsageError
 
 ENGINES = ("auto", "compose", "local")
 DEFAULT_PORTS = {"GRPC_PORT": 8500, "REST_PORT": 8501}
+DEFAULT_JOB = "fashion-dense"
+DEFAULT_STUDY = "imdb"
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,14 @@ class Settings:
     root: Path
     engine: str
     job: str
+    job_given: bool
     study: str
     gpu: bool
     retrain: bool
     grpc_port: int | None
     rest_port: int | None
     rows: str
+    force: bool
 
     @property
     def state_dir(self) -> Path:
@@ -35,6 +39,11 @@ class Settings:
 
 def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
     """Validate the settings; `UsageError` names the first wrong one."""
+    if os.pathsep in str(root):
+        raise UsageError(
+            f"The checkout's path {root} holds a '{os.pathsep}', which separates paths for Python and for containers; "
+            "move it to another folder."
+        )
     engine = environ.get("ENGINE") or "auto"
     if engine not in ENGINES:
         raise UsageError(f"ENGINE={engine}: expected one of {', '.join(ENGINES)}.")
@@ -44,13 +53,15 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
     return Settings(
         root=root,
         engine=engine,
-        job=environ.get("JOB") or "fashion-dense",
-        study=environ.get("JOB") or "imdb",
+        job=environ.get("JOB") or DEFAULT_JOB,
+        job_given=bool(environ.get("JOB")),
+        study=environ.get("JOB") or DEFAULT_STUDY,
         gpu=_flag(environ, "GPU"),
         retrain=_flag(environ, "RETRAIN"),
         grpc_port=grpc_port,
         rest_port=rest_port,
         rows=environ.get("ROWS") or "0:5",
+        force=_flag(environ, "FORCE"),
     )
 
 

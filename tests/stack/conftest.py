@@ -1,78 +1,29 @@
-"""A fresh clone per loop test: what is tested is what a user gets, set up by the README's commands alone."""
+"""A fresh checkout per test, and the container engine of this machine."""
 
-import os
-import shutil
-import socket
-import subprocess
-from dataclasses import dataclass, field
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest
 
 from stack import docker
+from stack.docker import Docker
 from stack.errors import Unavailable
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass
-class Checkout:
-    """A clone, and the settings its make commands get."""
-
-    path: Path
-    settings: dict[str, str] = field(default_factory=dict)
-
-    def make(self, *arguments: str, expect: int = 0, timeout: float = 1500, **environ: str) -> str:
-        """Run make; check its exit status; return stdout and stderr together."""
-        command = [
-            "make",
-            "--no-print-directory",
-            *arguments,
-            *(f"{k}={v}" for k, v in self.settings.items()),
-        ]
-        done = subprocess.run(
-            command,
-            cwd=self.path,
-            env={**os.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        # make turns every failure of a recipe into its own exit status 2 and names the recipe's.
-        assert (done.returncode == 0) == (expect == 0), done.stdout
-        assert expect == 0 or f"Error {expect}" in done.stdout, done.stdout
-        return done.stdout
-
-
-def free_ports(count: int) -> list[int]:
-    """Port numbers on 127.0.0.1 that nobody uses now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [item.getsockname()[1] for item in sockets]
-    finally:
-        for item in sockets:
-            item.close()
+from tests.support.checkout import Checkout, copy_checkout
 
 
 @pytest.fixture
-def checkout(tmp_path):
-    """Clone the tracked files as they stand in the work tree."""
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    for name in filter(None, files.decode().split("\0")):
-        if (ROOT / name).exists():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tmp_path / name)
-    grpc_port, rest_port = free_ports(2)
-    return Checkout(tmp_path, {"GRPC_PORT": str(grpc_port), "REST_PORT": str(rest_port)})
+def checkout(tmp_path: Path) -> Checkout:
+    """A checkout in a folder whose name has a space."""
+    folder = tmp_path / "my checkout"
+    # Containers run as another user when the tests run as root, and have to reach what is mounted.
+    tmp_path.chmod(0o755)
+    folder.mkdir()
+    return copy_checkout(folder)
 
 
 @pytest.fixture(scope="session")
-def engine():
+def engine() -> Docker:
     """The container engine, or a skip that names what this machine lacks."""
     try:
         return docker.find()

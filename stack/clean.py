@@ -1,0 +1,50 @@
+"""`make clean`: stop, and remove what the other commands made. What somebody else put there is named, and stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stack import engine as engines
+from stack import made
+from stack import state as states
+from stack.console import note
+from stack.settings import Settings
+
+NAMED = 10
+
+
+def clean(settings: Settings) -> None:
+    """Remove models, data, reports, runs, .venv, .atelier and the containers' volumes; FORCE=1 the user's files too."""
+    root = settings.root
+    with states.exclusive(settings.state_dir):
+        state = states.load(settings.state_dir)
+        if state:
+            engines.of_state(settings, state).stop(state)
+        else:
+            engines.stop_forgotten(settings)
+        engines.clean_all(settings, state)
+        found = made.sort(root)
+        made.remove(found.made + (found.kept if settings.force else []))
+        made.remove_empty(root)
+        made.remove(
+            [path for path in (root / ".venv", settings.state_dir) if path.exists() or path.is_symlink()]
+        )
+    note(
+        "Removed what make had written: models, data, reports, runs, .venv, .atelier, and the containers' volumes."
+    )
+    if found.kept and not settings.force:
+        _name(root, found.kept)
+
+
+def _name(root: Path, kept: list[Path]) -> None:
+    note("Kept, because make did not write it:")
+    for path in kept[:NAMED]:
+        files = f"/  ({_count(path)} files)" if path.is_dir() and not path.is_symlink() else ""
+        note(f"  {path.relative_to(root)}{files}")
+    if len(kept) > NAMED:
+        note(f"  and {len(kept) - NAMED} more")
+    note("`make clean FORCE=1` removes that too.")
+
+
+def _count(folder: Path) -> int:
+    return sum(path.is_file() for path in folder.rglob("*"))

@@ -1,0 +1,84 @@
+"""The command line: one command a run, settings from the environment (see `make help`)."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from stack import clean, loop, service, venv
+from stack.console import Terminated, note
+from stack.errors import StackError
+from stack.settings import Settings, read_settings
+
+COMMANDS: dict[str, Callable[[Settings], None]] = {
+    "up": loop.up,
+    "evaluate": service.evaluate,
+    "study": loop.study,
+    "predict": service.predict,
+    "logs": service.logs,
+    "ps": service.ps,
+    "down": service.down,
+    "clean": clean.clean,
+    "venv": lambda settings: note(f"Ready: {venv.ensure(settings.root, tests=True)}"),
+}
+
+
+def main() -> int:
+    """Run one command; return the exit code. A user's mistake is one message, never a stack trace."""
+    _open_standard_streams()
+    parser = argparse.ArgumentParser(prog="python3 -m stack", description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    command = parser.parse_args().command
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        COMMANDS[command](read_settings(Path(__file__).resolve().parent.parent, os.environ))
+        sys.stdout.flush()
+    except StackError as error:
+        if str(error):
+            print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nInterrupted. `make ps` shows what runs; `make up` goes on from here.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe had enough, as in `make logs | head`. Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except OSError as error:
+        print(f"error: {_explain(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _explain(error: OSError) -> str:
+    """A sentence for a file that could not be read or written: which, why, and what to do."""
+    name = f"{error.filename}: " if error.filename else ""
+    advice = {
+        errno.EROFS: " make works in the checkout's folder: copy it to a place that can be written.",
+        errno.EACCES: " make works in the checkout's folder: it must belong to you.",
+        errno.EPERM: " make works in the checkout's folder: it must belong to you.",
+        errno.ENOSPC: " Make room on that disk; the same command then goes on.",
+        errno.EDQUOT: " Make room within your quota; the same command then goes on.",
+    }
+    return f"{name}{error.strerror or error}.{advice.get(error.errno or 0, '')}"
+
+
+def _open_standard_streams() -> None:
+    """Give each closed standard stream the null device: the next file opened would take its number otherwise."""
+    for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is given out, and all lower ones are in use by now.
+            os.open(os.devnull, mode)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise Terminated

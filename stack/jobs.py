@@ -1,0 +1,132 @@
+"""Job and study files as the host sees them: found before anything is set up, with the files that they name.
+
+The stack has the standard library alone, so no YAML parser: it looks for values that name files, and for one key. What
+a job means is the trainer's to say.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.errors import UsageError
+
+# A value: what follows `key:`, `- `, `[`, `{` or `,`, quoted or plain. A plain one is only looked at, not consumed: it
+# may be a key, with its value behind it.
+_VALUE = re.compile(
+    r"""(?:(?<=:)|(?<=\[)|(?<=,)|(?<=\{)|^[ \t]*-)[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|(?=([^\s"'\[\]{},#&*!|>][^\n]*)))""",
+    re.MULTILINE,
+)
+_MODEL = re.compile(
+    r"""^\s*(?:\{.*?)?["']?\bmodel["']?\s*:\s*["']?([A-Za-z0-9][A-Za-z0-9_.-]*)""", re.MULTILINE
+)
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """A job or a study: the name it was asked for by, and its file. `shipped` when it was asked for by name alone.
+
+    `key` is the same for every way to name it: a shipped job's name, or the whole path.
+    """
+
+    name: str
+    path: Path
+    shipped: bool
+    key: str
+
+    @property
+    def text(self) -> str:
+        """What the file holds. Raises `UsageError` when it cannot be read."""
+        try:
+            return self.path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise UsageError(f"JOB={self.name}: {self.path} cannot be read: {error.strerror}.") from None
+
+    @property
+    def model(self) -> str | None:
+        """The name the job publishes its model under, or None when the file does not show it."""
+        found = _MODEL.search(self.text)
+        return found.group(1) if found else None
+
+
+def find_job(root: Path, name: str) -> JobFile:
+    """The job of a name or path. Raises `UsageError` with the nearest name."""
+    return _find(root, name, "job", "study")
+
+
+def find_study(root: Path, name: str) -> JobFile:
+    """The study of a name or path. Raises `UsageError` with the nearest name."""
+    return _find(root, name, "study", "job")
+
+
+def files_of(job: JobFile) -> list[tuple[str, Path]]:
+    """The files a job or study names: each value with a path on this host that it stands for.
+
+    Relative values start from the job file's real folder. A pattern stands for each file that it matches; a job that a
+    study names brings its own files.
+    """
+    return list(_files(job, set()))
+
+
+def _find(root: Path, name: str, kind: str, other: str) -> JobFile:
+    folder, others = _shipped(root, kind), _shipped(root, other)
+    for path in (root / name, folder.parent / name):
+        if path.is_file():
+            real = path.resolve()
+            key = real.stem if real.parent == folder else str(real)
+            return JobFile(name, real, shipped=False, key=key)
+    if (path := folder / f"{name}.yaml").is_file():
+        return JobFile(name, path.resolve(), shipped=True, key=name)
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if (root / name).is_dir():
+        raise UsageError(f"JOB={name} is a folder; expected a YAML file or one of: {', '.join(known)}.")
+    if (others / f"{name}.yaml").is_file():
+        command = "make study" if other == "study" else "make up"
+        raise UsageError(f"JOB={name} is a {other}, not a {kind}: {command} JOB={name}.")
+    near = difflib.get_close_matches(Path(name).stem, known, n=1)
+    raise UsageError(
+        f"JOB={name}: there is no such {kind}; expected a YAML file or one of: {', '.join(known)}."
+        + (f" Did you mean {near[0]}?" if near else "")
+    )
+
+
+def _shipped(root: Path, kind: str) -> Path:
+    return root / "trainer" / ("jobs" if kind == "job" else "studies")
+
+
+def _files(job: JobFile, seen: set[Path]) -> Iterator[tuple[str, Path]]:
+    seen.add(job.path)
+    folder = job.path.parent
+    for value in _values(job.text):
+        for match in _matches(folder, value):
+            yield value, match
+            if match.suffix in (".yaml", ".yml") and match.resolve() not in seen:
+                yield from _files(JobFile(value, match.resolve(), shipped=False, key=value), seen)
+
+
+def _values(text: str) -> Iterator[str]:
+    for quoted, single, plain in _VALUE.findall(text):
+        if quoted or single:
+            yield quoted or single
+        elif plain:
+            line = re.sub(r"\s+#.*", "", plain).strip()
+            # In a flow mapping or list the value ends at the comma or bracket; in a block they belong to it.
+            yield from dict.fromkeys((line, re.split(r"[,\]}]", line)[0].strip()))
+
+
+def _matches(folder: Path, value: str) -> list[Path]:
+    """The paths that a value stands for; their `..` are kept as they were written."""
+    try:
+        if _WILDCARD.search(value):
+            return [Path(path) for path in sorted(glob.glob(os.path.join(glob.escape(str(folder)), value)))]
+        path = Path(os.path.join(folder, value))
+        return [path] if path.exists() else []
+    except (OSError, ValueError):
+        # Too long for a name, or with a zero byte: no file.
+        return []

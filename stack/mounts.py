@@ -1,0 +1,105 @@
+"""What a container sees of the host's files, and what the host calls the paths that a container names.
+
+A job's folder appears under /host with its whole path, so that `../table.csv` means the same file inside and outside.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack.errors import UsageError
+from stack.jobs import JobFile, files_of
+from stack.settings import container_user
+
+HOST = "/host"
+# The image's own folders and the volumes: nothing of the host's can be put there.
+_OWN = ("/app", "/bin", "/dev", "/etc", "/lib", "/opt/venv", "/proc", "/sbin", "/sources", "/sys", "/usr")
+TAKEN = (*_OWN, "/data", "/models", "/reports", "/runs")
+
+
+class Mounts:
+    """Folders and files of the host that a container gets to read, each under a path of its own."""
+
+    def __init__(self) -> None:
+        self._outside: dict[str, str] = {}
+
+    def show(self, outside: Path, inside: str) -> None:
+        """Let the container read `outside` as `inside`. Raises `UsageError` when its user could not."""
+        for path in (str(outside), inside):
+            if ":" in path:
+                raise UsageError(f"{path}: a container cannot be given a path with a colon; rename it.")
+        _require_readable(outside)
+        self._outside[inside] = str(outside)
+
+    def show_job(self, job: JobFile) -> str:
+        """Let the container read a job's folder and every file outside of it that the job names; return its path."""
+        folder = job.path.parent
+        self.show(folder, f"{HOST}{folder}")
+        for value, found in files_of(job):
+            absolute = os.path.isabs(value)
+            if any(character in value for character in "*?["):
+                # A pattern can stand for thousands of files: their folder is one mount.
+                self._show_named(found.parent, absolute, job)
+            if found.is_symlink() or not self._is_shown(found, absolute):
+                self._show_named(found, absolute, job)
+        return f"{HOST}{job.path}"
+
+    def options(self) -> list[str]:
+        """The `-v` options of `docker run` and `docker compose run`."""
+        return [
+            word for inside, outside in self._outside.items() for word in ("-v", f"{outside}:{inside}:ro")
+        ]
+
+    def _show_named(self, path: Path, absolute: bool, job: JobFile) -> None:
+        """Let the container read one path that a job names, by the name that the job gives it."""
+        path = Path(os.path.normpath(path))
+        inside = _inside(path, absolute)
+        if absolute and (inside == "/" or any(f"{inside}/".startswith(f"{taken}/") for taken in TAKEN)):
+            raise UsageError(
+                f"JOB={job.name} names {path}, and in the trainer's container that place is the container's own. "
+                f"Write the path as it is seen from {job.path.parent}, such as "
+                f"{os.path.relpath(path, job.path.parent)}, or use ENGINE=local."
+            )
+        if path.resolve() != path or not self._is_shown(path, absolute):
+            self.show(path.resolve(), inside)
+
+    def _is_shown(self, path: Path, absolute: bool) -> bool:
+        """True when a mounted folder holds the path already."""
+        inside = Path(_inside(Path(os.path.normpath(path)), absolute))
+        return any(inside.is_relative_to(shown) for shown in self._outside)
+
+
+class HostNames:
+    """Rewrites the messages of containers: their paths as the host calls them."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = {**names, HOST: ""}
+        paths = "|".join(re.escape(path) for path in sorted(self._names, key=len, reverse=True))
+        self._path = re.compile(rf"(?<![\w./~-])({paths})(?=[/\s'\":;,.)\]]|$)")
+
+    def __call__(self, text: str) -> str:
+        """The text with the host's names."""
+        return self._path.sub(lambda found: self._names[found[1]], text)
+
+
+def _inside(path: Path, absolute: bool) -> str:
+    """Where the container looks for a path that a job names."""
+    return str(path) if absolute else f"{HOST}{path}"
+
+
+def _require_readable(path: Path) -> None:
+    """Where root calls, the container's user is another one, and has what everybody has."""
+    if os.getuid():
+        return
+    status = path.stat()
+    needed = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(status.st_mode) else 0)
+    uid, gid = container_user()
+    if status.st_uid != uid and status.st_gid != gid and status.st_mode & needed != needed:
+        rights = "o+rx" if stat.S_ISDIR(status.st_mode) else "o+r"
+        raise UsageError(
+            f"{path} cannot be read by the container's user ({uid}, because you are root): chmod {rights} {path}"
+        )

@@ -1,0 +1,98 @@
+"""What the service says of itself over REST, asked from the host: versions, and a request that fits a model."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import re
+import shlex
+import urllib.parse
+import urllib.request
+from typing import Any
+
+ANSWER_SECONDS = 5.0
+# A request with more values than this is made by a line of Python instead of being written out.
+WRITTEN_VALUES = 16
+_LEAVES: dict[str, Any] = {
+    "DT_STRING": "text",
+    "DT_BOOL": False,
+    "DT_FLOAT": 0.0,
+    "DT_DOUBLE": 0.0,
+    **{f"DT_{sign}INT{bits}": 0 for sign in ("", "U") for bits in (8, 16, 32, 64)},
+}
+_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_NAME = re.compile(r"""\bname\s*:\s*["']([^"']+)["']""")
+
+
+def models_of(config: str) -> list[str]:
+    """The names of the models in a models.config, in its order."""
+    return list(dict.fromkeys(_NAME.findall(_COMMENT.sub("", config))))
+
+
+def versions(rest_port: int, model: str) -> dict[int, str] | None:
+    """Version to state, of the versions that are not gone; None when nothing answers for the model."""
+    document = _get(rest_port, model)
+    try:
+        entries = document["model_version_status"]
+        return {int(entry["version"]): entry["state"] for entry in entries if entry["state"] != "END"}
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def newest(rest_port: int, model: str) -> int | None:
+    """The newest version that answers requests, or None."""
+    states = versions(rest_port, model) or {}
+    return max((version for version, state in states.items() if state == "AVAILABLE"), default=None)
+
+
+def example_request(rest_port: int, model: str) -> str | None:
+    """A shell line that sends one row to the model, made from its signature; None when REST cannot carry one."""
+    document = _get(rest_port, f"{model}/metadata")
+    try:
+        inputs = document["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]
+        tensors = {name: (_row_shape(tensor), _LEAVES[tensor["dtype"]]) for name, tensor in inputs.items()}
+    except (KeyError, TypeError, ValueError):
+        return None
+    url = shlex.quote(f"http://127.0.0.1:{rest_port}/v1/models/{model}:predict")
+    if sum(math.prod(shape) for shape, _ in tensors.values()) <= WRITTEN_VALUES:
+        rows = {name: _nested(shape, leaf) for name, (shape, leaf) in tensors.items()}
+        body = json.dumps({"instances": [rows if len(rows) > 1 else next(iter(rows.values()))]})
+        return f"curl -s -d {shlex.quote(body)} {url}"
+    codes = {name: _code(shape, leaf) for name, (shape, leaf) in tensors.items()}
+    row = next(iter(codes.values()))
+    if len(codes) > 1:
+        row = "{" + ", ".join(f"{json.dumps(name)}: {code}" for name, code in codes.items()) + "}"
+    program = f'import json; print(json.dumps({{"instances": [{row}]}}))'
+    return f"python3 -c {shlex.quote(program)} | curl -s -d @- {url}"
+
+
+def _row_shape(tensor: dict[str, Any]) -> list[int]:
+    """The shape of one row of an input; open dimensions are 1. Raises `ValueError` when it has no batch dimension."""
+    sizes = [int(dimension["size"]) for dimension in tensor["tensor_shape"].get("dim", [])]
+    if not sizes or sizes[0] > 0:
+        raise ValueError("no batch dimension")
+    return [size if size > 0 else 1 for size in sizes[1:]]
+
+
+def _nested(shape: list[int], leaf: Any) -> Any:
+    return [_nested(shape[1:], leaf) for _ in range(shape[0])] if shape else leaf
+
+
+def _code(shape: list[int], leaf: Any) -> str:
+    """Python code of the same nested list."""
+    code = json.dumps(leaf) if isinstance(leaf, str) else repr(leaf)
+    for size in reversed(shape):
+        code = f"[{code}] * {size}"
+    return code
+
+
+def _get(rest_port: int, path: str) -> Any:
+    """The JSON at /v1/models/<path>, or None. The environment's proxies are not for this machine."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    url = f"http://127.0.0.1:{rest_port}/v1/models/{urllib.parse.quote(path)}"
+    try:
+        with opener.open(url, timeout=ANSWER_SECONDS) as answer:
+            return json.load(answer)
+    except (OSError, ValueError, http.client.HTTPException):
+        return None

@@ -1,0 +1,124 @@
+"""The commands on the service that `make up` left running."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from dataclasses import replace
+
+from stack import engine as engines
+from stack import served
+from stack import state as states
+from stack.console import note
+from stack.engine import Engine
+from stack.errors import NotRunning, StackError, Unavailable
+from stack.jobs import find_job
+from stack.settings import Settings
+from stack.state import State
+
+
+def evaluate(settings: Settings) -> None:
+    """Evaluate the running service again: the model of JOB, or the last one that `make up` served."""
+    engine, state = _asked_for(settings)
+    engine.client(["evaluate"], state)
+
+
+def predict(settings: Settings) -> None:
+    """Classify rows of the test examples over gRPC, with the model of JOB or the last one that `make up` served."""
+    engine, state = _asked_for(settings)
+    engine.client(["predict", "--rows", settings.rows], state)
+
+
+def down(settings: Settings) -> None:
+    """Stop the service; models, data and reports stay."""
+    with states.exclusive(settings.state_dir):
+        state = states.load(settings.state_dir)
+        if state:
+            engines.of_state(settings, state).stop(state)
+        elif not engines.stop_forgotten(settings):
+            states.forget(settings.state_dir)
+            note("Nothing is running.")
+            return
+        states.forget(settings.state_dir)
+        note("Stopped. Models, data and reports are kept; `make up` serves again without training.")
+
+
+def logs(settings: Settings) -> None:
+    """Print the service's log."""
+    state = remembered(settings)
+    if state is None:
+        raise NotRunning("No service was started here. `make up` starts one.")
+    engines.of_state(settings, state).logs(state)
+
+
+def ps(settings: Settings) -> None:
+    """Print what runs, its addresses, and every model that is served."""
+    state = remembered(settings)
+    if state is None:
+        print("Nothing is running. `make up` starts the service.")
+        return
+    engine = engines.of_state(settings, state)
+    engine.ps(state)
+    if not engine.running(state):
+        print("The service has stopped. `make up` starts it again on its ports; `make logs` shows why.")
+        return
+    print(f"gRPC 127.0.0.1:{state.grpc_port}   REST http://127.0.0.1:{state.rest_port}")
+    for model in _models(engine, state):
+        versions = served.versions(state.rest_port, model)
+        words = ", ".join(f"version {number} {word}" for number, word in (versions or {}).items())
+        job = f"   JOB={state.jobs[model]}" if model in state.jobs else ""
+        print(f"model {model}   {words or 'does not answer'}{job}")
+
+
+def remembered(settings: Settings) -> State | None:
+    """What the state file tells of. Raises `StackError` when it is damaged."""
+    if states.damaged(settings.state_dir):
+        raise StackError(
+            f"{settings.state_dir / 'state.json'} is damaged, so what runs here is not known. `make down` stops "
+            "whatever this checkout started; `make up` then serves again without training."
+        )
+    return states.load(settings.state_dir)
+
+
+def running(settings: Settings, state: State | None) -> tuple[Engine, State] | None:
+    """The remembered service with its engine when it runs. Without its engine it does not."""
+    with contextlib.suppress(Unavailable):
+        if state:
+            engine = engines.of_state(settings, state)
+            if engine.running(state):
+                return engine, state
+    return None
+
+
+def _asked_for(settings: Settings) -> tuple[Engine, State]:
+    """The running service, its model being that of JOB where JOB is given. Raises `NotRunning`."""
+    job = find_job(settings.root, settings.job) if settings.job_given else None
+    state = remembered(settings)
+    engine = engines.of_state(settings, state) if state else None
+    if state is None or engine is None or not engine.running(state):
+        raise NotRunning(
+            "The service is not running. `make up` starts it; `make logs` shows the last one's log."
+        )
+    models = _models(engine, state)
+    if job is None:
+        if len(models) > 1:
+            others = ", ".join(name for name in models if name != state.model)
+            note(
+                f"Model {state.model}, the last one that `make up` served (also here: {others}; JOB=.. chooses)."
+            )
+        return engine, state
+    model = job.model or next((name for name, made_by in state.jobs.items() if made_by == job.key), None)
+    again = f"`make up JOB={shlex.quote(job.name)}` trains and serves it."
+    if model not in models:
+        raise NotRunning(
+            f"JOB={job.name}: its model {model} is not served, only {', '.join(models)}. {again}"
+        )
+    made_by = state.jobs.get(model, job.key)
+    if made_by != job.key:
+        raise NotRunning(f"JOB={job.name}: model {model} is served as JOB={made_by} made it. {again}")
+    return engine, replace(state, model=model)
+
+
+def _models(engine: Engine, state: State) -> list[str]:
+    """The models that are served: those of models.config, or at least those that `make up` knows of."""
+    return served.models_of(engine.models(state)) or list(state.jobs) or [state.model]

@@ -1,0 +1,102 @@
+"""`make clean` removes what the stack wrote, names what somebody else put there, and leaves that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stack import made
+from tests.support.checkout import Checkout
+
+MADE = [
+    "models/models.config",
+    "models/.models.config.lock",
+    "models/fashion/.publish.lock",
+    "models/fashion/.last-version",
+    "models/fashion/1/saved_model.pb",
+    "models/fashion/1/variables/variables.index",
+    "models/fashion/1/assets.extra/model_card.json",
+    "models/fashion/.staging-0123456789abcdef0123456789abcdef/saved_model.pb",
+    "models/fashion/.staging-0123456789abcdef0123456789abcdef.lock",
+    "data/fashion-mnist/train-images-idx3-ubyte",
+    "data/imdb/train.csv",
+    "data/imdb/sha256.json",
+    "data/iris/test-0123456789ab-30.csv",
+    "data/pictures/test-0123456789ab-30.npz",
+    "data/pictures/.0123456789abcdef0123456789abcdef.npz",
+    "reports/evaluation.html",
+    "reports/compare-imdb.png",
+    "reports/batching.config",
+    "runs/fashion-dense/1/run.json",
+    "runs/fashion-dense/1/checkpoints/ckpt-8.index",
+    "runs/fashion-dense/2/.lock",
+]
+USERS = [
+    "data/mine.csv",
+    "data/fashion-mnist/notes.txt",
+    "data/iris/iris.csv",
+    "models/mine/1/saved_model.pb",
+    "models/mine/1/variables/variables.index",
+    "models/fashion/1/notes.txt",
+    "models/fashion/README.md",
+    "models/notes.txt",
+    "reports/letter.html",
+    "runs/plan.md",
+    "runs/fashion-dense/plan.md",
+]
+
+
+def write(root: Path, names: list[str]) -> None:
+    """Files of these names."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+
+def left(root: Path) -> set[str]:
+    """The files and links that are left in the four folders."""
+    paths = (path for name in made.FOLDERS for path in (root / name).rglob("*"))
+    return {str(path.relative_to(root)) for path in paths if path.is_file() or path.is_symlink()}
+
+
+def test_what_the_stack_wrote_goes_and_what_it_did_not_stays(checkout: Checkout) -> None:
+    write(checkout.path, MADE + USERS)
+    text = checkout.make("clean")
+    assert left(checkout.path) == set(USERS)
+    for name in ("data/mine.csv", "models/mine/", "models/fashion/1/notes.txt"):
+        assert name in text
+    assert "FORCE=1" in text
+    assert not (checkout.path / ".atelier").exists()
+    checkout.make("clean", "FORCE=1")
+    assert not any((checkout.path / name).exists() for name in made.FOLDERS)
+
+
+def test_nothing_is_left_and_nothing_named_where_all_was_made(checkout: Checkout) -> None:
+    write(checkout.path, MADE)
+    assert "FORCE" not in checkout.make("clean")
+    assert not any((checkout.path / name).exists() for name in made.FOLDERS)
+
+
+@pytest.mark.parametrize("force", ["0", "1"])
+def test_what_a_link_points_to_is_never_touched(checkout: Checkout, tmp_path: Path, force: str) -> None:
+    write(tmp_path, ["elsewhere/fashion-mnist/train-images-idx3-ubyte", "elsewhere/1/saved_model.pb"])
+    (checkout.path / "data").symlink_to(tmp_path / "elsewhere")
+    (checkout.path / "models").mkdir()
+    (checkout.path / "models" / "linked").symlink_to(tmp_path / "elsewhere")
+    text = checkout.make("clean", f"FORCE={force}")
+    assert (tmp_path / "elsewhere/fashion-mnist/train-images-idx3-ubyte").exists()
+    assert (tmp_path / "elsewhere/1/saved_model.pb").exists()
+    assert ("models/linked" in text) == (force == "0")
+    assert (checkout.path / "data").is_symlink() == (force == "0")
+
+
+def test_a_configuration_that_names_a_model_of_the_users_stays(checkout: Checkout) -> None:
+    write(checkout.path, ["models/mine/1/saved_model.pb"])
+    config = checkout.path / "models" / "models.config"
+    config.write_text('model_config_list { config { name: "mine" base_path: "/m" } }')
+    checkout.make("clean")
+    assert config.exists()
+    config.write_text('model_config_list { config { name: "fashion" base_path: "/m" } }')
+    checkout.make("clean")
+    assert not config.exists()

@@ -1,0 +1,107 @@
+"""JOB is found, or refused with the nearest name, before anything is set up; the files a job names are known."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from stack.errors import UsageError
+from stack.jobs import JobFile, files_of, find_job, find_study
+from tests.support.checkout import ROOT
+
+
+def job_of(path: Path, text: str) -> JobFile:
+    """A job file with this text."""
+    path.write_text(text)
+    return find_job(path.parent, str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("fashion-dnse", "Did you mean fashion-dense?"),
+        ("jobs/fashion-cn.yaml", "Did you mean fashion-cnn?"),
+        ("imdb", "is a study, not a job: make study JOB=imdb"),
+        ("nothing-like-it", "expected a YAML file or one of: fashion-cnn, fashion-dense"),
+        ("trainer", "is a folder"),
+    ],
+)
+def test_a_wrong_job_is_named_with_the_nearest_one(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=rf"JOB={name}.*{re.escape(said)}"):
+        find_job(ROOT, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("imbd", "Did you mean imdb?"), ("imdb-l2", "is a job, not a study: make up JOB=imdb-l2")],
+)
+def test_a_wrong_study_is_named_with_the_nearest_one(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        find_study(ROOT, name)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "trainer" / "jobs").glob("*.yaml"))])
+def test_every_shipped_job_is_found_by_name_and_path_and_shows_its_model(name: str) -> None:
+    by_name, by_path = find_job(ROOT, name), find_job(ROOT, f"trainer/jobs/{name}.yaml")
+    assert by_name.model == name.split("-")[0]
+    assert by_name.shipped
+    assert not by_path.shipped
+    assert by_name.key == by_path.key == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: a\nmodel: my-model\n",
+        "name: a\nmodel:   'my-model'  # served under this name\n",
+        '{"name": "a", "model": "my-model"}\n',
+        "{name: a, model: my-model}\n",
+    ],
+)
+def test_the_model_of_a_job_is_read_however_it_is_written(tmp_path: Path, text: str) -> None:
+    assert job_of(tmp_path / "job.yaml", text).model == "my-model"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "  csv: ../tables/my table.csv",
+        "  csv: ../tables/my table.csv   # measured by hand",
+        '  csv: "../tables/my table.csv"',
+        "  csv: '../tables/my table.csv'",
+        "  {csv: ../tables/my table.csv, label: kind}",
+        '  {"csv": "../tables/my table.csv"}',
+        "  csv: ../tables/my*.csv",
+        "  csv: ../tables/my [st]able.csv",
+        "  csv: {absolute}",
+        "  parts:\n    - ../tables/my table.csv",
+        "  parts: [../tables/my table.csv, other.csv]",
+    ],
+)
+def test_a_file_that_a_job_names_is_found_however_it_is_written(tmp_path: Path, line: str) -> None:
+    for name in ("jobs", "tables"):
+        (tmp_path / name).mkdir()
+    table = tmp_path / "tables" / "my table.csv"
+    table.touch()
+    line = line.replace("{absolute}", str(table))
+    job = job_of(tmp_path / "jobs" / "job.yaml", f"name: a\nmodel: b\ndata:\n{line}\nfit: {{epochs: 3}}\n")
+    assert {path.resolve() for _, path in files_of(job)} == {table}
+
+
+def test_a_study_brings_the_files_of_its_jobs(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").touch()
+    job_of(tmp_path / "first.yaml", "name: first\ndata: {csv: table.csv}\n")
+    study = tmp_path / "study.yaml"
+    study.write_text("jobs: [first.yaml, study.yaml, fashion-dense]\n")
+    found = files_of(find_study(tmp_path, str(study)))
+    assert {path.name for _, path in found} == {"first.yaml", "table.csv", "study.yaml"}
+
+
+def test_values_that_cannot_name_files_are_none(tmp_path: Path) -> None:
+    long = "x" * 5000
+    assert (
+        files_of(job_of(tmp_path / "job.yaml", f'name: {long}\nlabel: "\\0"\nfit: [1, 2]\n# ./job.yaml\n'))
+        == []
+    )

@@ -1,0 +1,68 @@
+"""A fresh checkout for tests of the stack: a user's, set up by the README's commands alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Checkout:
+    """A copy of the tracked files, and the settings its make commands get."""
+
+    path: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def make(self, *arguments: str, expect: int = 0, timeout: float = 1500, **environ: str) -> str:
+        """Run make; check its exit status; return stdout and stderr together."""
+        command = [
+            "make",
+            "--no-print-directory",
+            *arguments,
+            *(f"{k}={v}" for k, v in self.settings.items()),
+        ]
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            env={**os.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        # make turns every failure of a recipe into its own exit status 2 and names the recipe's.
+        assert (done.returncode == 0) == (expect == 0), done.stdout
+        assert expect == 0 or f"Error {expect}" in done.stdout, done.stdout
+        assert "Traceback" not in done.stdout, done.stdout
+        return done.stdout
+
+
+def copy_checkout(folder: Path) -> Checkout:
+    """Copy the tracked files as they stand in the work tree; the service gets two free ports."""
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in filter(None, files.decode().split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    grpc_port, rest_port = free_ports(2)
+    return Checkout(folder, {"GRPC_PORT": str(grpc_port), "REST_PORT": str(rest_port)})
+
+
+def free_ports(count: int) -> list[int]:
+    """Port numbers on 127.0.0.1 that nobody uses now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for item in sockets:
+            item.bind(("127.0.0.1", 0))
+        return [item.getsockname()[1] for item in sockets]
+    finally:
+        for item in sockets:
+            item.close()
