@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import fcntl
 import os
 import signal
 import sys
@@ -69,13 +70,20 @@ def _explain(error: OSError) -> str:
 
 
 def _open_standard_streams() -> None:
-    """Give each closed standard stream the null device: the next file opened would take its number otherwise."""
+    """Give each standard stream that is closed the null device: the next file opened would take its number otherwise.
+
+    Under make a closed stderr is worse: make's own file has taken the number, and it is open for reading.
+    """
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
-            os.fstat(descriptor)
+            usable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE in (mode, os.O_RDWR)
         except OSError:
-            # The lowest free number is given out, and all lower ones are in use by now.
-            os.open(os.devnull, mode)
+            usable = False
+        if not usable:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, descriptor)
+            if null != descriptor:
+                os.close(null)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 

@@ -1,5 +1,7 @@
 """A taken port is found before anything starts."""
 
+from __future__ import annotations
+
 import socket
 
 import pytest
@@ -8,7 +10,7 @@ from stack.errors import UsageError
 from stack.ports import require_free
 
 
-def test_a_taken_port_is_named_with_its_setting():
+def test_a_taken_port_is_named_with_its_setting() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()

@@ -1,33 +1,44 @@
 """What `make up` refuses, in one sentence and before it builds anything."""
 
+from __future__ import annotations
+
+import contextlib
 import os
 import shutil
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from stack import docker
 from stack import state as states
+from stack.docker import Docker
 from stack.images import PYTHON_IMAGE
 from stack.state import State
+from tests.support.checkout import Checkout
 
 
-def test_an_absent_engine_is_one_clear_error(checkout):
+def test_an_absent_engine_is_one_clear_error(checkout: Checkout) -> None:
     text = checkout.make("up", "ENGINE=compose", expect=1, DOCKER_HOST="unix:///nonexistent/engine.sock")
     assert "ENGINE=compose needs a container engine" in text
     assert "ENGINE=local" in text
     assert "Traceback" not in text
 
 
-def test_an_engine_that_dies_is_told_from_an_image_that_is_missing(checkout, engine):
+def test_an_engine_that_dies_is_told_from_an_image_that_is_missing(
+    checkout: Checkout, engine: Docker
+) -> None:
     """A docker command whose engine is gone from the first `pull` on."""
     script, dead = checkout.path / "bin" / "docker", checkout.path / "dead"
     script.parent.mkdir()
     if docker.has_image(PYTHON_IMAGE):
         pytest.skip("this machine has the Python image: nothing would be pulled")
     script.write_text(
-        f'#!/bin/sh\n[ "$1" = pull ] && touch {dead}\n'
-        f"[ -e {dead} ] && export DOCKER_HOST=unix:///nonexistent/engine.sock\n"
+        f'#!/bin/sh\n[ "$1" = pull ] && touch "{dead}"\n'
+        f'[ -e "{dead}" ] && export DOCKER_HOST=unix:///nonexistent/engine.sock\n'
         f'exec {shutil.which("docker")} "$@"\n'
     )
     script.chmod(0o755)
@@ -37,7 +48,7 @@ def test_an_engine_that_dies_is_told_from_an_image_that_is_missing(checkout, eng
     assert "Traceback" not in text
 
 
-def test_a_dead_engine_does_not_keep_the_loop_from_running_locally(checkout):
+def test_a_dead_engine_does_not_keep_the_loop_from_running_locally(checkout: Checkout) -> None:
     states.save(checkout.path / ".atelier", State("compose", 1, 2, "fashion"))
     gone = {"DOCKER_HOST": "unix:///nonexistent/engine.sock"}
     assert "container engine" in checkout.make("evaluate", expect=1, **gone)
@@ -45,7 +56,7 @@ def test_a_dead_engine_does_not_keep_the_loop_from_running_locally(checkout):
     assert "GPU=1 needs an NVIDIA driver" in text
 
 
-def test_gpu_without_the_nvidia_runtime_stops_before_building(checkout, engine):
+def test_gpu_without_the_nvidia_runtime_stops_before_building(checkout: Checkout, engine: Docker) -> None:
     if engine.has_nvidia:
         pytest.skip("this machine has the NVIDIA runtime")
     text = checkout.make("up", "GPU=1", expect=2)
@@ -53,13 +64,13 @@ def test_gpu_without_the_nvidia_runtime_stops_before_building(checkout, engine):
     assert not (checkout.path / ".atelier" / "logs").exists()
 
 
-def test_gpu_without_a_driver_stops_local_runs_before_building(checkout):
+def test_gpu_without_a_driver_stops_local_runs_before_building(checkout: Checkout) -> None:
     text = checkout.make("up", "GPU=1", "ENGINE=local", expect=1, PATH="/usr/bin:/bin")
     assert "GPU=1 needs an NVIDIA driver" in text
     assert not (checkout.path / ".venv").exists()
 
 
-def test_a_taken_port_is_named_before_anything_is_set_up(checkout):
+def test_a_taken_port_is_named_before_anything_is_set_up(checkout: Checkout) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", int(checkout.settings["GRPC_PORT"])))
         server.listen()
@@ -69,11 +80,151 @@ def test_a_taken_port_is_named_before_anything_is_set_up(checkout):
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "logs"])
-def test_commands_on_a_service_say_that_none_runs(checkout, command):
+def test_commands_on_a_service_say_that_none_runs(checkout: Checkout, command: str) -> None:
     assert "`make up`" in checkout.make(command, expect=3)
 
 
-def test_help_is_the_default_and_names_every_target(checkout):
+def test_help_is_the_default_and_names_every_target(checkout: Checkout) -> None:
     text = checkout.make()
     for target in ("up", "down", "evaluate", "logs", "ps", "clean", "test", "bench"):
         assert f"make {target} " in text
+
+
+def test_a_typo_in_job_is_found_before_anything_is_set_up(checkout: Checkout) -> None:
+    for command in ("up", "evaluate", "predict"):
+        text = checkout.make(command, "JOB=fashion-dnse", expect=2)
+        assert "Did you mean fashion-dense?" in text
+    assert "Did you mean imdb?" in checkout.make("study", "JOB=imbd", expect=2)
+    assert not (checkout.path / ".venv").exists()
+    assert not (checkout.path / ".atelier").exists()
+
+
+def test_a_damaged_state_file_is_named_and_down_mends_it(checkout: Checkout) -> None:
+    state = checkout.path / ".atelier" / "state.json"
+    states.save(state.parent, State("local", 1, 2, "fashion"))
+    state.write_text(state.read_text()[:20])
+    for command in ("up", "ps", "logs", "evaluate", "predict"):
+        assert "state.json is damaged" in checkout.make(command, expect=1)
+    checkout.make("down")
+    assert "Nothing is running" in checkout.make("ps")
+
+
+def test_down_stops_a_server_that_no_state_file_tells_of(checkout: Checkout) -> None:
+    """A process with the command line of a server of this checkout, and another checkout's."""
+    ours, others = checkout.path / ".venv" / "bin", checkout.path / "other" / ".venv" / "bin"
+    processes = []
+    try:
+        for folder in (ours, others):
+            folder.mkdir(parents=True)
+            script = folder / "atelier-serving"
+            script.write_text("import time; print('up', flush=True); time.sleep(600)")
+            process = subprocess.Popen([sys.executable, str(script), "--port=1"], stdout=subprocess.PIPE)
+            processes.append(process)
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"up\n"
+        checkout.make("down")
+        assert processes[0].wait(timeout=10) != 0
+        assert processes[1].poll() is None
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """The folder cannot be written: not by its owner's rights, and for root not by its mount."""
+    if os.getuid():
+        folder.chmod(0o555)
+        try:
+            yield
+        finally:
+            folder.chmod(0o755)
+        return
+    if subprocess.run(["mount", "--bind", folder, folder], check=False).returncode:
+        pytest.skip("root needs a mount to make a folder read-only, and this machine allows none")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("command", ["up", "study", "down", "clean"])
+def test_a_checkout_that_cannot_be_written_is_one_clear_error(checkout: Checkout, command: str) -> None:
+    with read_only(checkout.path):
+        text = checkout.make(command, expect=1)
+        assert text.count("error:") == 1
+        assert "cannot be written" in text
+        assert "Nothing is running" in checkout.make("ps")
+
+
+@pytest.mark.parametrize("command", ["up GPU=maybe", "ps", "down", "evaluate", "logs", "clean"])
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_reason_for_a_traceback(
+    checkout: Checkout, command: str, closed: str
+) -> None:
+    line = f"make --no-print-directory {command} {closed}"
+    done = subprocess.run(["sh", "-c", line], cwd=checkout.path, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Bad file descriptor" not in done.stdout + done.stderr
+    assert done.returncode == (0 if command in ("ps", "down", "clean") else 2)
+
+
+def test_a_full_output_is_an_error_and_no_traceback(checkout: Checkout) -> None:
+    line = "python3 -m stack ps >/dev/full"
+    done = subprocess.run(["sh", "-c", line], cwd=checkout.path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: No space left on device.")
+    assert "Traceback" not in done.stderr
+
+
+def old_pythons() -> list[str]:
+    """The Pythons before 3.11 on this machine that work, as paths."""
+    names = [f"python3.{minor}" for minor in range(6, 11)]
+    homes = [Path.home() / ".pyenv" / "versions"]
+    found = [shutil.which(name) for name in names]
+    found += [str(path) for home in homes for name in names for path in home.glob(f"*/bin/{name}")]
+    works = [
+        path
+        for path in found
+        if path and subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0
+    ]
+    return sorted({Path(path).name: path for path in works}.values())
+
+
+def test_an_old_python_is_told_in_a_sentence(checkout: Checkout) -> None:
+    pythons = old_pythons()
+    if not pythons:
+        pytest.skip("this machine has no Python older than 3.11")
+    for path in pythons:
+        done = subprocess.run(
+            [path, "-m", "stack", "ps"],
+            cwd=checkout.path,
+            env={"PATH": "/nonexistent"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1, done.stderr
+        assert "the stack needs Python 3.11 to 3.13" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_an_old_python_hands_over_to_a_newer_one(checkout: Checkout, tmp_path: Path) -> None:
+    pythons = old_pythons()
+    if not pythons:
+        pytest.skip("this machine has no Python older than 3.11")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3.12").symlink_to("/nonexistent/python3.12")
+    (tmp_path / "bin" / "python3.11").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "bin" / "python3.11").chmod(0o755)
+    done = subprocess.run(
+        [pythons[-1], "-m", "stack", "ps"],
+        cwd=checkout.path,
+        env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Nothing is running" in done.stdout

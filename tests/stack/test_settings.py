@@ -1,18 +1,20 @@
 """Settings: every wrong value is named, with what was expected."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 
 import pytest
 
-from stack.compose import project_name
 from stack.errors import UsageError
+from stack.project import project_name
 from stack.settings import container_user, read_settings
 
 ROOT = Path("checkout")
 
 
-def test_defaults_are_auto_engine_and_the_dense_job():
+def test_defaults_are_auto_engine_and_the_dense_job() -> None:
     settings = read_settings(ROOT, {})
     assert (settings.engine, settings.job, settings.gpu, settings.retrain) == (
         "auto",
@@ -34,19 +36,34 @@ def test_defaults_are_auto_engine_and_the_dense_job():
         ({"GPU": "yes"}, "GPU=yes: expected 1 or 0"),
         ({"RETRAIN": "true"}, "RETRAIN=true: expected 1 or 0"),
         ({"GRPC_PORT": "8501"}, "must differ"),
+        ({"FORCE": "yes"}, "FORCE=yes: expected 1 or 0"),
     ],
 )
-def test_a_wrong_setting_is_named(environ, named):
+def test_a_wrong_setting_is_named(environ: dict[str, str], named: str) -> None:
     with pytest.raises(UsageError, match=re.escape(named)):
         read_settings(ROOT, environ)
 
 
-def test_two_checkouts_have_two_compose_projects(tmp_path):
+def test_two_checkouts_have_two_compose_projects(tmp_path: Path) -> None:
     assert project_name(tmp_path / "a") != project_name(tmp_path / "b")
     assert project_name(tmp_path / "a") == project_name(tmp_path / "b" / ".." / "a")
 
 
-def test_containers_never_run_as_root():
+def test_containers_never_run_as_root() -> None:
     uid, gid = container_user()
     assert uid > 0
     assert gid > 0
+
+
+def test_a_path_that_no_python_and_no_container_can_stand_in_is_named() -> None:
+    with pytest.raises(UsageError, match=r"/home/a:b holds a ':'"):
+        read_settings(Path("/home/a:b"), {})
+
+
+def test_a_project_name_is_written_as_compose_tools_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "My Project_1-a")
+    assert project_name(tmp_path) == "myproject_1-a"
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "..")
+    assert project_name(tmp_path).startswith("atelier-")
