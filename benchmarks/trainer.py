@@ -136,8 +136,9 @@ def loading(bench: Bench) -> Row:
     """The 60,000 training images and labels into memory, in a fresh process each; medians of 5."""
     clock = "import sys, time, numpy as np; started = time.perf_counter(); {}; print(time.perf_counter() - started)"
     pandas = f"import pandas as pd; {clock.format('pd.read_csv(sys.argv[1])')}"
-    ours = "from pathlib import Path; from atelier_trainer.fashion_mnist import read_split; " + clock.format(
-        "split = read_split(Path(sys.argv[1]), 'train'); images = np.array(split.inputs)"
+    ours = (
+        "from pathlib import Path; from atelier_trainer.data.fashion_mnist import read_split; "
+        + clock.format("split = read_split(Path(sys.argv[1]), 'train'); images = np.array(split.inputs)")
     )
     seconds = [
         statistics.median(float(run([sys.executable, "-c", code, path]).stdout) for _ in range(5))

@@ -11,8 +11,8 @@ import numpy as np
 
 def publish_untrained(models: Path, name: str = "fashion", seed: int = 0) -> Path:
     """Publish the dense classifier with the initial weights of `seed`; return the version's folder."""
-    from atelier_trainer.dataset import DataSet, Examples
-    from atelier_trainer.fashion_mnist import CLASS_NAMES
+    from atelier_trainer.data.dataset import DataSet, Examples
+    from atelier_trainer.data.fashion_mnist import CLASS_NAMES
     from atelier_trainer.job import Job
     from atelier_trainer.train import publish_untrained as publish
 

@@ -22,7 +22,7 @@ fit: {batch_size: 512, epochs: 1, seed: 1}
 def data(tmp_path_factory):
     """The data folder, filled through the product's own sources."""
     folder = tmp_path_factory.mktemp("data")
-    from atelier_trainer import fashion_mnist
+    from atelier_trainer.data import fashion_mnist
     from atelier_trainer.errors import DataUnavailable
 
     try:

@@ -5,9 +5,9 @@ import hashlib
 
 import numpy as np
 import pytest
-from atelier_trainer import load
+from atelier_trainer.data import job_data
+from atelier_trainer.data.idx import write_idx
 from atelier_trainer.errors import DataInvalid
-from atelier_trainer.idx import write_idx
 from atelier_trainer.job import Job
 
 from tests.trainer.conftest import trainer
@@ -29,7 +29,7 @@ def loaded(tmp_path, **data):
             "fit": {"batch_size": 2, "epochs": 1},
         }
     )
-    return load.load(job, tmp_path, tmp_path / "cache")
+    return job_data.load(job, tmp_path, tmp_path / "cache")
 
 
 def write_folder(folder, images=IMAGES, labels=LABELS):

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from atelier_trainer import load
-from atelier_trainer.dataset import Examples
+from atelier_trainer.data import job_data
+from atelier_trainer.data.dataset import Examples
+from atelier_trainer.data.held_out_file import read_test_file
 from atelier_trainer.errors import DataInvalid, JobError
 from atelier_trainer.job import Job
-from atelier_trainer.test_file import read_test_file
 
 TABLE = "a,b,label\n1,2.5,x\n3,-4e2,y\n5,6,x\n7,8,y\n"
 TEXT = 'review,label\n"good, really\ngood",1\nbad,0\nfine,1\n"the ""worst""",0\n'
@@ -26,7 +26,7 @@ def job(data, **fit):
 
 def loaded(tmp_path, content, **data):
     (tmp_path / "data.csv").write_text(content)
-    return load.load(job({"csv": "data.csv", **data}), tmp_path, tmp_path / "cache")
+    return job_data.load(job({"csv": "data.csv", **data}), tmp_path, tmp_path / "cache")
 
 
 def test_numbers_are_read_exactly_and_split_the_same_way_each_time(tmp_path):
@@ -137,9 +137,9 @@ def test_a_label_unknown_in_training_is_out_of_range_in_the_test(tmp_path):
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     (tmp_path / "data.csv").write_bytes(b"a,label\n\xff\xfe,x\n")
     with pytest.raises(DataInvalid, match=r"data\.csv"):
-        load.load(job({"csv": "data.csv"}), tmp_path, tmp_path)
+        job_data.load(job({"csv": "data.csv"}), tmp_path, tmp_path)
     with pytest.raises(DataInvalid, match="does not exist"):
-        load.load(job({"csv": "*.tsv"}), tmp_path, tmp_path)
+        job_data.load(job({"csv": "*.tsv"}), tmp_path, tmp_path)
 
 
 def test_duplicates_and_imbalance_are_warnings(tmp_path):
@@ -157,11 +157,11 @@ def test_a_validation_split_and_a_validation_file(tmp_path):
         "a,label\n" + "".join(f"{number},{number % 2}\n" for number in range(100))
     )
     (tmp_path / "val.csv").write_text("a,label\n5,0\n6,1\n")
-    split = load.load(job({"csv": "data.csv"}, validation_split=0.25), tmp_path, tmp_path)
+    split = job_data.load(job({"csv": "data.csv"}, validation_split=0.25), tmp_path, tmp_path)
     assert (len(split.train), len(split.validation), len(split.test)) == (60, 20, 20)
     parts = (split.train, split.validation, split.test)
     assert sorted(value for part in parts for value in part.inputs.ravel().tolist()) == list(range(100))
-    named = load.load(job({"csv": "data.csv", "validation": "val.csv"}), tmp_path, tmp_path)
+    named = job_data.load(job({"csv": "data.csv", "validation": "val.csv"}), tmp_path, tmp_path)
     assert named.validation.inputs.ravel().tolist() == [5, 6]
     assert isinstance(named.train, Examples)
 
@@ -178,13 +178,13 @@ def test_a_network_that_does_not_fit_the_data_is_refused(tmp_path, network, fit,
     (tmp_path / "data.csv").write_text(TABLE)
     document = job({"csv": "data.csv", "test_split": 0.5}, **fit).model_dump() | {"network": network}
     with pytest.raises(JobError, match=said):
-        load.load(Job.model_validate(document), tmp_path, tmp_path)
+        job_data.load(Job.model_validate(document), tmp_path, tmp_path)
 
 
 def test_the_digest_of_the_data_follows_their_content(tmp_path):
     (tmp_path / "data.csv").write_text(TABLE)
     mine = job({"csv": "data.csv"})
-    before = load.source_digest(mine, tmp_path)
-    assert load.source_digest(mine, tmp_path) == before
+    before = job_data.source_digest(mine, tmp_path)
+    assert job_data.source_digest(mine, tmp_path) == before
     (tmp_path / "data.csv").write_text(TABLE + "9,9,x\n")
-    assert load.source_digest(mine, tmp_path) != before
+    assert job_data.source_digest(mine, tmp_path) != before

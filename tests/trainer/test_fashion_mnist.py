@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from atelier_trainer import fashion_mnist
+from atelier_trainer.data import fashion_mnist
+from atelier_trainer.data.downloads import Folder, Publisher
+from atelier_trainer.data.idx import read_idx
 from atelier_trainer.errors import DataCorrupt, DataUnavailable
-from atelier_trainer.idx import read_idx
-from atelier_trainer.sources import Folder, Publisher
 
 from tests.trainer.conftest import trainer
 

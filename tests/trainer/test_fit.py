@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from atelier_trainer import load
+from atelier_trainer.data import job_data
 from atelier_trainer.job import Job
 
 from tests.trainer.conftest import COMMAND, trainer
@@ -224,7 +224,7 @@ def fitted(tmp_path, folder, **fit):
         "fit": {"batch_size": 32, "epochs": 3, "validation_split": 0.25, **fit},
     }
     job = Job.model_validate(document)
-    data = load.load(job, folder, tmp_path / "data")
+    data = job_data.load(job, folder, tmp_path / "data")
     with continued_or_new(tmp_path / "runs", job, "source", done=("fitted",)) as run:
         return run.history, run_fit(job, data, run)
 
@@ -266,7 +266,7 @@ def test_class_weights_move_the_answers(tmp_path, folder):
 
 
 def test_balanced_weights_give_each_class_the_same_sum():
-    from atelier_trainer.dataset import DataSet, Examples
+    from atelier_trainer.data.dataset import DataSet, Examples
     from atelier_trainer.errors import JobError
     from atelier_trainer.fit import class_weights
     from atelier_trainer.job import Fit

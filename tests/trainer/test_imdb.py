@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from atelier_trainer import imdb
+from atelier_trainer.data import imdb
 from atelier_trainer.errors import DataCorrupt, DataUnavailable
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from atelier_trainer import load
-from atelier_trainer.dataset import Examples
+from atelier_trainer.data import job_data
+from atelier_trainer.data.csv_shards import Moments
+from atelier_trainer.data.dataset import Examples
 from atelier_trainer.errors import DataInvalid, JobError
 from atelier_trainer.job import Job
-from atelier_trainer.shards import Moments
 
 ROWS = 300
 
@@ -62,7 +62,7 @@ def streamed(request, tmp_path):
             write_records(tmp_path / f"train-{shard}.tfrecord", (record(row, row % 3) for row in rows))
         write_records(tmp_path / "test.tfrecord", [record(1000, 1)])
         data = {"tfrecord": "train-*.tfrecord", "test": "test.tfrecord"}
-    return load.load(job(data), tmp_path, tmp_path / "cache")
+    return job_data.load(job(data), tmp_path, tmp_path / "cache")
 
 
 def epoch(data, seed):
@@ -118,7 +118,7 @@ def test_a_wrong_shard_is_named(tmp_path, content, said):
     names = ["x", "y", "z"]
     data = {"csv": "train-*.csv", "test": "test.csv", "stream": True, "class_names": names}
     with pytest.raises(DataInvalid, match=said):
-        load.load(job(data), tmp_path, tmp_path)
+        job_data.load(job(data), tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_wrong_record_is_named(tmp_path, examples, said):
     write_records(tmp_path / "test.tfrecord", [record(1, 0)])
     data = {"tfrecord": "train.tfrecord", "test": "test.tfrecord", "class_names": ["x", "y"]}
     with pytest.raises(DataInvalid, match=said):
-        load.load(job(data), tmp_path, tmp_path)
+        job_data.load(job(data), tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"no records at all, only text", b"\x08\0\0\0\0\0\0\0"])
@@ -146,11 +146,11 @@ def test_a_file_that_is_no_tfrecord_is_refused(tmp_path, content):
     (tmp_path / "train.tfrecord").write_bytes(content)
     data = {"tfrecord": "train.tfrecord", "test": "train.tfrecord"}
     with pytest.raises(DataInvalid, match=r"train\.tfrecord"):
-        load.load(job(data), tmp_path, tmp_path)
+        job_data.load(job(data), tmp_path, tmp_path)
 
 
 def test_streamed_data_cannot_be_split(tmp_path):
     write_csv_shards(tmp_path)
     data = {"csv": "train-*.csv", "test": "test.csv", "stream": True}
     with pytest.raises(JobError, match=r"name a data\.validation file"):
-        load.load(job(data, validation_split=0.1), tmp_path, tmp_path)
+        job_data.load(job(data, validation_split=0.1), tmp_path, tmp_path)

@@ -21,10 +21,11 @@ from typing import Annotated
 
 import typer
 
-from atelier_trainer import interrupt, load
+from atelier_trainer import interrupt
 from atelier_trainer.cli_data import app as data_app
 from atelier_trainer.cli_options import Data, Models, Runs, Seed, Set, job_from, say
 from atelier_trainer.cli_runs import app as runs_app
+from atelier_trainer.data import job_data
 from atelier_trainer.errors import AtelierTrainerError
 from atelier_trainer.quiet import silence_startup
 
@@ -57,7 +58,7 @@ def train(
     result = up_to_date(loaded, base, models) if if_needed else None
     if result:
         # Another command may have needed only the data folder's files; they are checked, not assumed.
-        load.fetch(loaded, data)
+        job_data.fetch(loaded, data)
         say(
             f"{loaded.model} version {result['version']} is up to date: it was made by this job ({loaded.name})."
         )
@@ -78,8 +79,8 @@ def evaluate(
     Example: atelier-trainer evaluate models/fashion/1
     """
     silence_startup()
+    from atelier_trainer.data.held_out_file import read_test_file_of
     from atelier_trainer.exported import ExportedModel
-    from atelier_trainer.test_file import read_test_file_of
 
     exported = ExportedModel(version)
     print(json.dumps(exported.evaluate(read_test_file_of(version, data))), flush=True)

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from atelier_trainer import conversion, load
 from atelier_trainer.cli_options import Data, Reports, job_from, say
+from atelier_trainer.data import conversion, job_data
 
 app = typer.Typer(help="The data sets the jobs train on.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def fetch(name: Annotated[Known, typer.Argument(help="The data set.")], data: Da
 
     Example: atelier-trainer data fetch fashion-mnist --data data
     """
-    say(f"{name} is complete in {load.fetch_named(name, data)}")
+    say(f"{name} is complete in {job_data.fetch_named(name, data)}")
 
 
 @app.command()
@@ -55,7 +55,7 @@ def show(
     """
     known = {"fashion-mnist": "fashion-dense", "imdb": "imdb-baseline"}
     loaded, base = job_from(known.get(job, job), (), None, False)
-    examples = load.load(loaded, base, data)
+    examples = job_data.load(loaded, base, data)
     if examples.kind == "image":
         from atelier_trainer.plots import draw_grid
 

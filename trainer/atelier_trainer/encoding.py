@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from atelier_trainer.dataset import most_common_first
+from atelier_trainer.data.dataset import most_common_first
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import Network
 from atelier_trainer.spec import Spec

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from atelier_trainer import metrics
-from atelier_trainer.dataset import Examples
+from atelier_trainer.data.dataset import Examples
 from atelier_trainer.errors import AtelierTrainerError
 
 EVALUATION_BATCH = 1000

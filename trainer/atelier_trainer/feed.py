@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from atelier_trainer.dataset import Examples, Stream
+from atelier_trainer.data.dataset import Examples, Stream
 from atelier_trainer.encoding import Encoding
 
 # Examples at once where no gradient is needed.

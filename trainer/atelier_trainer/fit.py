@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from atelier_trainer.callbacks import EpochLine, Keeper
 from atelier_trainer.checkpoint import Checkpoints
-from atelier_trainer.dataset import DataSet, Examples, class_counts
+from atelier_trainer.data.dataset import DataSet, Examples, class_counts
 from atelier_trainer.encoding import Encoding, encoding_for, vocabulary_of
 from atelier_trainer.errors import JobError, RunError
 from atelier_trainer.feed import TrainingFeed, in_order

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from atelier_trainer import metrics
+from atelier_trainer.data.held_out_file import read_test_file
 from atelier_trainer.encoding import encoding_for
 from atelier_trainer.errors import RunError
 from atelier_trainer.fit import Fitted, compiled
@@ -25,7 +26,6 @@ from atelier_trainer.inference import probabilities
 from atelier_trainer.job import Job
 from atelier_trainer.run import Run
 from atelier_trainer.spec import Spec
-from atelier_trainer.test_file import read_test_file
 
 Format = Literal["weights", "checkpoint", "keras", "h5", "json"]
 SUFFIXES: dict[str, str] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from atelier_trainer import metrics
-from atelier_trainer.dataset import Examples
+from atelier_trainer.data.dataset import Examples
 from atelier_trainer.feed import in_order
 from atelier_trainer.fit import Fitted
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from atelier_trainer.dataset import DataSet
+from atelier_trainer.data.dataset import DataSet
 from atelier_trainer.job import Job
 
 

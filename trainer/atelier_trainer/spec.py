@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from atelier_trainer.dataset import DataSet, Examples, Kind
+from atelier_trainer.data.dataset import DataSet, Examples, Kind
 
 # The name of the one input of `serving_default`, by kind.
 INPUT_NAMES = {"image": "images", "text": "text", "table": "features"}

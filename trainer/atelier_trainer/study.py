@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from atelier_trainer import load
+from atelier_trainer.data import job_data
 from atelier_trainer.errors import JobError
 from atelier_trainer.job import Job
 from atelier_trainer.job_file import load_job, read_yaml, shipped_jobs
@@ -42,11 +42,11 @@ def run_study(jobs: Sequence[tuple[Job, Path]], data: Path, runs: Path) -> list[
 
     done = []
     for number, (job, base) in enumerate(jobs, 1):
-        source = load.source_digest(job, base)
+        source = job_data.source_digest(job, base)
         run = finished(runs, job, source)
         if run is None:
             print(f"[{number}/{len(jobs)}] {job.name}", file=sys.stderr, flush=True)
-            loaded = load.load(job, base, data)
+            loaded = job_data.load(job, base, data)
             tell_findings(loaded)
             with continued_or_new(runs, job, source, done=("fitted", "published")) as run:
                 fitted = fit(job, loaded, run)

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from atelier_trainer import interrupt, load
-from atelier_trainer.dataset import DataSet
+from atelier_trainer import interrupt
+from atelier_trainer.data import job_data
+from atelier_trainer.data.dataset import DataSet
 from atelier_trainer.errors import PublishError
 from atelier_trainer.job import Job
 from atelier_trainer.publish import Staging, explain_write_failure, versions
@@ -29,7 +30,9 @@ def up_to_date(job: Job, base: Path, models: Path) -> dict[str, Any] | None:
         card = json.loads((folder / CARD).read_text())
     except (OSError, ValueError):
         return None
-    if card.get("job_digest") != job.digest() or card.get("source_digest") != load.source_digest(job, base):
+    if card.get("job_digest") != job.digest() or card.get("source_digest") != job_data.source_digest(
+        job, base
+    ):
         return None
     return _result(job, folder, card, trained=False)
 
@@ -40,7 +43,7 @@ def train_and_publish(job: Job, base: Path, models: Path, data: Path, runs: Path
     `base` is the folder the job's data paths start from.
     """
     clock = Clock()
-    source, loaded = load.source_digest(job, base), load.load(job, base, data)
+    source, loaded = job_data.source_digest(job, base), job_data.load(job, base, data)
     tell_findings(loaded)
     clock.lap("data")
     with quick_import():

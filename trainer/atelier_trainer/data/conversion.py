@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_trainer import csv_file
-from atelier_trainer.array_data import IDX_NAMES, read_idx_file
-from atelier_trainer.dataset import DataSet, Examples
+from atelier_trainer.data import csv_file
+from atelier_trainer.data.array_dataset import IDX_NAMES, read_idx_file
+from atelier_trainer.data.dataset import DataSet, Examples
+from atelier_trainer.data.idx import write_idx
 from atelier_trainer.errors import DataInvalid
-from atelier_trainer.idx import write_idx
 
 LABEL = "label"
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_trainer import csv_file
-from atelier_trainer.dataset import DataSet, Examples, findings
+from atelier_trainer.data import csv_file
+from atelier_trainer.data.csv_shards import CsvShards
+from atelier_trainer.data.dataset import DataSet, Examples, findings
+from atelier_trainer.data.held_out_file import write_test_file
+from atelier_trainer.data.labels import class_ids, classes_of
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import Data
-from atelier_trainer.labels import class_ids, classes_of
-from atelier_trainer.shards import CsvShards
-from atelier_trainer.test_file import write_test_file
 
 # The held-out rows do not depend on the job's seed: every run is measured on the same ones.
 SPLIT_SEED = 0

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_trainer.dataset import DataSet, Examples, findings, sha256_of
+from atelier_trainer.data.dataset import DataSet, Examples, findings, sha256_of
+from atelier_trainer.data.held_out_file import write_test_file
+from atelier_trainer.data.idx import parse_idx
+from atelier_trainer.data.labels import check_numbers
 from atelier_trainer.errors import DataCorrupt, DataInvalid
-from atelier_trainer.idx import parse_idx
 from atelier_trainer.job import Data
-from atelier_trainer.labels import check_numbers
-from atelier_trainer.test_file import write_test_file
 
 NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")
 IDX_NAMES = (

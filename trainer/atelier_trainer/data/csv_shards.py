@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from atelier_trainer import csv_file
-from atelier_trainer.dataset import sha256_of
+from atelier_trainer.data import csv_file
+from atelier_trainer.data.dataset import sha256_of
+from atelier_trainer.data.labels import class_ids, classes_of
 from atelier_trainer.errors import DataInvalid
-from atelier_trainer.labels import class_ids, classes_of
 
 # Examples among which the next one is drawn; with 784 float columns about 60 MB.
 SHUFFLE_BUFFER = 20_000

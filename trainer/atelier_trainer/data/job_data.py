@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atelier_trainer import array_data, csv_data, fashion_mnist, imdb
-from atelier_trainer.dataset import DataSet, sha256_of
+from atelier_trainer.data import array_dataset, csv_dataset, fashion_mnist, imdb
+from atelier_trainer.data.dataset import DataSet, sha256_of
 from atelier_trainer.errors import JobError
 from atelier_trainer.job import Job
 
@@ -21,14 +21,14 @@ def load(job: Job, base: Path, data: Path) -> DataSet:
     if settings.name:
         loaded = NAMED[settings.name](data)
     elif settings.csv:
-        loaded = csv_data.load(settings, base, data)
+        loaded = csv_dataset.load(settings, base, data)
     elif settings.tfrecord:
         # Reading records takes TensorFlow; nothing else here does.
-        from atelier_trainer import tfrecord_data
+        from atelier_trainer.data import tfrecord_dataset
 
-        loaded = tfrecord_data.load(settings, base, data)
+        loaded = tfrecord_dataset.load(settings, base, data)
     else:
-        loaded = array_data.load(settings, base, data)
+        loaded = array_dataset.load(settings, base, data)
     _check_network(job, loaded)
     if not job.fit.validation_split:
         return loaded
@@ -69,10 +69,10 @@ def source_digest(job: Job, base: Path) -> str:
         paths = sorted((base / settings.idx).glob("*-ubyte*"))
     else:
         wanted = (settings.csv, settings.npz, settings.tfrecord, settings.test, settings.validation)
-        paths = [path for pattern in wanted if pattern for path in csv_data.shards(pattern, base)]
+        paths = [path for pattern in wanted if pattern for path in csv_dataset.shards(pattern, base)]
     if settings.streams:
         states = [(path.name, path.stat()) for path in paths]
         return sha256_of(
             *(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode() for name, state in states)
         )
-    return csv_data.digest(paths)
+    return csv_dataset.digest(paths)

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from atelier_trainer.csv_data import shards
-from atelier_trainer.dataset import DataSet, Examples, findings, sha256_of
+from atelier_trainer.data.csv_dataset import shards
+from atelier_trainer.data.csv_shards import READ_AT_ONCE, SHUFFLE_BUFFER, Moments
+from atelier_trainer.data.dataset import DataSet, Examples, findings, sha256_of
+from atelier_trainer.data.held_out_file import write_test_file
+from atelier_trainer.data.labels import check_numbers
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import Data
-from atelier_trainer.labels import check_numbers
-from atelier_trainer.shards import READ_AT_ONCE, SHUFFLE_BUFFER, Moments
-from atelier_trainer.test_file import write_test_file
 
 CHECK_BATCH = 1000
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_trainer.dataset import DataSet, Examples, file_digest, findings, sha256_of
+from atelier_trainer.data.dataset import DataSet, Examples, file_digest, findings, sha256_of
+from atelier_trainer.data.downloads import Source, SourceFailed, default_sources
+from atelier_trainer.data.idx import read_idx
 from atelier_trainer.errors import DataUnavailable
-from atelier_trainer.idx import read_idx
-from atelier_trainer.sources import Source, SourceFailed, default_sources
 
 NAME = "fashion-mnist"
 CLASS_NAMES = (

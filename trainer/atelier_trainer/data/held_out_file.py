@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_trainer import csv_file, fashion_mnist, imdb
-from atelier_trainer.dataset import DataSet, Examples
+from atelier_trainer.data import csv_file, fashion_mnist, imdb
+from atelier_trainer.data.dataset import DataSet, Examples
 from atelier_trainer.errors import DataInvalid
 
 

@@ -15,11 +15,11 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from atelier_trainer import csv_file
-from atelier_trainer.dataset import DataSet, Examples, file_digest, findings
+from atelier_trainer.data import csv_file
+from atelier_trainer.data.dataset import DataSet, Examples, file_digest, findings
+from atelier_trainer.data.downloads import SourceFailed, download
 from atelier_trainer.errors import DataCorrupt, DataUnavailable
 from atelier_trainer.publish import write_durably
-from atelier_trainer.sources import SourceFailed, download
 
 NAME = "imdb"
 CLASS_NAMES = ("negative", "positive")
