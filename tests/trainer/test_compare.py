@@ -5,7 +5,7 @@ import json
 import pytest
 from atelier_trainer.compare import compare, overfits_from
 from atelier_trainer.errors import RunError
-from atelier_trainer.run import Run, find
+from atelier_trainer.training.run import Run, find
 
 from tests.trainer.conftest import trainer
 

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import tensorflow as tf
-from atelier_trainer.encoding import FIRST_WORD, TextEncoding, split_words, vocabulary_of
+from atelier_trainer.training.encoding import FIRST_WORD, TextEncoding, split_words, vocabulary_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -212,8 +212,8 @@ def test_a_terminal_gets_a_bar(folder, tmp_path):
 
 def fitted(tmp_path, folder, **fit):
     """Fit a variant of the job in this process; return the run's history and the fitted model."""
-    from atelier_trainer.fit import fit as run_fit
-    from atelier_trainer.run import continued_or_new
+    from atelier_trainer.training.fit import fit as run_fit
+    from atelier_trainer.training.run import continued_or_new
 
     document = {
         "name": "mine",
@@ -268,8 +268,8 @@ def test_class_weights_move_the_answers(tmp_path, folder):
 def test_balanced_weights_give_each_class_the_same_sum():
     from atelier_trainer.data.dataset import DataSet, Examples
     from atelier_trainer.errors import JobError
-    from atelier_trainer.fit import class_weights
     from atelier_trainer.job import Fit
+    from atelier_trainer.training.fit import class_weights
 
     examples = Examples(np.zeros([8, 1], np.float32), np.array([0, 0, 0, 0, 0, 0, 1, 1]), "")
     data = DataSet("d", "table", ("a", "b"), (1,), examples, examples, {})

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from atelier_trainer import formats
 from atelier_trainer.errors import RunError
-from atelier_trainer.run import find
+from atelier_trainer.training import model_files
+from atelier_trainer.training.run import find
 
 from tests.trainer.conftest import trainer
 
@@ -60,9 +60,11 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize("kind", JOBS)
 @pytest.mark.parametrize("format", ARTIFACTS)
 def test_a_restored_model_answers_as_the_saved_one(trained, tmp_path, kind, format):
-    path = formats.save(find(kind, trained / "runs"), format, tmp_path / ARTIFACTS[format], trained / "cache")
-    restored = formats.restore(path)
-    result = formats.check(restored, trained / "cache")
+    path = model_files.save(
+        find(kind, trained / "runs"), format, tmp_path / ARTIFACTS[format], trained / "cache"
+    )
+    restored = model_files.restore(path)
+    result = model_files.check(restored, trained / "cache")
     if format == "json":
         assert not result["equal"]
         return
@@ -72,7 +74,7 @@ def test_a_restored_model_answers_as_the_saved_one(trained, tmp_path, kind, form
     card = json.loads((trained / f"models/{kind}/1/assets.extra/model_card.json").read_text())
     assert result["accuracy"] == card["metrics"]["test"]["accuracy"]
     assert result["loss"] == pytest.approx(card["metrics"]["test"]["loss"], rel=1e-4)
-    saved = formats.restore_run(find(kind, trained / "runs")).model.optimizer
+    saved = model_files.restore_run(find(kind, trained / "runs")).model.optimizer
     optimizer = restored.fitted.model.optimizer
     assert int(optimizer.iterations) == int(saved.iterations) > 0
     # Of the optimizer's moments Keras 3 reads none back from the legacy format (docs/from-the-tutorial.md).
@@ -82,8 +84,10 @@ def test_a_restored_model_answers_as_the_saved_one(trained, tmp_path, kind, form
 
 
 def test_an_architecture_comes_back_without_weights(trained, tmp_path):
-    path = formats.save(find("image", trained / "runs"), "json", tmp_path / "model.json", trained / "cache")
-    layers = formats.restore(path).fitted.model.layers
+    path = model_files.save(
+        find("image", trained / "runs"), "json", tmp_path / "model.json", trained / "cache"
+    )
+    layers = model_files.restore(path).fitted.model.layers
     assert [layer.name for layer in layers] == [
         layer["name"] for layer in json.loads(path.read_text())["config"]["layers"]
     ]
@@ -104,7 +108,7 @@ def test_a_model_that_answers_otherwise_is_refused(trained, tmp_path):
     import keras
 
     run = find("table", trained / "runs")
-    path = formats.save(run, "keras", tmp_path / "m.keras", trained / "cache")
+    path = model_files.save(run, "keras", tmp_path / "m.keras", trained / "cache")
     model = keras.models.load_model(path)
     model.layers[-1].set_weights([value + 1 for value in model.layers[-1].get_weights()])
     model.save(path)
@@ -115,19 +119,19 @@ def test_a_model_that_answers_otherwise_is_refused(trained, tmp_path):
 
 @pytest.mark.parametrize("format", ARTIFACTS)
 def test_a_damaged_artifact_is_one_clear_error(trained, tmp_path, format):
-    path = formats.save(
+    path = model_files.save(
         find("table", trained / "runs"), format, tmp_path / ARTIFACTS[format], trained / "cache"
     )
     victim = path.with_name(f"{path.name}.index") if format == "checkpoint" else path
     victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
     with pytest.raises(RunError, match="is damaged"):
-        formats.restore(path)
-    formats._sidecar(path).write_bytes(b"no zip")
+        model_files.restore(path)
+    model_files._sidecar(path).write_bytes(b"no zip")
     with pytest.raises(RunError, match="is damaged"):
-        formats.restore(path)
-    formats._sidecar(path).unlink()
+        model_files.restore(path)
+    model_files._sidecar(path).unlink()
     with pytest.raises(RunError, match="is missing"):
-        formats.restore(path)
+        model_files.restore(path)
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,9 @@ SHIPPED = {
 
 def parameters_of(name):
     """Trainable and other weights of a shipped job's network, built without data."""
-    from atelier_trainer.encoding import encoding_for
-    from atelier_trainer.network import build
-    from atelier_trainer.spec import Spec
+    from atelier_trainer.training.data_spec import Spec
+    from atelier_trainer.training.encoding import encoding_for
+    from atelier_trainer.training.network import build
 
     job, _ = load_job(name)
     text = job.data.name == "imdb"

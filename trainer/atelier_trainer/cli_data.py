@@ -57,7 +57,7 @@ def show(
     loaded, base = job_from(known.get(job, job), (), None, False)
     examples = job_data.load(loaded, base, data)
     if examples.kind == "image":
-        from atelier_trainer.plots import draw_grid
+        from atelier_trainer.training.plots import draw_grid
 
         reports.mkdir(parents=True, exist_ok=True)
         images, labels = conversion.first_images(examples, 25)

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from atelier_trainer import run as run_folders
 from atelier_trainer.cli_options import Data, Reports, Runs, Set, say
 from atelier_trainer.errors import RunError
 from atelier_trainer.quiet import silence_startup
-from atelier_trainer.run import Run
+from atelier_trainer.training import run as run_folders
+from atelier_trainer.training.run import Run
 
 app = typer.Typer()
 
@@ -73,9 +73,9 @@ def save(
         raise RunError(f"--format {format_}: expected one of {', '.join(known)}.")
     found = run_folders.find(run, runs)
     silence_startup()
-    from atelier_trainer import formats
+    from atelier_trainer.training import model_files
 
-    path = formats.save(found, format_, to, data)  # type: ignore[arg-type]
+    path = model_files.save(found, format_, to, data)  # type: ignore[arg-type]
     say(f"saved {path}")
     print(json.dumps({"path": str(path), "format": format_, "run": str(found.folder)}), flush=True)
 
@@ -94,15 +94,15 @@ def restore(
     Example: atelier-trainer restore --from saved/imdb.weights.h5 --evaluate
     """
     silence_startup()
-    from atelier_trainer import formats
+    from atelier_trainer.training import model_files
 
-    restored = formats.restore(from_)
+    restored = model_files.restore(from_)
     restored.fitted.model.summary(print_fn=say)
     result: dict[str, object] = {"format": restored.format}
     if evaluate and restored.format == "json":
         say("An architecture has no weights: there are no answers to compare. Its layers are above.")
     elif evaluate:
-        result = formats.check(restored, data)
+        result = model_files.check(restored, data)
         say(
             f"{result['examples']:,} predictions, largest difference from the saved ones {result['max_abs_diff']:g}; "
             f"accuracy {result['accuracy']:.4f}  loss {result['loss']:.4f}"
@@ -115,7 +115,7 @@ def restore(
 def _report(runs: Sequence[Run], reports: Path, title: str) -> None:
     from atelier_trainer.compare import compare as verdicts_on
     from atelier_trainer.compare import print_table
-    from atelier_trainer.plots import draw_history
+    from atelier_trainer.training.plots import draw_history
 
     verdicts = verdicts_on(runs)
     reports.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from atelier_trainer.exported import ExportedModel
-from atelier_trainer.spec import Spec
+from atelier_trainer.training.data_spec import Spec
 
 GOLDEN_EXAMPLES = 16
 # One request of a person, one batch of the client; more would only lengthen every load.

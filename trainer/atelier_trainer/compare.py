@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from atelier_trainer.errors import RunError
-from atelier_trainer.run import Run
+from atelier_trainer.training.run import Run
 
 # The validation loss rises by so much above its best, relative to it, while the training loss falls: overfitting.
 TOLERANCE = 0.05

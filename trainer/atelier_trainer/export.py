@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from atelier_trainer.encoding import Encoding
-from atelier_trainer.spec import Spec
+from atelier_trainer.training.data_spec import Spec
+from atelier_trainer.training.encoding import Encoding
 
 # tensorflow_serving/servables/tensorflow/classifier.cc accepts a signature of this method name, with the input key
 # "inputs" and the output keys "classes" and "scores" (tensorflow/python/saved_model/signature_constants.py).

@@ -10,8 +10,8 @@ from atelier_trainer.data import job_data
 from atelier_trainer.errors import JobError
 from atelier_trainer.job import Job
 from atelier_trainer.job_file import load_job, read_yaml, shipped_jobs
-from atelier_trainer.run import Run, continued_or_new, finished
 from atelier_trainer.train import tell_findings
+from atelier_trainer.training.run import Run, continued_or_new, finished
 
 
 def jobs_of(name: str, overrides: Sequence[str]) -> list[tuple[Job, Path]]:
@@ -37,8 +37,8 @@ def jobs_of(name: str, overrides: Sequence[str]) -> list[tuple[Job, Path]]:
 
 def run_study(jobs: Sequence[tuple[Job, Path]], data: Path, runs: Path) -> list[Run]:
     """Train each job once; a run that is finished is taken as it is, one that was interrupted goes on."""
-    from atelier_trainer.fit import fit
-    from atelier_trainer.inference import evaluate
+    from atelier_trainer.training.fit import fit
+    from atelier_trainer.training.inference import evaluate
 
     done = []
     for number, (job, base) in enumerate(jobs, 1):

@@ -15,7 +15,7 @@ from atelier_trainer.errors import PublishError
 from atelier_trainer.job import Job
 from atelier_trainer.publish import Staging, explain_write_failure, versions
 from atelier_trainer.quiet import quick_import
-from atelier_trainer.run import continued_or_new
+from atelier_trainer.training.run import continued_or_new
 
 CARD = Path("assets.extra", "model_card.json")
 
@@ -49,7 +49,7 @@ def train_and_publish(job: Job, base: Path, models: Path, data: Path, runs: Path
     with quick_import():
         import tensorflow as tf
 
-        from atelier_trainer.fit import fit, restore
+        from atelier_trainer.training.fit import fit, restore
     clock.lap("import")
     with (
         continued_or_new(runs, job, source, done=("published",)) as run,
@@ -76,7 +76,7 @@ def train_and_publish(job: Job, base: Path, models: Path, data: Path, runs: Path
             parameters=card["parameters"],
             seconds=clock.seconds,
         )
-        from atelier_trainer.plots import draw_history
+        from atelier_trainer.training.plots import draw_history
 
         draw_history([run], run.folder / "history.png")
     return _result(job, version, card, trained=True) | {"run": str(run.folder)}
@@ -84,10 +84,10 @@ def train_and_publish(job: Job, base: Path, models: Path, data: Path, runs: Path
 
 def publish_untrained(job: Job, models: Path, data: DataSet) -> Path:
     """Publish the job's model with its initial weights: a version to try a server with, made in a second or two."""
-    from atelier_trainer.encoding import encoding_for, vocabulary_of
-    from atelier_trainer.fit import Fitted
-    from atelier_trainer.network import build
-    from atelier_trainer.spec import Spec
+    from atelier_trainer.training.data_spec import Spec
+    from atelier_trainer.training.encoding import encoding_for, vocabulary_of
+    from atelier_trainer.training.fit import Fitted
+    from atelier_trainer.training.network import build
 
     spec = Spec.of(data)
     words = vocabulary_of(data.test.inputs, job.network.vocabulary) if data.kind == "text" else None

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from atelier_trainer import interrupt
-from atelier_trainer.checkpoint import Checkpoints
-from atelier_trainer.feed import TrainingFeed
 from atelier_trainer.job import EarlyStopping
-from atelier_trainer.run import Run
+from atelier_trainer.training.checkpoint import Checkpoints
+from atelier_trainer.training.feed import TrainingFeed
+from atelier_trainer.training.run import Run
 
 
 class Keeper(keras.callbacks.Callback):

@@ -17,7 +17,7 @@ import tensorflow as tf
 from atelier_trainer.data.dataset import most_common_first
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import Network
-from atelier_trainer.spec import Spec
+from atelier_trainer.training.data_spec import Spec
 
 # Word number 0 fills short texts up, 1 stands for every word outside the vocabulary.
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2

@@ -6,8 +6,8 @@ import numpy as np
 
 from atelier_trainer import metrics
 from atelier_trainer.data.dataset import Examples
-from atelier_trainer.feed import in_order
-from atelier_trainer.fit import Fitted
+from atelier_trainer.training.feed import in_order
+from atelier_trainer.training.fit import Fitted
 
 
 def probabilities(fitted: Fitted, examples: Examples) -> np.ndarray:

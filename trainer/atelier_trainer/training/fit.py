@@ -9,16 +9,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from atelier_trainer.callbacks import EpochLine, Keeper
-from atelier_trainer.checkpoint import Checkpoints
 from atelier_trainer.data.dataset import DataSet, Examples, class_counts
-from atelier_trainer.encoding import Encoding, encoding_for, vocabulary_of
 from atelier_trainer.errors import JobError, RunError
-from atelier_trainer.feed import TrainingFeed, in_order
 from atelier_trainer.job import Fit, Job
-from atelier_trainer.network import build, loss_for, metrics_for, optimizer
-from atelier_trainer.run import Run
-from atelier_trainer.spec import Spec
+from atelier_trainer.training.callbacks import EpochLine, Keeper
+from atelier_trainer.training.checkpoint import Checkpoints
+from atelier_trainer.training.data_spec import Spec
+from atelier_trainer.training.encoding import Encoding, encoding_for, vocabulary_of
+from atelier_trainer.training.feed import TrainingFeed, in_order
+from atelier_trainer.training.network import build, loss_for, metrics_for, optimizer
+from atelier_trainer.training.run import Run
 
 
 @dataclass(frozen=True)

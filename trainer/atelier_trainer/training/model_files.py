@@ -18,14 +18,14 @@ import tensorflow as tf
 
 from atelier_trainer import metrics
 from atelier_trainer.data.held_out_file import read_test_file
-from atelier_trainer.encoding import encoding_for
 from atelier_trainer.errors import RunError
-from atelier_trainer.fit import Fitted, compiled
-from atelier_trainer.fit import restore as restore_run
-from atelier_trainer.inference import probabilities
 from atelier_trainer.job import Job
-from atelier_trainer.run import Run
-from atelier_trainer.spec import Spec
+from atelier_trainer.training.data_spec import Spec
+from atelier_trainer.training.encoding import encoding_for
+from atelier_trainer.training.fit import Fitted, compiled
+from atelier_trainer.training.fit import restore as restore_run
+from atelier_trainer.training.inference import probabilities
+from atelier_trainer.training.run import Run
 
 Format = Literal["weights", "checkpoint", "keras", "h5", "json"]
 SUFFIXES: dict[str, str] = {

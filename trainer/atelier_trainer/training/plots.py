@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from atelier_trainer.run import Run
+from atelier_trainer.training.run import Run
 
 matplotlib.use("agg")
 # Training is dashed, validation solid, a color a run: as in the tutorial's comparison.

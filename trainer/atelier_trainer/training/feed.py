@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from atelier_trainer.data.dataset import Examples, Stream
-from atelier_trainer.encoding import Encoding
+from atelier_trainer.training.encoding import Encoding
 
 # Examples at once where no gradient is needed.
 EVALUATION_BATCH = 1000

@@ -5,10 +5,10 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from atelier_trainer.encoding import Encoding
 from atelier_trainer.job import Job, Network, Optimizer
-from atelier_trainer.run import CROSSENTROPY
-from atelier_trainer.spec import Spec
+from atelier_trainer.training.data_spec import Spec
+from atelier_trainer.training.encoding import Encoding
+from atelier_trainer.training.run import CROSSENTROPY
 
 TENTH = 0.1
 OPTIMIZERS = {
