@@ -14,7 +14,7 @@ def publish_untrained(models: Path, name: str = "fashion", seed: int = 0) -> Pat
     from atelier_trainer.data.dataset import DataSet, Examples
     from atelier_trainer.data.fashion_mnist import CLASS_NAMES
     from atelier_trainer.job import Job
-    from atelier_trainer.train import publish_untrained as publish
+    from atelier_trainer.publishing.pipeline import publish_untrained as publish
 
     job = Job.model_validate(
         {

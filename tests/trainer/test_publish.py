@@ -9,8 +9,8 @@ import time
 
 import pytest
 from atelier_trainer.errors import PublishError
-from atelier_trainer.publish import Staging, versions
-from atelier_trainer.served_models import ensure_listed
+from atelier_trainer.publishing.models_config import ensure_listed
+from atelier_trainer.publishing.staging import Staging, versions
 
 from tests.support.models import publish_untrained
 from tests.trainer.conftest import COMMAND, trainer
@@ -26,7 +26,7 @@ COMPLETE = (
 
 
 def assert_all_complete(model_folder):
-    from atelier_trainer.exported import ExportedModel
+    from atelier_trainer.publishing.exported_model import ExportedModel
 
     for number in versions(model_folder):
         for name in COMPLETE:

@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 import pytest
-from atelier_trainer.exported import ExportedModel
 from atelier_trainer.job_file import load_job
+from atelier_trainer.publishing.exported_model import ExportedModel
 
 from tests.trainer.conftest import COMMAND, trainer
 

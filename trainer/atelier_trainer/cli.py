@@ -52,7 +52,7 @@ def train(
 
     Example: atelier-trainer train jobs/fashion-dense.yaml --set fit.epochs=3 --models models --data data
     """
-    from atelier_trainer.train import train_and_publish, up_to_date
+    from atelier_trainer.publishing.pipeline import train_and_publish, up_to_date
 
     loaded, base = job_from(job, set_, seed, deterministic)
     result = up_to_date(loaded, base, models) if if_needed else None
@@ -80,7 +80,7 @@ def evaluate(
     """
     silence_startup()
     from atelier_trainer.data.held_out_file import read_test_file_of
-    from atelier_trainer.exported import ExportedModel
+    from atelier_trainer.publishing.exported_model import ExportedModel
 
     exported = ExportedModel(version)
     print(json.dumps(exported.evaluate(read_test_file_of(version, data))), flush=True)

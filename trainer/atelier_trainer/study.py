@@ -10,7 +10,7 @@ from atelier_trainer.data import job_data
 from atelier_trainer.errors import JobError
 from atelier_trainer.job import Job
 from atelier_trainer.job_file import load_job, read_yaml, shipped_jobs
-from atelier_trainer.train import tell_findings
+from atelier_trainer.publishing.pipeline import tell_findings
 from atelier_trainer.training.run import Run, continued_or_new, finished
 
 

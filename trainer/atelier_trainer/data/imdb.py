@@ -19,7 +19,7 @@ from atelier_trainer.data import csv_file
 from atelier_trainer.data.dataset import DataSet, Examples, file_digest, findings
 from atelier_trainer.data.downloads import SourceFailed, download
 from atelier_trainer.errors import DataCorrupt, DataUnavailable
-from atelier_trainer.publish import write_durably
+from atelier_trainer.publishing.staging import write_durably
 
 NAME = "imdb"
 CLASS_NAMES = ("negative", "positive")

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from atelier_trainer.errors import RunError
 from atelier_trainer.job import Job
-from atelier_trainer.publish import write_durably
+from atelier_trainer.publishing.staging import write_durably
 
 # The history's column of the loss without the penalty of L1 and L2, where there is one.
 CROSSENTROPY = "crossentropy"

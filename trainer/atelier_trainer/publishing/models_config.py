@@ -9,7 +9,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from atelier_trainer.errors import PublishError
-from atelier_trainer.publish import write_durably
+from atelier_trainer.publishing.staging import write_durably
 
 
 def ensure_listed(models: Path, name: str) -> None:

@@ -13,7 +13,7 @@ from atelier_trainer.data import job_data
 from atelier_trainer.data.dataset import DataSet
 from atelier_trainer.errors import PublishError
 from atelier_trainer.job import Job
-from atelier_trainer.publish import Staging, explain_write_failure, versions
+from atelier_trainer.publishing.staging import Staging, explain_write_failure, versions
 from atelier_trainer.quiet import quick_import
 from atelier_trainer.training.run import continued_or_new
 
@@ -125,10 +125,10 @@ def _write_version(
     folder: Path, job: Job, fitted: Any, data: DataSet, source: str, run: str | None
 ) -> dict[str, Any]:
     """Export into the staging folder, load it back, and let what was loaded make the metrics and golden examples."""
-    from atelier_trainer.companions import write_golden, write_warmup
-    from atelier_trainer.export import export
-    from atelier_trainer.exported import ExportedModel
-    from atelier_trainer.model_card import model_card
+    from atelier_trainer.publishing.export import export
+    from atelier_trainer.publishing.exported_model import ExportedModel
+    from atelier_trainer.publishing.extra_assets import write_golden, write_warmup
+    from atelier_trainer.publishing.model_card import model_card
 
     export(fitted.model, fitted.encoding, fitted.spec, folder)
     extra = folder / "assets.extra"
@@ -157,7 +157,7 @@ def _result(job: Job, version: Path, card: dict[str, Any], trained: bool) -> dic
 
 def _list(models: Path, name: str) -> None:
     # Imported here: the protos come with TensorFlow.
-    from atelier_trainer.served_models import ensure_listed
+    from atelier_trainer.publishing.models_config import ensure_listed
 
     try:
         ensure_listed(models, name)

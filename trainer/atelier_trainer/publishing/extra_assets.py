@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from atelier_trainer.exported import ExportedModel
+from atelier_trainer.publishing.exported_model import ExportedModel
 from atelier_trainer.training.data_spec import Spec
 
 GOLDEN_EXAMPLES = 16
