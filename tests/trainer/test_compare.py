@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from atelier_trainer.compare import compare, overfits_from
 from atelier_trainer.errors import RunError
+from atelier_trainer.studies.comparison import compare, overfits_from
 from atelier_trainer.training.run import Run, find
 
 from tests.trainer.conftest import trainer

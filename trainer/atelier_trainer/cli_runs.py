@@ -31,7 +31,7 @@ def study(
 
     Example: atelier-trainer study imdb
     """
-    from atelier_trainer.study import jobs_of, run_study
+    from atelier_trainer.studies.study import jobs_of, run_study
 
     jobs = jobs_of(name, set_ or ())
     silence_startup()
@@ -113,8 +113,8 @@ def restore(
 
 
 def _report(runs: Sequence[Run], reports: Path, title: str) -> None:
-    from atelier_trainer.compare import compare as verdicts_on
-    from atelier_trainer.compare import print_table
+    from atelier_trainer.studies.comparison import compare as verdicts_on
+    from atelier_trainer.studies.comparison import print_table
     from atelier_trainer.training.plots import draw_history
 
     verdicts = verdicts_on(runs)

@@ -1,0 +1,1 @@
+"""Studies: several jobs trained on the same data, and their runs compared."""
