@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from atelier_trainer.cli_options import Data, Reports, Runs, Set, say
+from atelier_trainer.cli.options import Data, Reports, Runs, Set, say
 from atelier_trainer.errors import RunError
 from atelier_trainer.quiet import silence_startup
 from atelier_trainer.training import run as run_folders

@@ -22,9 +22,9 @@ from typing import Annotated
 import typer
 
 from atelier_trainer import interrupt
-from atelier_trainer.cli_data import app as data_app
-from atelier_trainer.cli_options import Data, Models, Runs, Seed, Set, job_from, say
-from atelier_trainer.cli_runs import app as runs_app
+from atelier_trainer.cli.data import app as data_app
+from atelier_trainer.cli.options import Data, Models, Runs, Seed, Set, job_from, say
+from atelier_trainer.cli.runs import app as runs_app
 from atelier_trainer.data import job_data
 from atelier_trainer.errors import AtelierTrainerError
 from atelier_trainer.quiet import silence_startup
