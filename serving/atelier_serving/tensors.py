@@ -85,7 +85,9 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     if any(size < 0 for size in shape) or len(shape) > 64 or math.prod(size or 1 for size in shape) >= 2**62:
         raise TensorError(f"shape {shape} is not a tensor's")
     # Each access to the field copies it.
-    if field != "string_val" and (content := proto.tensor_content):
+    if content := proto.tensor_content:
+        if field == "string_val":
+            return _from_string_content(content, count).reshape(shape)
         if len(content) != count * dtype.itemsize:
             raise TensorError(f"{len(content)} bytes for {count} elements of {dtype.itemsize}")
         return np.frombuffer(content, dtype).reshape(shape)
@@ -122,6 +124,37 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, as_content: bool) -
         getattr(proto, field).extend(np.ascontiguousarray(array).ravel().view(parts).tolist())
     else:
         getattr(proto, field).extend(array.ravel().tolist())
+
+
+def _from_string_content(content: bytes, count: int) -> np.ndarray:
+    """Strings as TensorFlow packs them: their lengths as 32-bit varints, then their bytes one after the other.
+
+    Source: tsl/platform/tensor_coding.cc, DecodeStringList. Raises `TensorError`.
+    """
+    # Each length takes a byte: what claims more strings than that is refused before anything is made of it.
+    if count > len(content):
+        raise TensorError(f"{len(content)} bytes for {count} strings")
+    sizes, position = [], 0
+    for _ in range(count):
+        size = 0
+        for shift in range(0, 35, 7):
+            if position >= len(content):
+                raise TensorError("the lengths of the strings are cut short")
+            byte = content[position]
+            position += 1
+            size |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+        else:
+            raise TensorError("the length of a string has more than 32 bits")
+        sizes.append(size & 0xFFFFFFFF)
+    if sum(sizes) != len(content) - position:
+        raise TensorError(f"{len(content) - position} bytes for strings of {sum(sizes)}")
+    array = np.empty(count, object)
+    for index, size in enumerate(sizes):
+        array[index] = content[position : position + size]
+        position += size
+    return array
 
 
 def _from_list(values: object, field: str, dtype: np.dtype, count: int) -> np.ndarray:
