@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+from atelier_serving import memory
 from atelier_serving.batching.batcher import Batcher, Scheduler
 from atelier_serving.batching.parameters import (
     PER_MODEL_FILE,
@@ -82,7 +83,7 @@ class Server:
         grpc_server.start()
         print_state(f"Running gRPC ModelServer at {flags.host}:{flags.port} ...")
         if rest:
-            rest.start()
+            rest.start(memory.available() // flags.workers)
             print_state(f"Exporting HTTP/REST API at:{flags.host}:{flags.rest_api_port} ...")
         self._poll_until_stopped(grpc_server)
         self._drain(grpc_server, rest)

@@ -150,13 +150,13 @@ REFUSED = {
         400,
         "JSON Parse error: The surrogate pair in string is invalid. at offset: 7",
     ),
-    "not an object": ([1], 400, "JSON Value: [\n    1\n] Is not object"),
+    "not an object": ([1], 400, "JSON Value: [1] Is not object"),
     "a number": (b"1.5", 400, "JSON Value: 1.5 Is not object"),
     "neither key": ({}, 400, "Missing 'inputs' or 'instances' key"),
     "both keys": (
         {"instances": [1], "inputs": [1]},
         400,
-        f"JSON Value: {pretty({'instances': [1], 'inputs': [1]})} Not formatted correctly expecting only one of "
+        "JSON Value: {\n    \"instances\": [1],\n    \"inputs\": [1]\n} Not formatted correctly expecting only one of "
         "'inputs' or 'instances' keys to exist ",
     ),
     "signature name that is no string": (
@@ -227,11 +227,6 @@ REFUSED = {
         signature("type_uint64", inputs=[-1]),
         400,
         "JSON Value: -1 Type: Number is not of expected type: uint64",
-    ),
-    "a whole number that a float cannot hold": (
-        {"inputs": [16777216]},
-        400,
-        "Cannot convert JSON value: 16777216 to float without loss of precision.",
     ),
     "uint16": (signature("type_uint16", inputs=[0]), 501, "Conversion of JSON Value: 0 to type: uint16"),
     "half": (signature("type_half", inputs=[0]), 400, 'Serving signature name: "type_half" not found in signature def'),
@@ -353,7 +348,7 @@ EXAMPLES_REFUSED = {
     "empty": (b"", "JSON Parse error: The document is empty"),
     "no examples": (
         {"instances": [1]},
-        f"JSON Value: {pretty({'instances': [1]})} "
+        "JSON Value: {\n    \"instances\": [1]\n} "
         "When method is classify, key 'examples' is expected and was not found",
     ),
     "examples that are no list": (
@@ -439,17 +434,6 @@ def test_deep_nesting_is_refused_instead_of_overflowing_the_stack(server):
         assert document["error"].startswith(
             "JSON Parse error: Terminate parsing due to Handler error. at offset: "
         )
-
-
-@pytest.mark.deviation
-@pytest.mark.parametrize("number", [b"1e999", b"1" + b"0" * 400])
-def test_a_number_beyond_a_double_is_infinite(server, number):
-    for body in (b'{"instances": [%s]}', b'{"inputs": {"x": [1, %s]}}'):
-        got, text, _ = http(server, PREDICT, body % number)
-        assert got == 200
-        assert b"Infinity" in text
-    body = b'{"signature_name": "regress", "examples": [{"value": %s}]}' % number
-    assert http(server, "/v1/models/toy:regress", body)[:2] == (200, b'{\n    "results": [Infinity]\n}')
 
 
 def test_a_value_in_an_error_is_cut_at_256_bytes(server):

@@ -81,8 +81,13 @@ class Api:
             result.model_spec.version.value = version
         return response
 
-    def predict_json(self, spec: model_pb2.ModelSpec, document: dict[str, Any]) -> str:
-        """Predict from a parsed JSON document to the text of the answer."""
+    def predict_json(
+        self, spec: model_pb2.ModelSpec, document: dict[str, Any], holds: Callable[[int], object]
+    ) -> Iterator[str]:
+        """Predict from a parsed JSON document, which is emptied, to the pieces of the answer's text.
+
+        `holds` is told how many bytes are held in place of the document: the inputs, later the outputs.
+        """
         name = signature_name(document)
         with self.servable(spec) as (servable, _):
             signature = servable.signatures.get(name or DEFAULT_SIGNATURE)
@@ -92,7 +97,11 @@ class Api:
             if not signature.inputs:
                 raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
             inputs, as_rows = read_inputs(document, signature.inputs)
+            document.clear()
+            holds(sum(array.nbytes for array in inputs.values()))
             outputs = predict(servable, name or DEFAULT_SIGNATURE, inputs, [])
+        del inputs
+        holds(sum(array.nbytes for array in outputs.values()))
         return json_text.rows(outputs) if as_rows else json_text.columns(outputs)
 
     def metadata(

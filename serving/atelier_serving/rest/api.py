@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -26,8 +26,9 @@ from tensorflow_serving.apis import (
 from atelier_serving.inference.api import Api
 from atelier_serving.log import print_state
 from atelier_serving.request_context import current
+from atelier_serving.rest.document_memory import Reading
 from atelier_serving.rest.json import text as json_text
-from atelier_serving.rest.json.document import parse_document, to_bytes
+from atelier_serving.rest.json.document import LARGE, parse_document, to_bytes
 from atelier_serving.rest.json.examples import read_examples
 from atelier_serving.rest.json.tensors import signature_name
 from atelier_serving.status import Code, invalid, of_exception
@@ -42,6 +43,7 @@ _METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
 _HTML = "text/html; charset=ISO-8859-1"
 # util/net_http/compression/gzip_zlib.h
 MAX_GUNZIPPED = 100 * 1024 * 1024
+_UNPACKED_AT_A_TIME = 1024 * 1024
 # model_servers/http_server.cc:46-87; every other code is 500.
 _HTTP = {
     Code.CANCELLED: 499,
@@ -75,6 +77,31 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass
+class Request:
+    """One request. `path` is as it came, percent-encoded; header names are lower-case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def packed(self) -> bool:
+        """Whether the body is compressed."""
+        return "gzip" in self.headers.get("content-encoding", "")
+
+    def is_large(self) -> bool:
+        """Whether the body's document is to be read a piece at a time."""
+        if len(self.body) > LARGE or not self.packed:
+            return len(self.body) > LARGE
+        reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            return len(reader.decompress(self.body, LARGE + 1)) > LARGE
+        except zlib.error:
+            return False
+
+
 class RestApi:
     """Every path under `/v1/`; nothing but the answer is decided here, so any HTTP server may carry it."""
 
@@ -82,14 +109,24 @@ class RestApi:
         self._api = api
         self._headers = _CORS if cors else {}
 
-    def respond(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """`path` is as it came: percent-encoded, with its query; header names are lower-case. Never raises."""
+    def respond(self, request: Request, reading: Reading | None = None) -> Answer:
+        """Answer a request, whose body is taken out of it. Never raises. `reading` is given for a large document."""
+        try:
+            return self._answer(request, reading)
+        finally:
+            # Here, where nothing of the document is alive any more.
+            if reading:
+                reading.end()
+
+    def _answer(self, request: Request, reading: Reading | None) -> Answer:
+        method, headers = request.method, request.headers
         if method not in _METHODS:
             return Answer(501, b"<HTML><HEAD><TITLE>501 Not Implemented</TITLE></HEAD></HTML>\n", _HTML)
         if method == "OPTIONS" and re.match(r"https?://", headers.get("origin", "")):
             return Answer(200, b"", _HTML, self._headers)
         try:
-            text = self._dispatch(method, path, body, headers)
+            pieces = self._dispatch(request, reading)
+            body = b"".join(reading.counted(map(to_bytes, pieces)) if reading else map(to_bytes, pieces))
         except _UnreadablePathError:
             current().code = Code.INVALID_ARGUMENT.name
             return Answer(400, b"", headers=self._headers)
@@ -103,35 +140,44 @@ class RestApi:
                 to_bytes(json_text.error(failure.message)),
                 headers=self._headers,
             )
-        return Answer(200, to_bytes(text), headers=self._headers)
+        return Answer(200, body, headers=self._headers)
 
-    def _dispatch(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> str:
+    def _dispatch(self, request: Request, reading: Reading | None) -> Iterable[str]:
+        """The pieces of the answer's text."""
+        method, path = request.method, request.path
         # The patterns ignore case, what they found is compared with it: `m:PREDICT` is no predict.
         if method == "POST" and (match := _POST.fullmatch(path)):
             spec = _spec(match)
-            if "gzip" in headers.get("content-encoding", ""):
-                body = _gunzipped(body)
-            if match["method"] == "predict":
-                return self._api.predict_json(spec, parse_document(body))
-            if match["method"] == "classify":
-                return self._classify(spec, parse_document(body))
-            if match["method"] == "regress":
-                return self._regress(spec, parse_document(body))
+            if match["method"] in ("predict", "classify", "regress"):
+                document = _document(request, reading)
+                was_read = reading.holds if reading else _nothing
+                if match["method"] == "predict":
+                    return self._api.predict_json(spec, document, was_read)
+                answer = self._classify if match["method"] == "classify" else self._regress
+                return [answer(spec, document, was_read)]
         if method == "GET" and (match := _GET.fullmatch(path)):
             spec = _spec(match)
             if not spec.name:
                 raise invalid("Missing model name in request.")
-            return self._metadata(spec) if match["part"] == "/metadata" else self._status(spec)
+            return [self._metadata(spec) if match["part"] == "/metadata" else self._status(spec)]
         raise invalid(f"Malformed request: {method} {path}")
 
-    def _classify(self, spec: model_pb2.ModelSpec, document: dict[str, Any]) -> str:
+    def _classify(
+        self, spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
+    ) -> str:
         request = classification_pb2.ClassificationRequest(model_spec=spec)
         _fill(request, document)
+        document.clear()
+        was_read(request.ByteSize())
         return json_text.classification(self._api.classify(request).result)
 
-    def _regress(self, spec: model_pb2.ModelSpec, document: dict[str, Any]) -> str:
+    def _regress(
+        self, spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
+    ) -> str:
         request = regression_pb2.RegressionRequest(model_spec=spec)
         _fill(request, document)
+        document.clear()
+        was_read(request.ByteSize())
         return json_text.regression(self._api.regress(request).result)
 
     def _status(self, spec: model_pb2.ModelSpec) -> str:
@@ -177,14 +223,43 @@ def _fill(request: Any, document: dict[str, Any]) -> None:
     read_examples(document, request.input)
 
 
-def _gunzipped(body: bytes) -> bytes:
-    """A broken body, or one that grows beyond the limit, counts as an empty one."""
+def _document(request: Request, reading: Reading | None) -> dict[str, Any]:
+    """The request's body, unpacked and parsed; the request lets go of it."""
+    spend = None
+    if reading:
+        spend = reading.spend
+        reading.begin()
+    body = request.body
+    if request.packed:
+        body = unpacked(body, spend or _nothing)
+    request.body = b""
+    return parse_document(body, spend)
+
+
+def unpacked(body: bytes, spend: Callable[[int], object]) -> bytes:
+    """A gzip body. A broken one, or one that grows beyond the limit, counts as an empty one, as in TensorFlow Serving.
+
+    `spend` is told of the bytes that it takes.
+    """
     reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    whole = bytearray()
     try:
-        whole = reader.decompress(body, MAX_GUNZIPPED)
+        while not reader.eof:
+            piece = reader.decompress(body, _UNPACKED_AT_A_TIME)
+            if not piece and not reader.eof:
+                return b""
+            spend(len(piece))
+            whole += piece
+            if len(whole) > MAX_GUNZIPPED:
+                return b""
+            body = reader.unconsumed_tail
     except zlib.error:
         return b""
-    return whole if reader.eof else b""
+    return bytes(whole)
+
+
+def _nothing(*_: object) -> None:
+    """Where nobody counts."""
 
 
 def _message(message: Message) -> dict[str, Any]:

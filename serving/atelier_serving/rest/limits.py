@@ -101,9 +101,9 @@ class Bodies:
             return self._given_up(body), 408
         return bytes(body), 200
 
-    def release(self, body: bytes) -> None:
-        """The body has been answered."""
-        self._held -= len(body)
+    def release(self, size: int) -> None:
+        """A body of `size` bytes has been answered."""
+        self._held -= size
 
     def _given_up(self, body: bytearray) -> bytes:
         self._held -= len(body)

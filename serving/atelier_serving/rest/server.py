@@ -16,7 +16,9 @@ import uvicorn
 
 from atelier_serving.monitoring.request_recorder import Answers
 from atelier_serving.request_context import begin
-from atelier_serving.rest.api import Answer, RestApi
+from atelier_serving.rest.api import Answer, Request, RestApi
+from atelier_serving.rest.document_memory import DocumentMemory, Reading
+from atelier_serving.rest.json.document import LARGE
 from atelier_serving.rest.limits import MAX_BODY_BYTES, MAX_CONNECTIONS, Bodies, LimitedProtocol
 from atelier_serving.status import ServingError
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
@@ -24,6 +26,8 @@ from atelier_serving.thread_pool import ThreadPool, seconds_waited
 # A path and what answers it: at once, or awaited.
 Pages = dict[str, Callable[[], Answer | Awaitable[Answer]]]
 _START_SECONDS = 10.0
+# Of large documents, one of which is read at a time.
+_LARGE_THREADS = 16
 _METHOD = re.compile(r":(predict|classify|regress)$")
 _BODY_ERRORS = {
     408: "The request's body did not arrive in time.",
@@ -37,6 +41,7 @@ class RestServer:
 
     def __init__(self, app: RestApp, host: str, port: int, tls: ssl.SSLContext | None, shared: bool) -> None:
         """`shared`: the port is also other workers'."""
+        self._app = app
         # With its protocol named, asyncio turns off Nagle's algorithm for what is accepted: 40 ms an answer less.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -64,8 +69,9 @@ class RestServer:
             target=self._server.run, args=([self._socket],), daemon=True, name="rest"
         )
 
-    def start(self) -> None:
-        """Accept requests; returns once the port answers."""
+    def start(self, free: int) -> None:
+        """Accept requests; returns once the port answers. Models are loaded, and `free` bytes of memory are left."""
+        self._app.start(free)
         self._thread.start()
         deadline = time.monotonic() + _START_SECONDS
         while not self._server.started and time.monotonic() < deadline:
@@ -90,6 +96,12 @@ class RestApp:
         """
         self._api, self._answers, self._pool, self._pages = api, answers, pool, pages
         self._bodies = Bodies(seconds)
+        # What waits for its turn keeps no thread of the pool.
+        self._documents, self._large = DocumentMemory(), ThreadPool(_LARGE_THREADS, "large")
+
+    def start(self, free: int) -> None:
+        """Models are loaded, and `free` bytes of memory are left."""
+        self._documents.start(free)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request."""
@@ -110,33 +122,65 @@ class RestApp:
                 refusal = json_answer(status, {"error": _BODY_ERRORS[status]}, {"Connection": "close"})
                 await _send(send, refusal, scope["method"])
             return
-        try:
-            await self._answer(scope, send, path, body)
-        finally:
-            self._bodies.release(body)
-
-    async def _answer(self, scope: Any, send: Any, path: str, body: bytes) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        request = Request(scope["method"], path, headers, body)
+        # The request alone holds the body, and lets go of it when it has been read.
+        size = len(body)
+        del body
+        try:
+            await _send(send, await self._answered(scope, receive, request), scope["method"])
+        finally:
+            self._bodies.release(size)
+
+    async def _answered(self, scope: Any, receive: Any, request: Request) -> Answer:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answer] = loop.create_future()
-        self._pool.submit(self._respond, loop, answered, scope, path, headers, body)
-        await _send(send, await answered, scope["method"])
+        client = scope["client"]
+        peer = f"{client[0]}:{client[1]}" if client else ""
+        if not (request.packed or len(request.body) > LARGE):
+            self._pool.submit(self._respond, loop, answered, request, peer)
+            return await answered
+        reading = Reading(self._documents)
+        watching = loop.create_task(_watch(receive, reading))
+        self._pool.submit(self._sort, loop, answered, request, peer, reading)
+        try:
+            return await answered
+        finally:
+            watching.cancel()
+
+    def _sort(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answered: asyncio.Future[Answer],
+        request: Request,
+        peer: str,
+        reading: Reading,
+    ) -> None:
+        """Answer a request, or hand it to the threads for large documents."""
+        if request.is_large():
+            self._large.submit(self._respond, loop, answered, request, peer, reading)
+        else:
+            self._respond(loop, answered, request, peer)
 
     def _respond(
         self,
         loop: asyncio.AbstractEventLoop,
         answered: asyncio.Future[Answer],
-        scope: Any,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
+        request: Request,
+        peer: str,
+        reading: Reading | None = None,
     ) -> None:
-        found = _METHOD.search(path)
+        found = _METHOD.search(request.path)
         call = begin(found[1] if found else "status", None, seconds_waited())
-        answer = self._api.respond(scope["method"], path, headers, body)
-        client = scope["client"]
-        self._answers.rest(call, f"{client[0]}:{client[1]}" if client else "")
+        answer = self._api.respond(request, reading)
+        self._answers.rest(call, peer)
         loop.call_soon_threadsafe(_set, answered, answer)
+
+
+async def _watch(receive: Any, reading: Reading) -> None:
+    """Have the reading end when the client goes: after the body nothing else is received."""
+    await receive()
+    reading.client_has_gone = True
 
 
 def aside(page: Callable[[], Answer]) -> Callable[[], Awaitable[Answer]]:

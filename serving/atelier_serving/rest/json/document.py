@@ -1,42 +1,47 @@
 """JSON documents of the REST API as values, and values as the text they have in errors.
 
-A good document goes through Python's own decoder, which is written in C. What that one refuses is read again byte by
-byte: it is either one of the few things rapidjson takes in addition (`Inf`), or the error has to be worded.
-Strings are kept as they came: bytes that are not UTF-8 survive as lone surrogates (PEP 383).
+A good document goes through decoders written in C. What they refuse is read again byte by byte: it is either one of
+the few things rapidjson takes in addition (`Inf`), or the error has to be worded.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from atelier_serving.rest.json.decoder import decode
+from atelier_serving.rest.json.large_reader import LargeReader
+from atelier_serving.rest.json.packed import Packed
 from atelier_serving.rest.json.reader import Reader
 from atelier_serving.status import invalid
 
+# Longer documents are read a piece at a time; one of this size takes 3 MB of memory at most, and the interpreter for
+# 2 ms.
+LARGE = 128 * 1024
 # util/json_tensor.cc:225-236.
 _SHOWN_BYTES = 256
-_SPACE = re.compile(r"[ \t\r\n]*")
-# A high surrogate without its low one, which Python lets pass.
-_LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB](?!..\\u[dD][c-fC-F])")
 
 
-def parse_document(body: bytes) -> dict[str, Any]:
-    """The request body as a JSON object; of equal keys the first counts. Raises `ServingError`."""
+def parse_document(body: bytes, spend: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """The request body as a JSON object; of equal keys the first counts. Raises `ServingError`, and what `spend` does.
+
+    With `spend`, which is told of the memory that is taken, the document is read a piece at a time, and its lists of
+    numbers are `Packed`.
+    """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
-    text = body.decode("utf-8", "surrogateescape")
-    start = _SPACE.match(text, text.startswith("\ufeff")).end()  # type: ignore[union-attr]
-    try:
-        if b"\\u" in body and _LONE_SURROGATE.search(body):
-            raise ValueError
-        # Text after the document is accepted.
-        value, _ = _DECODER.raw_decode(text, start)
-    except (ValueError, RecursionError):
-        value = Reader(body).document()
+    if spend:
+        value = LargeReader(body, spend).document()
+    else:
+        try:
+            # Text after the document is accepted.
+            value, _ = decode(body)
+        except (ValueError, RecursionError):
+            value = Reader(body).document()
     if not isinstance(value, dict):
         raise invalid(f"JSON Value: {shown(value)} Is not object")
     return value
@@ -60,7 +65,8 @@ def kind(value: Any) -> str:
     """rapidjson's name of a value's type."""
     if isinstance(value, bool):
         return str(value)
-    return {type(None): "Null", list: "Array", dict: "Object", str: "String"}.get(type(value), "Number")
+    kinds = {type(None): "Null", list: "Array", Packed: "Array", dict: "Object", str: "String"}
+    return kinds.get(type(value), "Number")
 
 
 def to_bytes(text: str) -> bytes:
@@ -94,19 +100,11 @@ def decimals(array: np.ndarray) -> list[str]:
     ]
 
 
-def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        document = dict(reversed(pairs))
-        return {key: document[key] for key, _ in pairs}
-    return document
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_first_wins)
-
-
 def _pretty(value: Any) -> Iterator[str]:
-    """The text piece by piece, so that the beginning of a large value costs little."""
+    """The text piece by piece, so that the beginning of a large value costs little.
+
+    Arrays stand on one line, members of objects on one each (JsonValueToDebugString: kFormatSingleLineArray).
+    """
     # Entries are texts, or values with their depth.
     stack: list[str | tuple[Any, int]] = [(value, 0)]
     while stack:
@@ -116,18 +114,18 @@ def _pretty(value: Any) -> Iterator[str]:
             continue
         item, depth = entry
         inner, outer = "\n" + "    " * (depth + 1), "\n" + "    " * depth
-        if isinstance(item, list | dict) and item:
-            opening, closing = "{}" if isinstance(item, dict) else "[]"
-            # What is shown is cut: more children than bytes are never needed.
-            children = list(item.items() if isinstance(item, dict) else enumerate(item[:_SHOWN_BYTES]))
-            parts: list[str | tuple[Any, int]] = []
-            for position, (key, child) in enumerate(children):
-                name = f"{quoted(key)}: " if isinstance(item, dict) else ""
-                parts += [("," if position else "") + inner + name, (child, depth + 1)]
-            stack += [outer + closing, *reversed(parts)]
-            yield opening
-        elif isinstance(item, list | dict):
-            yield "{}" if isinstance(item, dict) else "[]"
+        parts: list[str | tuple[Any, int]] = []
+        # What is shown is cut: more children than bytes are never needed.
+        if isinstance(item, dict):
+            for key, child in islice(item.items(), _SHOWN_BYTES):
+                parts += [("," if parts else "") + inner + f"{quoted(key)}: ", (child, depth + 1)]
+            stack += [(outer if parts else "") + "}", *reversed(parts)]
+            yield "{"
+        elif isinstance(item, list | Packed):
+            for child in islice(item, _SHOWN_BYTES):
+                parts += [", ", (child, depth + 1)] if parts else [(child, depth + 1)]
+            stack += ["]", *reversed(parts)]
+            yield "["
         elif isinstance(item, float):
             yield json.dumps(item)
         else:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from tensorflow.core.example import example_pb2, feature_pb2
-from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import input_pb2
 
 from atelier_serving.rest.json.document import kind, shown, to_bytes
-from atelier_serving.rest.json.values import as_double, decode_base64, is_base64, lossless, lossy
+from atelier_serving.rest.json.values import decode_base64, is_base64, is_list
 from atelier_serving.status import invalid
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
@@ -28,9 +27,9 @@ def read_examples(document: dict[str, Any], inputs: input_pb2.Input) -> None:
         text = "When method is classify, key 'examples' is expected and was not found"
         raise invalid(f"JSON Value: {shown(document)} {text}")
     examples = document["examples"]
-    if not isinstance(examples, list):
+    if not is_list(examples):
         raise invalid(f"JSON Value: {shown(document)} Expecting 'examples' value to be an list/array")
-    if not examples:
+    if not len(examples):
         raise invalid(f"JSON Value: {shown(document)} 'examples' value is an empty array")
     target = inputs.example_list_with_context if has_context else inputs.example_list
     for example in examples:
@@ -44,7 +43,7 @@ def _example(value: Any, example: example_pb2.Example) -> None:
     example.SetInParent()
     for name, content in value.items():
         feature = feature_pb2.Feature()
-        for item in content if isinstance(content, list) else [content]:
+        for item in content if is_list(content) else [content]:
             _add(item, name, feature)
         try:
             example.features.feature[name].CopyFrom(feature)
@@ -56,10 +55,8 @@ def _add(value: Any, name: str, feature: feature_pb2.Feature) -> None:
     if isinstance(value, bool):
         _list(feature, "int64_list", name).append(int(value))
     elif isinstance(value, float) or (isinstance(value, int) and not -(2**63) <= value < 2**64):
-        values = _list(feature, "float_list", name)
-        if not lossless(value, types_pb2.DT_FLOAT):
-            raise lossy(value, "float")
-        values.append(as_double(value))
+        # Rounded to a float32.
+        _list(feature, "float_list", name).append(float(value))
     elif isinstance(value, int):
         values = _list(feature, "int64_list", name)
         if value >= 2**63:

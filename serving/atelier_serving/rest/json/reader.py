@@ -11,6 +11,8 @@ from typing import Any
 from atelier_serving.status import invalid
 
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_PLAIN_STRING = re.compile(rb'"([^"\\\x00-\x1f]*)"')
 _DIGITS = re.compile(rb"[0-9]+")
 _ESCAPES = {b'"': '"', b"\\": "\\", b"/": "/", b"b": "\b", b"f": "\f", b"n": "\n", b"r": "\r", b"t": "\t"}
 _MAX_DEPTH = 200
@@ -40,8 +42,7 @@ class Reader:
         return found
 
     def _space(self) -> None:
-        while self._peek() in (b" ", b"\t", b"\r", b"\n"):
-            self._at += 1
+        self._at = _SPACE.match(self._body, self._at).end()  # type: ignore[union-attr]
 
     def _value(self) -> Any:
         head = self._peek()
@@ -86,22 +87,31 @@ class Reader:
                 raise self._error("Missing a comma or } after an object member.")
             self._space()
 
-    def _array(self) -> list[Any]:
+    def _array(self) -> Any:
         self._at += 1
-        items: list[Any] = []
+        self._space()
+        return [] if self._take(b"]") else self._items()
+
+    def _items(self) -> Any:
+        """The items of an array that is not empty, up to its end."""
+        items = [self._value()]
+        while not self._array_ends():
+            items.append(self._value())
+        return items
+
+    def _array_ends(self) -> bool:
         self._space()
         if self._take(b"]"):
-            return items
-        while True:
-            items.append(self._value())
-            self._space()
-            if self._take(b"]"):
-                return items
-            if not self._take(b","):
-                raise self._error("Missing a comma or ] after an array element.")
-            self._space()
+            return True
+        if not self._take(b","):
+            raise self._error("Missing a comma or ] after an array element.")
+        self._space()
+        return False
 
     def _string(self) -> str:
+        if plain := _PLAIN_STRING.match(self._body, self._at):
+            self._at = plain.end()
+            return plain[1].decode("utf-8", "surrogateescape")
         self._at += 1
         text: list[str] = []
         start = self._at
@@ -167,9 +177,9 @@ class Reader:
             self._digits("Miss exponent in number.")
             whole = False
         text = self._body[start : self._at]
-        # Longer than any 64-bit integer: rapidjson goes on with a double.
-        if whole and len(text) <= 20:
-            return int(text)
+        # Beyond 64 bits rapidjson goes on with a double.
+        if whole and len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64:
+            return number
         value = float(text)
         if value in (float("inf"), float("-inf")):
             raise self._error("Number too big to be stored in double.", start)

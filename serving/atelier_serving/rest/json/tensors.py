@@ -12,7 +12,7 @@ import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from atelier_serving.rest.json.document import shown
-from atelier_serving.rest.json.values import Tensor, dense, is_base64
+from atelier_serving.rest.json.values import Tensor, dense, is_base64, is_list
 from atelier_serving.status import ServingError, invalid
 
 _Infos = Mapping[str, meta_graph_pb2.TensorInfo]
@@ -36,9 +36,9 @@ def read_inputs(document: dict[str, Any], infos: _Infos) -> tuple[dict[str, np.n
                 "'inputs' or 'instances' keys to exist "
             )
         instances = document["instances"]
-        if not isinstance(instances, list):
+        if not is_list(instances):
             raise invalid(f"JSON Value: {shown(document)} Expecting 'instances' to be an list/array")
-        if not instances:
+        if not len(instances):
             raise invalid(f"JSON Value: {shown(document)} No values in 'instances' array")
         return _rows(instances, infos), True
     if "inputs" in document:
@@ -84,7 +84,7 @@ def _object_rows(instances: list[Any], infos: _Infos) -> dict[str, np.ndarray]:
                 f"Failed to process element: {position} of 'instances' list. JSON object: {shown(item)} "
                 f"keys must be equal to: {','.join(sorted(infos))}"
             )
-    return {alias: tensor.array(len(instances)) for alias, tensor in tensors.items()}
+    return {alias: tensor.stacked(len(instances)) for alias, tensor in tensors.items()}
 
 
 def _plain_rows(instances: list[Any], number: int) -> np.ndarray:
@@ -97,7 +97,7 @@ def _plain_rows(instances: list[Any], number: int) -> np.ndarray:
         except ServingError as error:
             text = f"Failed to process element: {position} of 'instances' list. Error: {error}"
             raise invalid(text) from None
-    return tensor.array(len(instances))
+    return tensor.stacked(len(instances))
 
 
 def _columns(inputs: Any, infos: _Infos) -> dict[str, np.ndarray]:
@@ -118,9 +118,9 @@ def _columns(inputs: Any, infos: _Infos) -> dict[str, np.ndarray]:
 
 
 def _column(value: Any, number: int) -> np.ndarray:
-    array = dense(value, number) if isinstance(value, list) else None
+    array = dense(value, number) if is_list(value) else None
     if array is None:
         tensor = Tensor(number)
         tensor.add(value)
-        array = tensor.array()
+        array = tensor.stacked()
     return array

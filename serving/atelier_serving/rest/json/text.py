@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from tensorflow.core.framework import types_pb2
@@ -18,11 +18,16 @@ from atelier_serving.status import invalid
 from atelier_serving.tensors import dtype_number, type_name
 
 _INDENT = "    "
+# So many values are made texts at a time.
+_STEP = 8192
 _WRITABLE_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
 
 
-def rows(outputs: Mapping[str, np.ndarray]) -> str:
-    """`predictions`: a list with one entry a row. Raises `ServingError` when the outputs share no batch size."""
+def rows(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """`predictions`: a list with one entry a row, piece by piece.
+
+    Raises `ServingError` when the outputs share no batch size.
+    """
     size = 0
     for alias, array in outputs.items():
         if array.ndim == 0:
@@ -30,40 +35,56 @@ def rows(outputs: Mapping[str, np.ndarray]) -> str:
         if size not in (0, len(array)):
             raise invalid(f"Tensor name: {alias} has inconsistent batch size: {len(array)} expecting: {size}")
         size = len(array)
+    bare = len(outputs) == 1
+    yield f'{{\n{_INDENT}"predictions": ['
+    for start, stop in _slabs(size, sum(array.size for array in outputs.values())):
+        if start:
+            yield ", " if bare else ","
+        yield from _rows({alias: array[start:stop] for alias, array in outputs.items()}, bare)
+    ending = f"\n{_INDENT}]" if size else "]"
+    yield f"{ending}\n}}"
+
+
+def _rows(outputs: Mapping[str, np.ndarray], bare: bool) -> Iterator[str]:
+    """Some rows, or one that is long, without what stands around them."""
     # Depth of a row's values: the document, the list and, for several outputs, the row's object.
-    depth = 2 if len(outputs) == 1 else 3
+    depth = 2 if bare else 3
+    names = {alias: "" if bare else f"\n{_INDENT * 3}{quoted(alias)}: " for alias in outputs}
+    if any(len(array) == 1 and array.size > _STEP for array in outputs.values()):
+        yield "" if bare else f"\n{_INDENT * 2}{{"
+        for position, (alias, array) in enumerate(outputs.items()):
+            yield ("," if position else "") + names[alias]
+            yield from _long_line(alias, array[0], depth + array.ndim - 1)
+        yield "" if bare else f"\n{_INDENT * 2}}}"
+        return
     columns = {
         alias: _inline(_texts(alias, array, depth + array.ndim - 1), array.shape, 1)
         for alias, array in outputs.items()
     }
-    if len(outputs) == 1:
+    if bare:
         (values,) = columns.values()
-        body = ", ".join(values)
-    else:
-        names = [f"\n{_INDENT * 3}{quoted(alias)}: " for alias in columns]
-        body = ",".join(
-            f"\n{_INDENT * 2}{{"
-            + ",".join(name + text for name, text in zip(names, row, strict=True))
-            + f"\n{_INDENT * 2}}}"
-            for row in zip(*columns.values(), strict=True)
-        )
-    ending = f"\n{_INDENT}]" if size else "]"
-    return f'{{\n{_INDENT}"predictions": [{body}{ending}\n}}'
+        yield ", ".join(values)
+        return
+    yield ",".join(
+        f"\n{_INDENT * 2}{{"
+        + ",".join(name + text for name, text in zip(names.values(), row, strict=True))
+        + f"\n{_INDENT * 2}}}"
+        for row in zip(*columns.values(), strict=True)
+    )
 
 
-def columns(outputs: Mapping[str, np.ndarray]) -> str:
-    """`outputs`: one tensor, or an object of them. Raises `ServingError` for a type that JSON has no form for."""
+def columns(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """`outputs`: one tensor, or an object of them, piece by piece.
+
+    Raises `ServingError` for a type that JSON has no form for.
+    """
     depth = 1 if len(outputs) == 1 else 2
-    texts = {
-        alias: _stacked(_texts(alias, array, depth + array.ndim), array.shape, depth)
-        for alias, array in outputs.items()
-    }
-    if len(texts) == 1:
-        (body,) = texts.values()
-    else:
-        inner = ",".join(f"\n{_INDENT * 2}{quoted(alias)}: {text}" for alias, text in texts.items())
-        body = f"{{{inner}\n{_INDENT}}}"
-    return f'{{\n{_INDENT}"outputs": {body}\n}}'
+    yield f'{{\n{_INDENT}"outputs": ' + ("" if depth == 1 else "{")
+    for position, (alias, array) in enumerate(outputs.items()):
+        if depth == 2:
+            yield ("," if position else "") + f"\n{_INDENT * 2}{quoted(alias)}: "
+        yield from _stacked(alias, array, depth)
+    yield ("" if depth == 1 else f"\n{_INDENT}}}") + "\n}"
 
 
 def classification(result: classification_pb2.ClassificationResult) -> str:
@@ -116,15 +137,58 @@ def _inline(texts: list[str], shape: tuple[int, ...], levels: int) -> list[str]:
     return texts
 
 
-def _stacked(texts: list[str], shape: tuple[int, ...], depth: int) -> str:
-    """Values nested into lists, one value or bracket a line; `depth` is that of the outermost bracket."""
-    for axis in range(len(shape) - 1, -1, -1):
+def _long_line(alias: str, array: np.ndarray, depth: int) -> Iterator[str]:
+    """A long tensor as lists on one line, piece by piece; `depth` is that of a value."""
+    if array.ndim == 0:
+        yield from _texts(alias, array, depth)
+        return
+    yield "["
+    for start, stop in _slabs(len(array), array.size):
+        yield ", " if start else ""
+        part = array[start:stop]
+        if stop - start == 1 and part.size > _STEP:
+            yield from _long_line(alias, part[0], depth)
+        else:
+            yield ", ".join(_inline(_texts(alias, part, depth), part.shape, 1))
+    yield "]"
+
+
+def _stacked(alias: str, array: np.ndarray, depth: int) -> Iterator[str]:
+    """A tensor as lists with one value or bracket a line, piece by piece; `depth` is that of the outermost bracket."""
+    if array.ndim == 0:
+        yield from _texts(alias, array, depth)
+        return
+    inner, outer = "\n" + _INDENT * (depth + 1), "\n" + _INDENT * depth
+    yield "["
+    for start, stop in _slabs(len(array), array.size):
+        yield "," if start else ""
+        part = array[start:stop]
+        if stop - start == 1 and part.size > _STEP:
+            yield inner
+            yield from _stacked(alias, part[0], depth + 1)
+        else:
+            yield inner + ("," + inner).join(
+                _lines(_texts(alias, part, depth + array.ndim), part.shape, depth)
+            )
+    yield f"{outer}]" if len(array) else "]"
+
+
+def _lines(texts: list[str], shape: tuple[int, ...], depth: int) -> list[str]:
+    """Values nested into lists, one value or bracket a line, but for the outermost dimension."""
+    for axis in range(len(shape) - 1, 0, -1):
         inner, outer = "\n" + _INDENT * (depth + axis + 1), "\n" + _INDENT * (depth + axis)
         texts = [
             "[" + inner + ("," + inner).join(group) + outer + "]" if group else "[]"
             for group in _groups(texts, shape, axis)
         ]
-    return texts[0]
+    return texts
+
+
+def _slabs(length: int, values: int) -> Iterator[tuple[int, int]]:
+    """Ranges of the first dimension, of about _STEP values each: between two of them other threads run."""
+    step = max(1, _STEP * length // max(values, 1))
+    for start in range(0, length, step):
+        yield start, min(start + step, length)
 
 
 def _groups(texts: list[str], shape: tuple[int, ...], axis: int) -> list[list[str]]:

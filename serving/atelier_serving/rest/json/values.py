@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
+from array import array
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 
 from atelier_serving.rest.json.document import kind, shown, to_bytes
+from atelier_serving.rest.json.packed import Packed
 from atelier_serving.status import Code, ServingError, invalid
 from atelier_serving.tensors import numpy_dtype, type_name
 
@@ -30,30 +31,14 @@ _INTEGERS: dict[int, tuple[Any, tuple[int, int]]] = {
     types_pb2.DT_UINT32: (np.uint32, (0, 2**32 - 1)),
     types_pb2.DT_UINT64: (np.uint64, (0, 2**64 - 1)),
 }
-# Integers a float type holds exactly, and its largest value.
-_EXACT = {types_pb2.DT_FLOAT: 2**24 - 1, types_pb2.DT_DOUBLE: 2**53 - 1}
-_LARGEST = {types_pb2.DT_FLOAT: float(np.finfo(np.float32).max), types_pb2.DT_DOUBLE: math.inf}
+# Where single values are collected: the array module's type code.
+_CODES = dict.fromkeys(_FLOATS, "d") | dict.fromkeys(_INTEGERS, "q")
+_CODES |= {types_pb2.DT_UINT64: "Q", types_pb2.DT_BOOL: "b"}
 
 
-def lossless(value: float, number: int) -> bool:
-    """Whether a float type holds a JSON number (IsLosslessDecimal)."""
-    if isinstance(value, int) and -(2**63) <= value < 2**64:
-        return abs(value) <= _EXACT[number]
-    value = as_double(value)
-    return not math.isfinite(value) or abs(value) <= _LARGEST[number]
-
-
-def as_double(value: float) -> float:
-    """A JSON number as a double; beyond the largest, infinite."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-
-
-def lossy(value: float, target: str) -> ServingError:
-    """A number that a float type does not hold."""
-    return invalid(f"Cannot convert JSON value: {shown(value)} to {target} without loss of precision.")
+def is_list(value: Any) -> bool:
+    """Whether a value is a JSON array."""
+    return isinstance(value, list | Packed)
 
 
 def is_base64(value: Any) -> bool:
@@ -76,6 +61,8 @@ def dense(value: list[Any], number: int) -> np.ndarray | None:
     level: list[Any] = [value]
     while True:
         kinds = set(map(type, level))
+        if kinds == {Packed}:
+            return _dense_blocks(level, shape, number)
         if kinds != {list}:
             break
         sizes = set(map(len, level))
@@ -85,14 +72,7 @@ def dense(value: list[Any], number: int) -> np.ndarray | None:
         level = list(chain.from_iterable(level))
     # The innermost kinds, once and for all: a list among them means that the nesting is not the same everywhere.
     if number in _FLOATS and kinds <= {int, float}:
-        whole = kinds == {int}
-        integers = level if whole else [item for item in level if type(item) is int] if int in kinds else []
-        if integers and (max(integers) > _EXACT[number] or min(integers) < -_EXACT[number]):
-            return None
-        numbers = np.array(level, np.float64)
-        if number == types_pb2.DT_FLOAT and np.any(np.abs(numbers) > _LARGEST[number]):
-            return None
-        return numbers.astype(numpy_dtype(number)).reshape(shape)
+        return _floats(np.array(level, np.float64), number).reshape(shape)
     if number in _INTEGERS and kinds <= {int}:
         low, high = _INTEGERS[number][1]
         if level and not low <= min(level) <= max(level) <= high:
@@ -106,21 +86,54 @@ def dense(value: list[Any], number: int) -> np.ndarray | None:
     return None
 
 
+def _dense_blocks(lists: list[Packed], shape: list[int], number: int) -> np.ndarray | None:
+    """Regular lists, whose number and nesting is `shape`, as one array."""
+    forms = {(len(item), block.shape[1:]) for item in lists for block, _ in item.blocks}
+    if len(forms) > 1 or number not in (*_FLOATS, *_INTEGERS):
+        return None
+    ((size, inner),) = forms
+    array = np.empty((len(lists) * size, *inner), numpy_dtype(number))
+    position = 0
+    for item in lists:
+        for values, whole in item.blocks:
+            if number in _FLOATS:
+                part = _floats(values.astype(np.float64), number)
+            elif values.dtype.kind == "f" or whole is not None or not _in_range(values, number):
+                return None
+            else:
+                part = values.astype(_INTEGERS[number][0])
+            array[position : position + len(values)] = part
+            position += len(values)
+    return array.reshape((*shape, size, *inner))
+
+
+def _floats(values: np.ndarray, number: int) -> np.ndarray:
+    """float64 as the float type: rounded, and infinite beyond its largest value, as C++ does it."""
+    with np.errstate(over="ignore"):
+        return values.astype(numpy_dtype(number))
+
+
+def _in_range(values: np.ndarray, number: int) -> bool:
+    low, high = _INTEGERS[number][1]
+    return not values.size or low <= int(values.min()) <= int(values.max()) <= high
+
+
 class Tensor:
     """One tensor, value by value: the shape is that of the first values, and every later one has to fit it."""
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._values: list[Any] = []
+        # An array of the array module for numbers: 8 bytes each.
+        self._values: Any = array(_CODES[number]) if number in _CODES else []
         self._row: tuple[int, list[int]] | None = None
         self._shape: list[int] = []
 
     def add(self, value: Any) -> None:
         """Append the values of a scalar or nested list."""
         self._shape, leaf = [], value
-        while isinstance(leaf, list):
+        while is_list(leaf):
             self._shape.append(len(leaf))
-            leaf = leaf[0] if leaf else None
+            leaf = leaf[0] if len(leaf) else None
         self._fill(value, 0)
 
     def add_row(self, value: Any) -> None:
@@ -135,19 +148,19 @@ class Tensor:
         elif self._shape != self._row[1]:
             raise invalid(f"Expecting shape {_shape(self._row[1])} but got: {_shape(self._shape)}")
 
-    def array(self, rows: int | None = None) -> np.ndarray:
+    def stacked(self, rows: int | None = None) -> np.ndarray:
         """What was added: one tensor, or `rows` of them stacked."""
         shape = self._shape if rows is None else [rows, *self._shape]
         if self._number == types_pb2.DT_STRING:
             return _strings(self._values).reshape(shape)
-        if self._number in _INTEGERS:
-            wide = np.array(self._values, np.uint64 if self._number == types_pb2.DT_UINT64 else np.int64)
-            return wide.astype(_INTEGERS[self._number][0]).reshape(shape)
-        return np.array(self._values, numpy_dtype(self._number)).reshape(shape)
+        values = np.array(self._values)
+        if self._number in _FLOATS:
+            return _floats(values.astype(np.float64), self._number).reshape(shape)
+        return values.astype(numpy_dtype(self._number)).reshape(shape)
 
     def _fill(self, value: Any, level: int) -> None:
         rank = len(self._shape)
-        if not isinstance(value, list):
+        if not is_list(value):
             if level != rank:
                 raise invalid(
                     f"JSON Value: {shown(value)} found at incorrect level: {level + 1} in the JSON DOM. "
@@ -177,9 +190,7 @@ def _scalar(value: Any, number: int) -> Any:
     if number in _FLOATS:
         if not is_number:
             raise _wrong_type(value, number)
-        if not lossless(value, number):
-            raise lossy(value, type_name(number))
-        return as_double(value)
+        return float(value)
     if number in _INTEGERS:
         low, high = _INTEGERS[number][1]
         if not is_number or isinstance(value, float) or not low <= value <= high:

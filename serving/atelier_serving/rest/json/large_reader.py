@@ -1,0 +1,129 @@
+"""Large JSON documents, a piece at a time, so that nobody waits for them and their cost is known on the way.
+
+A parser in C keeps the interpreter for as long as the document lasts (1 s for 100 MB) and makes 32 bytes and more of
+each number. Here 64 KiB at a time go through it: between two of them other threads run, the memory of what has been
+read is counted, and a client that has gone ends the reading. Lists of numbers become arrays. What is not regular JSON
+is read byte by byte, as in small documents, for rapidjson's decisions and texts.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from atelier_serving.rest.json.decoder import decode
+from atelier_serving.rest.json.packed import Packed, pack
+from atelier_serving.rest.json.reader import Reader
+
+_PIECE_BYTES = 64 * 1024
+_PAUSE_SECONDS = 0.0002
+# Bytes of memory of a list's or object's item, a list or object, a member's place, and a string without its characters.
+_ITEM, _CONTAINER, _MEMBER, _STRING = 40, 72, 56, 57
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_COMMA, _COLON, _QUOTE = b',:"'
+_LEVEL = np.zeros(256, np.int8)
+_LEVEL[list(b"[{")], _LEVEL[list(b"]}")] = 1, -1
+
+
+class LargeReader(Reader):
+    """`Reader` that tells `spend(bytes)` of memory before it takes it, or has given it back; that may raise."""
+
+    def __init__(self, body: bytes, spend: Callable[[int], None]) -> None:
+        super().__init__(body)
+        self._spend = spend
+        # Pieces up to here have been found to be irregular.
+        self._irregular_until = 0
+
+    def _value(self) -> Any:
+        self._spend(_ITEM)
+        return super()._value()
+
+    def _string(self) -> str:
+        text = super()._string()
+        self._spend(_STRING + len(text))
+        return text
+
+    def _items(self) -> Any:
+        items: list[Any] = []
+        blocks: list[Any] = []
+        self._spend(_CONTAINER)
+        try:
+            while True:
+                piece = self._piece() if self._at >= self._irregular_until else None
+                if piece is None:
+                    items = self._single(items, blocks)
+                    items.append(self._value())
+                else:
+                    self._take_over(piece, items, blocks)
+                if self._array_ends():
+                    return Packed(blocks) if blocks else items
+        except BaseException:
+            # Some at a time: millions of values that are freed in one go keep the interpreter.
+            while items:
+                del items[-10_000:]
+                time.sleep(0)
+            raise
+
+    def _take_over(self, piece: tuple[list[Any], int], items: list[Any], blocks: list[Any]) -> None:
+        """Add a piece, which has been paid for as Python's values."""
+        values, cost = piece
+        block = pack(values) if not items else None
+        if block is not None and _same_form(block, blocks):
+            self._spend(sum(part.nbytes for part in block if part is not None) - cost)
+            blocks.append(block)
+        else:
+            self._single(items, blocks)
+            items += values
+
+    def _single(self, items: list[Any], blocks: list[Any]) -> list[Any]:
+        """Python's values in place of blocks, once something irregular follows them."""
+        if blocks:
+            self._spend(sum(values.size * _ITEM for values, _ in blocks))
+            items += Packed(blocks)
+            blocks.clear()
+        return items
+
+    def _piece(self) -> tuple[list[Any], int] | None:
+        """As many whole items as the next piece of text has, and their cost; None when they need a closer look."""
+        window = self._body[self._at : self._at + _PIECE_BYTES]
+        # A text of the same length in which every quote begins or ends a string.
+        codes = np.frombuffer(_ESCAPED.sub(b"__", window) if b"\\" in window else window, np.uint8)
+        quotes = codes == _QUOTE
+        outside = (np.cumsum(quotes) & 1) == 0
+        levels = _LEVEL[codes] * outside
+        depth = np.cumsum(levels, dtype=np.int32)
+        ends = np.flatnonzero(depth < 0)
+        commas = (codes == _COMMA) & outside
+        between = np.flatnonzero(commas & (depth == 0))
+        size = int(ends[0]) if len(ends) else int(between[-1]) if len(between) else 0
+        if not size:
+            return None
+        colons = np.count_nonzero((codes[:size] == _COLON) & outside[:size])
+        cost = (
+            size
+            + _ITEM * (np.count_nonzero(commas[:size]) + 1)
+            + _CONTAINER * np.count_nonzero(levels[:size] > 0)
+            + (_MEMBER + _ITEM) * colons
+            + _STRING * (np.count_nonzero(quotes[:size]) // 2)
+        )
+        self._spend(int(cost))
+        # Whoever waits for the interpreter has it now.
+        time.sleep(_PAUSE_SECONDS)
+        try:
+            values, rest = decode(b"[" + window[:size] + b"]")
+        except (ValueError, RecursionError):
+            rest = "irregular"
+        if rest:
+            self._spend(-int(cost))
+            self._irregular_until = self._at + size
+            return None
+        self._at += size
+        return values, int(cost)
+
+
+def _same_form(block: Any, blocks: list[Any]) -> bool:
+    return not blocks or block[0].shape[1:] == blocks[0][0].shape[1:]

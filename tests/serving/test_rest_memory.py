@@ -1,0 +1,188 @@
+"""Documents whose values need far more memory than their bytes, and documents that are large: nobody else notices."""
+
+import gzip
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from tests.support.server import RunningServer, running_server
+from tests.support.toy_models import save_toy
+
+PREDICT = "/v1/models/toy:predict"
+ALLOWED = 512 * 2**20
+HUGE = 99 * 10**6
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server with one toy model."""
+    models = tmp_path_factory.mktemp("models")
+    save_toy(models)
+    with running_server(models, model="toy") as running:
+        for _ in range(50):
+            assert post(running, b'{"instances": [1.0]}')[0] == 200
+        yield running
+
+
+def post(server: RunningServer, body: bytes, packed: bool = False, seconds: float = 120) -> tuple[int, bytes]:
+    """(status, answer) of a predict request."""
+    url = urlsplit(server.rest)
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=seconds)
+    try:
+        connection.request("POST", PREDICT, body, {"Content-Encoding": "gzip"} if packed else {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+class Watch:
+    """A client of small requests beside what is tried, and the memory of the server meanwhile."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self._server = server
+        self.resting = server.resident()
+        self.peak = 0
+        self.seconds: list[float] = []
+        self.failed: list[int] = []
+        self._ended = threading.Event()
+
+    def __enter__(self) -> "Watch":
+        self._threads = [threading.Thread(target=self._look), threading.Thread(target=self._ask)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.002):
+            self.peak = max(self.peak, self._server.resident())
+
+    def _ask(self) -> None:
+        while not self._ended.wait(0.005):
+            began = time.perf_counter()
+            status, _ = post(self._server, b'{"instances": [1.0, 2.0]}')
+            self.seconds.append(time.perf_counter() - began)
+            if status != 200:
+                self.failed.append(status)
+
+
+def repeated(start: bytes, item: bytes, size: int = HUGE) -> bytes:
+    """A document of about `size` bytes: `start`, many times the item, and the end."""
+    return start + b",".join([item] * (size // (len(item) + 1))) + b"]}"
+
+
+BOMBS = {
+    "objects": b"{}",
+    "lists": b"[]",
+    "lists in lists": b"[[[[]]]]",
+    "texts": b'""',
+    "members": b'{"x":0}',
+    "equal names": b'{"x":0,"x":0}',
+    "lists of one": b"[1]",
+    "null": b"null",
+    "whole numbers": b"1",
+    "numbers and texts": b'1,""',
+    "broken at once": b"{},,",
+}
+
+
+@pytest.mark.parametrize("item", BOMBS.values(), ids=BOMBS)
+def test_three_small_bodies_that_unpack_to_much_stay_within_the_budget(
+    server: RunningServer, item: bytes
+) -> None:
+    body = gzip.compress(repeated(b'{"instances":[', item), 9)
+    got: list[int] = []
+    with Watch(server) as watch:
+        attacks = [threading.Thread(target=lambda: got.append(post(server, body, True)[0])) for _ in range(3)]
+        for thread in attacks:
+            thread.start()
+        for thread in attacks:
+            thread.join()
+    assert len(got) == 3
+    assert set(got) <= {200, 400, 429}
+    assert watch.peak - watch.resting < ALLOWED
+    assert not watch.failed
+
+
+@pytest.mark.parametrize("item", [b"{}", b"0.25", b"12345", b'"text"', b"[0.5,0.5]"])
+def test_a_plain_document_of_99_megabytes_stays_within_the_budget(server: RunningServer, item: bytes) -> None:
+    body = repeated(b'{"instances":[', item)
+    with Watch(server) as watch:
+        status, _ = post(server, body)
+    assert status in (200, 400, 429)
+    if item in (b"0.25", b"12345"):
+        assert status == 200
+    assert watch.peak - watch.resting < ALLOWED
+    assert not watch.failed
+
+
+def test_memory_goes_back_and_others_do_not_wait(server: RunningServer) -> None:
+    body = gzip.compress(repeated(b'{"instances":[', b"{}"), 9)
+    with Watch(server) as watch:
+        for _ in range(3):
+            status, text = post(server, body, True)
+            assert status == 429
+            assert "all documents together may have" in json.loads(text)["error"]
+    deadline = time.monotonic() + 10
+    while server.resident() - watch.resting > 128 * 2**20:
+        assert time.monotonic() < deadline, (server.resident() - watch.resting) / 2**20
+        time.sleep(0.1)
+    # What a busy machine adds is left aside: the fault were 40 s.
+    assert max(watch.seconds) < 10
+
+
+def test_reading_ends_when_the_client_is_gone(server: RunningServer) -> None:
+    url = urlsplit(server.rest)
+    # Text by text, so that reading takes a while.
+    body = repeated(b'{"instances":[1,', b"NaN,1", 60 * 10**6)
+
+    def cpu() -> float:
+        fields = Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=30)
+    connection.request("POST", PREDICT, body)
+    time.sleep(0.3)
+    connection.close()
+    time.sleep(1.0)
+    before = cpu()
+    time.sleep(2.0)
+    assert cpu() - before < 1.0
+    assert post(server, b'{"instances": [1.0]}')[0] == 200
+
+
+def test_a_large_answer_is_written_as_a_small_one(server: RunningServer) -> None:
+    values = (np.arange(300_000) / 4).tolist()
+    for shape in (
+        (300_000,),
+        (30, 10_000),
+        (1, 300_000),
+        (3, 100_000),
+        (100, 3000),
+        (10, 10, 3000),
+        (1, 2, 150_000),
+    ):
+        rows = np.reshape(values, shape).tolist()
+        status, text = post(server, json.dumps({"instances": rows}).encode())
+        assert status == 200
+        assert json.loads(text)["predictions"] == (np.reshape(values, shape) * 2).tolist()
+        assert text.startswith(b'{\n    "predictions": [')
+        assert text.endswith(b"\n    ]\n}")
+        status, text = post(server, json.dumps({"inputs": rows}).encode())
+        assert status == 200
+        assert json.loads(text)["outputs"] == (np.reshape(values, shape) * 2).tolist()
+        indented = json.dumps({"outputs": (np.reshape(values, shape) * 2).tolist()}, indent=4)
+        assert text.split()[:50] == indented.encode().split()[:50]
+        assert [len(line) for line in text.splitlines()][:9] == [len(x) for x in indented.splitlines()][:9]
