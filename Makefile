@@ -20,19 +20,19 @@ study:  ## train the jobs of a study (JOB=imdb, JOB=fashion) and compare them
 down:  ## stop serving; models, data and reports stay
 	@$(STACK) down
 
-evaluate:  ## evaluate the served model again
+evaluate:  ## evaluate the served model again (JOB=..: that job's)
 	@$(STACK) evaluate
 
-predict:  ## classify test images over gRPC (ROWS=0:5)
+predict:  ## classify test examples over gRPC (ROWS=0:5, JOB=..)
 	@$(STACK) predict
 
 logs:  ## print the server's log
 	@$(STACK) logs
 
-ps:  ## show what runs, and its addresses
+ps:  ## show what runs, its addresses, and every model
 	@$(STACK) ps
 
-clean:  ## stop, and delete models, data, reports, runs, volumes and .venv
+clean:  ## stop, and delete what these commands wrote (FORCE=1: your files beside it too)
 	@$(STACK) clean
 
 venv:  ## make .venv with the components and the development tools

@@ -1,17 +1,28 @@
 """The whole loop from a fresh clone, with each engine: the same story, told to both."""
 
+from __future__ import annotations
+
 import json
 import os
+import random
 import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from stack import container
+from stack.project import project_name
+from tests.support.checkout import Checkout
+
+pytestmark = pytest.mark.timeout(1700)
+
 
 @pytest.fixture
-def up(checkout, request):
+def up(checkout: Checkout, request: pytest.FixtureRequest) -> Iterator[tuple[Checkout, str]]:
     """A clone in which `make up` has run with the engine of the test; cleaned afterwards, whatever happened."""
     engine = request.param
     if engine == "compose":
@@ -24,15 +35,14 @@ def up(checkout, request):
     try:
         yield checkout, checkout.make("up")
     finally:
-        checkout.make("clean")
+        checkout.make("clean", "FORCE=1")
         del environ["COMPOSE_PROJECT_NAME"]
         if local_copy:
             environ["ATELIER_FASHION_MNIST"] = local_copy
 
 
-@pytest.mark.timeout(1700)
 @pytest.mark.parametrize("up", ["local", "compose"], indirect=True)
-def test_the_loop_from_a_fresh_clone(up):
+def test_the_loop_from_a_fresh_clone(up: tuple[Checkout, str], tmp_path: Path) -> None:
     checkout, text = up
     rest = f"http://127.0.0.1:{checkout.settings['REST_PORT']}/v1/models/fashion"
     evaluation = checkout.path / "reports" / "evaluation.json"
@@ -48,7 +58,7 @@ def test_the_loop_from_a_fresh_clone(up):
     ):
         assert promise in text
     assert "cudart_stub" not in text
-    assert "Traceback" not in text
+    _names_no_place_of_a_container(text)
 
     # What it leaves: a report owned by the user, a served model as good as the trainer found it.
     report = json.loads(evaluation.read_text())
@@ -69,17 +79,24 @@ def test_the_loop_from_a_fresh_clone(up):
     assert json.loads(evaluation.read_text())["model"]["version"] == 1
     print(f"second make up: {time.monotonic() - started:.1f} s")
 
+    # A report that has gone is made again; a job that asks for another model is trained, and served beside the first.
+    evaluation.unlink()
+    checkout.make("up")
+    assert json.loads(evaluation.read_text())["model"]["version"] == 1
+    _serve_a_second_model(checkout, tmp_path)
+    assert _identity(checkout) == before
+
     # Asked to, it trains, and the running service picks the new version up.
     checkout.make("up", "RETRAIN=1")
     assert json.loads(evaluation.read_text())["model"]["version"] == 2
     assert _identity(checkout) == before
 
-    assert "fashion" in checkout.make("ps")
-    checkout.make("logs")
+    assert "\x1b" not in checkout.make("logs")
     assert "Ankle boot" in checkout.make("predict", "ROWS=0:1")
+    refused = checkout.make("predict", "ROWS=no", expect=2)
+    assert "\n2\n" not in refused
 
-    if checkout.settings["ENGINE"] == "local":
-        _kill_the_server_and_start_again(checkout)
+    _kill_the_server_and_go_on(checkout)
 
     # Stopped, it is gone; started again, it serves what was trained.
     checkout.make("down")
@@ -88,14 +105,114 @@ def test_the_loop_from_a_fresh_clone(up):
     checkout.make("up")
     assert json.loads(evaluation.read_text())["model"]["version"] == 2
 
+    # All that is left in the end is what somebody else wrote.
+    (checkout.path / "data").mkdir(exist_ok=True)
+    (checkout.path / "data" / "mine.csv").touch()
+    assert "data/mine.csv" in checkout.make("clean")
+    left = [
+        path for name in ("models", "data", "reports", "runs") for path in (checkout.path / name).rglob("*")
+    ]
+    assert left == [checkout.path / "data" / "mine.csv"]
 
-def _kill_the_server_and_start_again(checkout) -> None:
-    state = checkout.path / ".atelier" / "state.json"
-    pid = json.loads(state.read_text())["pid"]
-    os.kill(pid, signal.SIGKILL)
-    assert "not running" in checkout.make("evaluate", expect=3)
-    checkout.make("up")
-    assert json.loads(state.read_text())["pid"] != pid
+
+def _serve_a_second_model(checkout: Checkout, tmp_path: Path) -> None:
+    """A table beside the job's folder: it is found with either engine, and JOB chooses its model afterwards."""
+    job = _table_job(tmp_path)
+    text = checkout.make("up", f"JOB={job}")
+    assert """-d '{"instances": [[0.0, 0.0]]}'""" in text
+    assert f"make up JOB={job} RETRAIN=1" in text.replace("'", "")
+    _names_no_place_of_a_container(text)
+    listed = checkout.make("ps")
+    assert "model fashion   version 1 AVAILABLE" in listed
+    assert "model kinds   version 1 AVAILABLE" in listed
+
+    report = checkout.path / "reports" / "evaluation.json"
+    for chosen, model in (("JOB=fashion-dense", "fashion"), (f"JOB={job}", "kinds")):
+        checkout.make("evaluate", chosen)
+        assert json.loads(report.read_text())["model"]["name"] == model
+    assert "round" in checkout.make("predict", f"JOB={job}", "ROWS=0:20")
+    assert "Ankle boot" in checkout.make("predict", "JOB=trainer/jobs/fashion-dense.yaml", "ROWS=0:1")
+    assert "made it" in checkout.make("evaluate", "JOB=fashion-cnn", expect=3)
+    assert "model imdb is not served" in checkout.make("predict", "JOB=imdb-l2", expect=3)
+
+
+def _table_job(tmp_path: Path) -> Path:
+    """A job in one folder whose table lies in another; the two kinds lie apart."""
+    for name in ("my jobs", "tables"):
+        (tmp_path / name).mkdir()
+    dice = random.Random(7)
+    rows = (
+        f"{dice.random() + 3 * kind},{dice.random()},{('round', 'square')[kind]}\n"
+        for kind in (dice.randrange(2) for _ in range(200))
+    )
+    (tmp_path / "tables" / "kinds.csv").write_text("width,height,label\n" + "".join(rows))
+    job = tmp_path / "my jobs" / "kinds.yaml"
+    job.write_text(
+        "name: kinds\nmodel: kinds\ndata: {csv: ../tables/kinds.csv}\n"
+        "network: {hidden: [4]}\noptimizer: {learning_rate: 0.1}\nfit: {batch_size: 16, epochs: 3}\n"
+    )
+    return job
+
+
+def _kill_the_server_and_go_on(checkout: Checkout) -> None:
+    """Killed, a container's server is started again by its restart policy, a local one by `make up`, on its ports."""
+    engine = checkout.settings["ENGINE"]
+    if engine == "local":
+        os.kill(json.loads((checkout.path / ".atelier" / "state.json").read_text())["pid"], signal.SIGKILL)
+        assert "not running" in checkout.make("evaluate", expect=3)
+    else:
+        _kill_in_the_container(checkout)
+        _await_answer(checkout)
+        assert "Ankle boot" in checkout.make("predict", "ROWS=0:1")
+        checkout.make("evaluate")
+    bare = Checkout(checkout.path)
+    bare.make("up")
+    assert f"127.0.0.1:{checkout.settings['GRPC_PORT']}" in bare.make("ps")
+    assert json.loads((checkout.path / ".atelier" / "state.json").read_text())["engine"] == engine
+
+
+def _kill_in_the_container(checkout: Checkout) -> None:
+    before = container.find(project_name(checkout.path))
+    assert before is not None
+    script = (
+        "for process in /proc/[0-9]*; do"
+        ' grep -q "^/opt/venv/bin/python" "$process/cmdline" 2>/dev/null && kill -9 "${process#/proc/}"; done; true'
+    )
+    subprocess.run(["docker", "exec", before.id, "sh", "-c", script], check=False)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        now = container.find(project_name(checkout.path))
+        assert now is not None
+        assert now.serves
+        if now.restarts > before.restarts:
+            return
+        time.sleep(0.2)
+    raise AssertionError("the container was not started again")
+
+
+def _await_answer(checkout: Checkout) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if (
+                "AVAILABLE"
+                in _status(f"http://127.0.0.1:{checkout.settings['REST_PORT']}/v1/models/fashion").values()
+            ):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("the server did not come back")
+
+
+def _names_no_place_of_a_container(text: str) -> None:
+    """Paths in messages are the host's."""
+    for line in text.splitlines():
+        words = line.replace("'", " ").split()
+        assert not [
+            word
+            for word in words
+            if word.startswith(("/models", "/data/", "/reports", "/runs", "/host", "serving:"))
+        ]
 
 
 def _status(rest: str) -> dict[str, str]:
@@ -105,13 +222,11 @@ def _status(rest: str) -> dict[str, str]:
     return {entry["version"]: entry["state"] for entry in entries if entry["state"] != "END"}
 
 
-def _identity(checkout) -> str:
+def _identity(checkout: Checkout) -> str:
     """What tells one service process from another: its pid, or its container's id and start."""
     state = json.loads((checkout.path / ".atelier" / "state.json").read_text())
     if state["engine"] == "local":
         return str(state["pid"])
-    project = os.environ["COMPOSE_PROJECT_NAME"]
-    query = ["docker", "ps", "-q", "--no-trunc", "--filter", f"label=com.docker.compose.project={project}"]
-    identity = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
-    inspect = ["docker", "inspect", "--format", "{{.Id}} {{.State.StartedAt}}", identity]
-    return subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
+    found = container.find(project_name(checkout.path))
+    assert found is not None
+    return found.run
