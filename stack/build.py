@@ -19,7 +19,8 @@ class Built:
     """Remembers, in `.atelier/images.json`, which image came from which content of a component's folder."""
 
     def __init__(self, root: Path, state_dir: Path) -> None:
-        self._root, self._file = root, state_dir / "images.json"
+        self._root = root
+        self._file = state_dir / "images.json"
         self._known: dict[str, dict[str, str]] = {}
         with contextlib.suppress(OSError, ValueError):
             known = json.loads(self._file.read_text(encoding="utf-8"))

@@ -27,7 +27,8 @@ class Images:
 def choose(state_dir: Path, gpu: bool) -> Images:
     """Pull what can be pulled, else prepare the fallback; `Unavailable` when neither can be had."""
     logs = state_dir / "logs"
-    base, embedded = PYTHON_IMAGE, False
+    base = PYTHON_IMAGE
+    embedded = False
     if not _pull(PYTHON_IMAGE, logs):
         reason = base_image.why_not()
         if reason and not has_image(base_image.IMAGE):

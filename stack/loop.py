@@ -47,7 +47,8 @@ def up(settings: Settings) -> None:
         before = _done_before(settings, engine, state, job, inputs) if running else None
         trained = before or _train(engine, settings, job)
 
-        model, version = trained["model"], trained["version"]
+        model = trained["model"]
+        version = trained["version"]
         step(3, STEPS, f"Serve {model} version {version}")
         state.model = model
         state.jobs[model] = job.key
