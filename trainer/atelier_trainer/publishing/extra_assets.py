@@ -13,8 +13,9 @@ from atelier_trainer.publishing.exported_model import ExportedModel
 from atelier_trainer.training.data_spec import Spec
 
 GOLDEN_EXAMPLES = 16
-# One request of a person, one batch of the client; more would only lengthen every load.
-WARMUP_BATCHES = (1, 512)
+# A batching file may allow one row a request and no more. TensorFlow Serving fails the load of a version whose
+# warm-up asks for more rows than that, and keeps its ports shut.
+WARMUP_ROWS = 1
 
 
 def write_warmup(path: Path, model: str, spec: Spec) -> None:
@@ -23,13 +24,12 @@ def write_warmup(path: Path, model: str, spec: Spec) -> None:
     Format: tensorflow.org/tfx/serving/saved_model_warmup; at most 1000 records.
     """
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for rows in WARMUP_BATCHES:
-            # TensorFlow prepares each set of outputs anew, so both sets that clients ask for are warmed.
-            for outputs in ([], ["probabilities"]):
-                inputs = {spec.input_name: _blank(spec, rows)}
-                writer.write(_predict_log(model, "serving_default", inputs, outputs))
+        # TensorFlow prepares each set of outputs anew, so both sets that clients ask for are warmed.
+        for outputs in ([], ["probabilities"]):
+            inputs = {spec.input_name: _blank(spec, WARMUP_ROWS)}
+            writer.write(_predict_log(model, "serving_default", inputs, outputs))
         if spec.kind == "image":
-            pixels = np.zeros([1, math.prod(spec.shape)], np.float32)
+            pixels = np.zeros([WARMUP_ROWS, math.prod(spec.shape)], np.float32)
             writer.write(_predict_log(model, "scaled", {"pixels": pixels}, []))
         writer.write(_classify_log(model, spec))
 
