@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stack import clean, loop, service, venv
-from stack.console import Terminated, note
+from stack.console import note
 from stack.errors import StackError
 from stack.settings import Settings, read_settings
 
@@ -35,7 +35,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m stack", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     command = parser.parse_args().command
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # `nohup make up` has it ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         COMMANDS[command](read_settings(Path(__file__).resolve().parent.parent, os.environ))
         sys.stdout.flush()
@@ -86,7 +89,3 @@ def _open_standard_streams() -> None:
                 os.close(null)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    raise Terminated

@@ -28,10 +28,6 @@ _PIP_CHATTER = re.compile(
 )
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM reached this process alone, unlike a terminal's Ctrl-C."""
-
-
 def step(number: int, total: int, text: str) -> None:
     """Announce one step of the loop."""
     print(f"[{number}/{total}] {text}", file=sys.stderr, flush=True)
@@ -127,19 +123,23 @@ def run_shown(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if capture else None,
         stderr=subprocess.PIPE if quiet_engine else None,
+        # A terminal's Ctrl-C goes to this process alone, which passes it on in its own way.
+        process_group=0,
     ) as process:
-        forward = _Forward(process.stderr, rewrite)
-        forward.start()
         try:
+            forward = _Forward(process.stderr, rewrite)
+            forward.start()
             output = process.stdout.read() if process.stdout else ""
             _wait(process, alive)
-        except KeyboardInterrupt as stop:
-            # A terminal sends Ctrl-C to the child too; any other way of stopping is passed on. It cleans up first.
-            if isinstance(stop, Terminated):
-                process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=CLEAN_UP_SECONDS)
-            process.kill()
+        except KeyboardInterrupt:
+            # SIGTERM ends a command that is still starting without a stack trace; one that works cleans up first.
+            process.terminate()
+            try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=CLEAN_UP_SECONDS)
+            finally:
+                # The time is up, or the user has asked for the second time.
+                process.kill()
             raise
         forward.finish(process.returncode)
     if process.returncode:
