@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._layout import Held, Kind, Layout
 from atelier_client.errors import DataError
 
 _AGAIN = "Publish the version again, or take the file away."
@@ -22,17 +23,36 @@ _WORDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text", int
 class ModelCard:
     """What the client needs of a card: the classes, where the test examples are, and how the trainer found the model.
 
-    `kind` is image, text or table; `columns` are a table's; `test_file` has `format` and `path` (under the data
-    folder); `metrics` are the trainer's, for the test examples; `document` is the whole card.
+    `layout` is that of the user's files, as in training; `test_file` has `format` and `path` (under the data folder),
+    `labels` ("names" or "numbers") and maybe `sha256`; `metrics` are the trainer's, for the test examples; `document`
+    is the whole card.
     """
 
     class_names: tuple[str, ...]
     data: str
-    kind: str
+    layout: Layout
     test_file: Mapping[str, str]
     metrics: Mapping[str, float]
-    columns: tuple[str, ...]
     document: Mapping[str, Any]
+
+    @property
+    def labels_held(self) -> Held:
+        """What stands for labels in the test file; those of older cards hold class numbers."""
+        return "names" if self.test_file.get("labels") == "names" else "numbers"
+
+    @property
+    def test_layout(self) -> Layout:
+        """The layout of the test file, which the trainer writes in the plain dialect."""
+        wide = self.layout
+        return Layout(
+            wide.kind,
+            wide.shape,
+            "label",
+            "text",
+            wide.columns,
+            kinds=wide.kinds,
+            missing=("",) if wide.kinds else (),
+        )
 
 
 @dataclass(frozen=True)
@@ -68,18 +88,56 @@ def read_card(version_folder: Path) -> ModelCard | None:
     test_file = _value(path, card, "data.test.file", dict)
     for name in ("format", "path"):
         _value(path, card, f"data.test.file.{name}", str)
+    for name in ("labels", "sha256"):
+        if name in test_file:
+            _value(path, card, f"data.test.file.{name}", str)
+    if test_file.get("labels") not in (None, "names", "numbers"):
+        got = json.dumps(test_file["labels"])[:60]
+        raise DataError(
+            f'{path} is damaged: the key data.test.file.labels: expected "names" or "numbers", got {got}. {_AGAIN}'
+        )
     metrics = _value(path, card, "metrics.test", dict)
     for name in metrics:
         _value(path, metrics, name, (int, float), "metrics.test.")
     return ModelCard(
         _texts(path, card, "class_names"),
         _value(path, card, "data.name", str),
-        _value(path, card, "input.kind", str),
+        _layout(path, card),
         test_file,
         metrics,
-        _texts(path, card, "input.columns"),
         card,
     )
+
+
+def _layout(path: Path, card: Any) -> Layout:
+    """What the card's `input` says of a file's columns; the label of an older card stands in its job."""
+    given = _value(path, card, "input", dict)
+    for key in ("label", "text", "separator", "decimal", "encoding"):
+        if given.get(key) is not None:
+            _value(path, card, f"input.{key}", str)
+    kinds = _value(path, card, "input.kinds", dict) if given.get("kinds") else {}
+    sizes = given.get("shape")
+    shape = sizes if isinstance(sizes, list) and all(isinstance(size, int) for size in sizes) else ()
+    kind: Kind = _value(path, card, "input.kind", str)
+    return Layout(
+        kind,
+        tuple(shape),
+        given.get("label") or _of_job(card, "label"),
+        given.get("text") or _of_job(card, "text"),
+        _texts(path, card, "input.columns"),
+        given.get("separator") or ",",
+        given.get("decimal") or ".",
+        given.get("encoding") or "utf-8",
+        _texts(path, card, "input.missing") if given.get("missing") else (),
+        {str(name): str(value) for name, value in kinds.items()},
+    )
+
+
+def _of_job(card: Any, key: str) -> str | None:
+    job = card.get("job")
+    data = job.get("data") if isinstance(job, dict) else None
+    value = data.get(key) if isinstance(data, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def read_golden(version_folder: Path) -> Golden | None:

@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Any
 
+from atelier_client._printable import printable
+
 # What is over sooner needs no bar, and is spared the import of one.
 _QUIET_SECONDS = 0.7
 _LINE_SECONDS = 10.0
@@ -43,10 +45,18 @@ class Progress:
         with self._lock:
             self._note = reason
             text = "The server answers again." if reason is None else f"Waiting for the server: {reason}"
-            if self._bar is not None:
-                self._bar.console.print(text, style="dim", highlight=False, markup=False)
-            else:
-                print(text, file=sys.stderr, flush=True)
+            self._print(text)
+
+    def say(self, text: str) -> None:
+        """A line for the person at the terminal, above the bar."""
+        with self._lock:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(printable(text), style="dim", highlight=False, markup=False)
+        else:
+            print(printable(text), file=sys.stderr, flush=True)
 
     def _show(self) -> None:
         now = time.monotonic()

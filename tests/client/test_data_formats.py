@@ -10,6 +10,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import tensorflow as tf
+from atelier_client._layout import Layout
 from atelier_client.data.binding import Binding
 from atelier_client.data.open import open_reader
 from atelier_client.errors import DataError
@@ -179,7 +180,7 @@ def test_a_folder_of_images_has_a_class_a_folder(tmp_path):
 def test_a_table_takes_the_columns_the_model_was_trained_on(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text("id,b,label,a,region\n7,1.5,2,0.25,north\n8,2.5,0,-1e3,south\n")
-    inputs, labels, _ = examples_of(path, 10, TABLE, columns=("a", "b"))
+    inputs, labels, _ = examples_of(path, 10, TABLE, layout=Layout(columns=("a", "b")))
     np.testing.assert_array_equal(inputs, np.array([[0.25, 1.5], [-1000, 2.5]], np.float32))
     assert labels.tolist() == [2, 0]
     with pytest.raises(DataError, match=r"takes 2 numbers a row, the columns are id, b, a, region"):
@@ -210,7 +211,10 @@ def test_columns_named_as_the_inputs_are_the_inputs(tmp_path):
             "label,a,b\n0,1,2\n3,1,2\n",
             "row 2, column label: the label '3' is out of range: expected one of T-shirt",
         ),
-        ("label,a,b\nbag,1,2\n0,1,2\nBagg,1,2\n", "row 3, column label: the label 'Bagg' is out of range"),
+        (
+            "label,a,b\nBag,1,2\nTrouser,1,2\nBagg,1,2\n",
+            "row 3, column label: the label 'Bagg' is out of range",
+        ),
         ('label,a,b\n0,"1,2\n', "after row 0: unexpected end of data"),
     ],
 )

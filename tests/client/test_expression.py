@@ -122,3 +122,16 @@ def test_a_column_of_many_values_is_refused():
     table = {"x": np.arange(60)}
     with pytest.raises(InputError, match="more than 50 different values"):
         Slices(["x"]).check(table, ("a", "b"))
+
+
+def test_where_classes_are_called_by_numbers_a_number_is_a_name() -> None:
+    stars = ClassColumn(np.array([0, 4, 1]), ("1", "2", "5", "4", "3.0"))
+    for text, mask in (
+        ("label == 1", [True, False, False]),
+        ("label == '1.0'", [True, False, False]),
+        ("label in (2, 3)", [False, True, True]),
+        ("label > 1.5", [False, True, True]),
+        ("label == 0", [False, False, False]),
+        ("label != predicted", [False, False, False]),
+    ):
+        assert Expression(text).mask({"label": stars, "predicted": stars}).tolist() == mask, text

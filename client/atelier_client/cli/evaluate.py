@@ -75,6 +75,7 @@ def register(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from atelier_client._layout import UNKNOWN
     from atelier_client._model_card import card_path, read_card, read_golden
     from atelier_client._progress import Progress
     from atelier_client.data.open import open_reader
@@ -106,17 +107,22 @@ def _evaluate(options: argparse.Namespace) -> int:
                 f"There is no model card to read at {card_path(folder)}. Classes have the names that the server "
                 "answers, or else their numbers; other names: --class-names A,B,C."
             )
+        own = card is not None and _is_test_file(options, card)
+        if reader is None:
+            chosen = _test_split(options, card, folder)
+        else:
+            chosen = open_reader(options.file, card.test_layout if own else card.layout) if card else reader
         settings = Settings(
             version=version,
             signature=options.signature,
             output=options.output,
             class_names=names,
             label_column=options.label_column,
-            columns=card.columns if card else (),
+            layout=(card.test_layout if own else card.layout) if card else UNKNOWN,
+            held=chosen.labels_held or (card.labels_held if card and own else None),
             slices=tuple(options.slices),
             patience=options.patience,
         )
-        chosen = reader or _test_split(options, card, folder)
         with Progress(chosen.rows, f"evaluate {options.model}") as progress:
             result = evaluate(client, chosen, settings, progress)
         skewed = skew.measure(client, version, golden) if result.stopped is None else skew.UNKNOWN
@@ -137,6 +143,12 @@ def _test_split(options: argparse.Namespace, card: ModelCard | None, folder: Pat
             "repository (--models DIR)."
         )
     return open_test_split(options.data, card)
+
+
+def _is_test_file(options: argparse.Namespace, card: ModelCard) -> bool:
+    """True when the examples are those of the card, also when their file was named."""
+    path = options.data / card.test_file["path"]
+    return options.file is None or (path.exists() and options.file.samefile(path))
 
 
 def _finish(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from atelier_client._printable import printable
 from atelier_client.client import Client
 from atelier_client.errors import SettingsError
 from atelier_client.tls import TLS
@@ -109,11 +110,11 @@ def connection(options: argparse.Namespace) -> dict[str, Any]:
 
 def say(text: str) -> None:
     """A line for the person at the terminal, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def status_line(text: str, number: int | None = None) -> None:
     """One line on a terminal, overwritten each time; nothing in a log."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}{'' if number is None else f' {number}'}")
+        sys.stderr.write(f"\r\x1b[K{printable(text)}{'' if number is None else f' {number}'}")
         sys.stderr.flush()

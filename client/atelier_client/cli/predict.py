@@ -92,6 +92,7 @@ def _parts(
     client: Client, options: argparse.Namespace, version: int, card: ModelCard | None, rows: slice
 ) -> Iterator[InputBatch]:
     """What to predict, some rows at a time."""
+    from atelier_client._layout import UNKNOWN
     from atelier_client._model_card import card_path
     from atelier_client.data import prediction_inputs as inputs
     from atelier_client.data.binding import Binding
@@ -100,11 +101,12 @@ def _parts(
     from atelier_client.signature import choose
 
     signature = choose(client.metadata(version=version), options.signature)
+    layout = card.layout if card else UNKNOWN
     files: list[Path] = options.files
     if options.text:
         return inputs.of_texts(options.text[rows], signature)
     if files and all(file.suffix.lower() in inputs.IMAGE_SUFFIXES for file in files):
-        return inputs.of_images(files[rows], signature, _dark(options, version))
+        return inputs.of_images(files[rows], signature, layout, _dark(options, version))
     if len(files) > 1:
         raise DataError("Several files are taken only when all are images (.png, .jpg).")
     if files and str(files[0]) == "-":
@@ -125,9 +127,12 @@ def _parts(
             f"There is nothing to predict: {path}, which would name test examples, cannot be read. Give a FILE or "
             "--text, or the folder that holds the model repository (--models DIR)."
         )
-    reader = open_test_split(options.data, card) if card and not files else open_reader(files[0])
-    columns = card.columns if card else ()
-    binding = Binding(signature, reader.name, row_word=reader.row_word, columns=columns)
+    if card and not files:
+        reader = open_test_split(options.data, card)
+        layout = card.test_layout
+    else:
+        reader = open_reader(files[0], layout)
+    binding = Binding(signature, reader.name, row_word=reader.row_word, layout=layout, say=say)
     return inputs.of_reader(reader, binding, signature, rows)
 
 

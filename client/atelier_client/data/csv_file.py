@@ -1,7 +1,11 @@
-"""CSV with a header: cells stay text until it is known what they are for (binding.py)."""
+"""CSV with a header: cells stay text until it is known what they are for (binding.py).
+
+The dialect is that of docs/contracts.md, section 2; a model card may name another separator and encoding.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import itertools
@@ -12,6 +16,7 @@ from typing import IO, cast
 
 import numpy as np
 
+from atelier_client._layout import UNKNOWN, Held, Layout
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
@@ -23,34 +28,51 @@ class CsvReader:
     """Columns of str, named by the header."""
 
     row_word = "row"
+    labels_held: Held | None = None
     rows: int | None = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, layout: Layout = UNKNOWN) -> None:
         self.name = path.stem
         self._path = path
+        self._layout = layout
 
     def tables(self, rows: int) -> Iterator[Table]:
         """See `Reader`."""
         csv.field_size_limit(_LONGEST_CELL)
         done = 0
         try:
-            with _opened(self._path) as handle:
-                cells = csv.reader(handle, strict=True)
-                header = next(cells, None)
-                if not header:
-                    raise DataError(f"{self._path} is empty: expected a header, then rows.")
-                if len(set(header)) < len(header):
-                    twice = next(name for name in header if header.count(name) > 1)
-                    raise DataError(f"{self._path}: the header names {twice!r} twice.")
-                while part := list(itertools.islice(cells, rows)):
+            with self._opened() as handle:
+                found = _rows(handle, self._layout.separator)
+                header = self._header(next(found, None))
+                while part := list(itertools.islice(found, rows)):
                     yield self._table(header, part, done)
                     done += len(part)
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self._path}, after row {done}: it is no {self._layout.encoding} text ({error}). Save it as "
+                "UTF-8, or name its encoding in the job the model is trained with (data: encoding)."
+            ) from None
+        except (OSError, EOFError, zlib.error, LookupError, csv.Error) as error:
             raise DataError(f"{self._path}, after row {done}: {error}.") from None
 
     def sha256(self) -> str:
         """See `Reader`; of a gzipped file the digest of the compressed bytes."""
         return file_sha256(self._path)
+
+    def _header(self, header: list[str] | None) -> list[str]:
+        if not header:
+            raise DataError(f"{self._path} is empty: expected a header, then rows.")
+        for number, name in enumerate(header, 1):
+            if not name.strip():
+                last = number == len(header) > 1
+                cause = (
+                    "the header ends with a separator" if last else "pandas writes its index so: index=False"
+                )
+                raise DataError(f"{self._path}: column {number} of {len(header)} has no name ({cause}).")
+        if len(set(header)) < len(header):
+            twice = next(name for name in header if header.count(name) > 1)
+            raise DataError(f"{self._path}: the header names {twice!r} twice.")
+        return header
 
     def _table(self, header: list[str], part: list[list[str]], done: int) -> Table:
         for number, row in enumerate(part, done + 1):
@@ -58,12 +80,22 @@ class CsvReader:
                 raise DataError(
                     f"{self._path}, row {number}: expected {len(header)} cells as the header has, got {len(row)}."
                 )
-        grid = np.array(part, dtype=object).reshape(len(part), len(header))
+        grid = np.empty([len(part), len(header)], object)
+        grid[:] = part
         return {name: grid[:, index] for index, name in enumerate(header)}
 
+    def _opened(self) -> IO[str]:
+        encoding = self._layout.encoding
+        if codecs.lookup(encoding).name == "utf-8":
+            # Spreadsheets put a byte order mark in front.
+            encoding = "utf-8-sig"
+        if self._path.suffix.lower() == ".gz":
+            return cast(IO[str], gzip.open(self._path, "rt", encoding=encoding, newline=""))
+        return open(self._path, encoding=encoding, newline="")
 
-def _opened(path: Path) -> IO[str]:
-    # utf-8-sig: spreadsheets put a byte order mark in front.
-    if path.suffix == ".gz":
-        return cast(IO[str], gzip.open(path, "rt", encoding="utf-8-sig", newline=""))
-    return open(path, encoding="utf-8-sig", newline="")
+
+def _rows(handle: IO[str], separator: str) -> Iterator[list[str]]:
+    """The rows, without lines that are empty or have only spaces."""
+    for row in csv.reader(handle, delimiter=separator, strict=True):
+        if row and not (len(row) == 1 and row[0].isspace()):
+            yield row

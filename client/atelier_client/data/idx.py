@@ -13,6 +13,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._layout import Held
 from atelier_client.data.table import Table
 from atelier_client.errors import DataError
 
@@ -24,6 +25,7 @@ class IdxReader:
     """Images uint8 [N,...] under `images`, and their classes under `label` when there is a file of them."""
 
     row_word = "image"
+    labels_held: Held | None = "numbers"
 
     def __init__(self, images: Path, labels: Path | None) -> None:
         self.name = images.parent.name

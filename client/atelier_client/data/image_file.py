@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._layout import Layout
 from atelier_client.errors import DataError
+from atelier_client.signature import TensorSpec
 
 _STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 # Pillow refuses more, too; a decompression bomb is no picture to classify.
@@ -32,8 +34,27 @@ def is_image(data: object) -> bool:
     return isinstance(data, bytes) and data.startswith(_STARTS)
 
 
+def for_input(data: bytes, spec: TensorSpec, layout: Layout, name: str, dark: bool | None = None) -> Picture:
+    """A picture as the model's input takes it; a flat input only when the model card knows the picture's shape.
+
+    Raises `DataError` that begins with `name`, also for a model that takes no picture.
+    """
+    shape = spec.shape[1:] if spec.shape else ()
+    flat = len(shape) == 1 and math.prod(layout.shape) == shape[0] and len(layout.shape) > 1
+    if (
+        layout.kind not in (None, "image")
+        or spec.dtype not in ("uint8", "float32")
+        or (len(shape) < 2 and not flat)
+    ):
+        raise DataError(
+            f"{name}: a picture does not fit an input of shape {list(shape)}: the model takes {spec}, that is no image."
+        )
+    picture = decode(data, layout.shape if flat else shape, name, dark)
+    return Picture(picture.pixels.reshape(shape), picture.steps) if flat else picture
+
+
 def decode(data: bytes, shape: Sequence[int], name: str, dark: bool | None = None) -> Picture:
-    """Decode to uint8 of `shape`: [H,W], [H,W,C], or [H*W] for a square; -1 leaves a size as it is.
+    """Decode to uint8 of `shape`: [H,W] or [H,W,C]; -1 leaves a size as it is.
 
     `dark` says how bright the background of what the model knows is; a picture of the other kind is inverted. None
     inverts nothing. Raises `DataError` that begins with `name`.
@@ -82,8 +103,6 @@ def dark_background(images: NDArray[Any]) -> bool | None:
 
 def _size(shape: Sequence[int], name: str) -> tuple[int, int, int]:
     sizes = tuple(shape)
-    if len(sizes) == 1 and sizes[0] > 0 and math.isqrt(sizes[0]) ** 2 == sizes[0]:
-        return math.isqrt(sizes[0]), math.isqrt(sizes[0]), 1
     if len(sizes) == 2:
         return sizes[0], sizes[1], 1
     if len(sizes) == 3 and sizes[2] in _MODES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from atelier_client._layout import UNKNOWN, Layout
 from atelier_client.data.table import Reader
 from atelier_client.errors import DataError
 
@@ -13,8 +14,8 @@ EXPECTED = (
 )
 
 
-def open_reader(path: Path) -> Reader:
-    """The reader of a file's format, told by its name. Raises `DataError`."""
+def open_reader(path: Path, layout: Layout = UNKNOWN) -> Reader:
+    """The reader of a file's format, told by its name; `layout` is of a CSV. Raises `DataError`."""
     if not path.exists():
         raise DataError(f"{path} does not exist. Expected {EXPECTED}.")
     if path.is_dir():
@@ -26,7 +27,7 @@ def open_reader(path: Path) -> Reader:
     if kind == ".csv":
         from atelier_client.data.csv_file import CsvReader
 
-        return CsvReader(path)
+        return CsvReader(path, layout)
     if kind in (".npz", ".npy"):
         from atelier_client.data.npz import open_numpy
 

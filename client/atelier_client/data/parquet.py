@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._layout import Held
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
@@ -17,6 +18,7 @@ class ParquetReader:
     """Columns by name; a column of equally long lists is an array [N,k], one of structs with `bytes` the bytes."""
 
     row_word = "row"
+    labels_held: Held | None = None
 
     def __init__(self, path: Path) -> None:
         try:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._layout import Layout
 from atelier_client.data import image_file
 from atelier_client.data.binding import Binding, rows_at_once
 from atelier_client.data.image_file import Picture
+from atelier_client.data.shapes import fitted
 from atelier_client.data.table import Reader
 from atelier_client.errors import DataError, InputError
 from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS
@@ -33,15 +35,15 @@ class InputBatch:
     pictures: Sequence[Picture] = ()
 
 
-def of_images(paths: Sequence[Path], signature: Signature, dark: bool | None) -> Iterator[InputBatch]:
-    """Image files, one a row. Raises `DataError`, and `InputError` when the model takes no image."""
+def of_images(
+    paths: Sequence[Path], signature: Signature, layout: Layout, dark: bool | None
+) -> Iterator[InputBatch]:
+    """Image files, one a row. Raises `DataError`, also when the model takes no image."""
     spec = _only_input(signature, "an image")
-    if spec.shape is None or len(spec.shape) < 2 or spec.dtype not in ("uint8", "float32"):
-        raise InputError(f"{signature.name} takes {spec}: that is no image.")
     for path in paths:
         if not path.exists():
             raise DataError(f"{path} does not exist.")
-        picture = image_file.decode(path.read_bytes(), spec.shape[1:], str(path), dark)
+        picture = image_file.for_input(path.read_bytes(), spec, layout, str(path), dark)
         pixels: NDArray[Any] = picture.pixels[None]
         if spec.dtype == "float32":
             pixels = pixels.astype(np.float32) / np.float32(255)
@@ -55,7 +57,10 @@ def of_texts(texts: Sequence[str], signature: Signature) -> Iterator[InputBatch]
         raise InputError(f"{signature.name} takes {spec}: that is no text.")
     for first in range(0, len(texts), _LINES):
         part = texts[first : first + _LINES]
-        yield InputBatch({spec.name: np.array(part, object)}, list(range(first, first + len(part))))
+        array = fitted(np.array(part, object), spec)
+        if array is None:
+            raise InputError(f"{signature.name} takes {spec}: that is not one text a row.")
+        yield InputBatch({spec.name: array}, list(range(first, first + len(part))))
 
 
 def of_json_lines(lines: Iterable[str], name: str, signature: Signature, rows: slice) -> Iterator[InputBatch]:

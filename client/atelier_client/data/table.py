@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from atelier_client._layout import Held
+
 # Columns of equal length: numbers, str, bytes (an encoded image among them), or one array a row.
 Table = dict[str, NDArray[Any]]
 
@@ -24,6 +26,8 @@ class Reader(Protocol):
     """How many examples; None when only reading will tell."""
     row_word: str
     """What a row is called in a message: row, record, image."""
+    labels_held: Held | None
+    """What labels of the format are (labels.py); None when the format does not say."""
 
     def tables(self, rows: int) -> Iterator[Table]:
         """The examples in order, at most `rows` at a time. Raises `DataError` with the place."""

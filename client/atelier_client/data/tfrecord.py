@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._layout import Held
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
@@ -32,6 +33,7 @@ class TfrecordReader:
     """Each feature as a column: a number, bytes, or an array [k] a record; all records have the same features."""
 
     row_word = "record"
+    labels_held: Held | None = None
     rows: int | None = None
 
     def __init__(self, paths: Sequence[Path], name: str | None = None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._layout import UNKNOWN, Held, Layout
 from atelier_client._progress import Progress
 from atelier_client.client import Client
 from atelier_client.data.binding import Binding, rows_at_once
@@ -32,14 +33,18 @@ _FLOATS = ("float32", "float64", "float16")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to evaluate: `output` and `class_names` None are found out; `patience` is in seconds (retrying_sender.py)."""
+    """How to evaluate: `output` and `class_names` None are found out; `patience` is in seconds (retrying_sender.py).
+
+    `layout` is what the model card says of the columns, `held` what it says of the labels (data/labels.py).
+    """
 
     version: int
     signature: str = "serving_default"
     output: str | None = None
     class_names: tuple[str, ...] | None = None
     label_column: str | None = None
-    columns: tuple[str, ...] = ()
+    layout: Layout = UNKNOWN
+    held: Held | None = None
     slices: tuple[str, ...] = ()
     patience: float = 60.0
 
@@ -86,8 +91,10 @@ def evaluate(client: Client, reader: Reader, settings: Settings, progress: Progr
         served,
         reader.name,
         row_word=reader.row_word,
-        columns=settings.columns,
+        layout=settings.layout,
         label_column=settings.label_column,
+        held=settings.held,
+        say=progress.say,
     )
     names = names or _names_of_the_server(client, reader, binding, settings, served, output)
     result: EvaluationResult | None = None

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._label_rule import class_of, values_of
 from atelier_client.errors import InputError
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -45,6 +46,12 @@ class ClassColumn:
 
     numbers: NDArray[Any]
     names: Sequence[str]
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """What is compared with numbers: the class's name where names are numbers (_label_rule.py), else its number."""
+        values = values_of(self.names)
+        return self.numbers if values is None else np.array(values)[self.numbers]
 
 
 Columns = Mapping[str, "NDArray[Any] | ClassColumn"]
@@ -149,7 +156,12 @@ class Expression:
             second = self._class(second, first.names)
         if isinstance(second, ClassColumn) and isinstance(first, str):
             first = self._class(first, second.names)
-        sides = [side.numbers if isinstance(side, ClassColumn) else side for side in (first, second)]
+        # A name has become its class's number by now; a number in the expression is a Python number.
+        named = any(isinstance(side, np.integer) for side in (first, second))
+        sides = [
+            (side.numbers if named else side.values) if isinstance(side, ClassColumn) else side
+            for side in (first, second)
+        ]
         if any(isinstance(side, list) for side in sides):
             raise self._wrong("a list is compared with `in`")
         texts = [isinstance(side, str) or (_is_array(side) and side.dtype.kind in "OSU") for side in sides]
@@ -159,9 +171,10 @@ class Expression:
             sides = [self._number(side) for side in sides]
         return compare(sides[0], sides[1])
 
-    def _class(self, name: str, names: Sequence[str]) -> int:
-        if name in names:
-            return list(names).index(name)
+    def _class(self, name: str, names: Sequence[str]) -> np.int64:
+        number = class_of(name, names)
+        if number >= 0:
+            return np.int64(number)
         near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise self._wrong(f"there is no class {name!r}.{hint} There are: {', '.join(names)}")
@@ -174,7 +187,7 @@ class Expression:
 
     def _number(self, value: Any) -> Any:
         if isinstance(value, ClassColumn):
-            return value.numbers
+            return value.values
         if _is_array(value) and value.dtype.kind in "OSU":
             try:
                 return value.astype(np.float64)

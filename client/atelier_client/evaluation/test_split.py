@@ -21,4 +21,4 @@ def open_test_split(data: Path, card: ModelCard) -> Reader:
             f"{path}, the test split that the model card names, is missing. The trainer writes it (make up). "
             "Name the folder it is in (--data DIR), or give a FILE of examples."
         )
-    return open_reader(path)
+    return open_reader(path, card.test_layout)

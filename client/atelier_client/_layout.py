@@ -1,0 +1,33 @@
+"""How the user's tables are laid out, as the model card's `input` says (docs/contracts.md, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Held = Literal["names", "numbers"]
+Kind = Literal["image", "text", "table"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`label` and `text` None: found by their names. `columns`: those of training, in their order.
+
+    `kinds` ("number" or "category") is of a model with one input a column, and `missing` are its cells without a value.
+    `kind` and `shape` are the model's input: [H,W] or [H,W,C] of an image.
+    """
+
+    kind: Kind | None = None
+    shape: tuple[int, ...] = ()
+    label: str | None = None
+    text: str | None = None
+    columns: tuple[str, ...] = ()
+    separator: str = ","
+    decimal: str = "."
+    encoding: str = "utf-8"
+    missing: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+
+UNKNOWN = Layout()

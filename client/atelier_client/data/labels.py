@@ -1,0 +1,106 @@
+"""Labels as class numbers: one rule for trainer and client (docs/contracts.md, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atelier_client._label_rule import Key, key_of, keys_of, known
+from atelier_client._layout import Held
+from atelier_client.errors import DataError
+
+# What a folder's name may have in place of a slash, which it cannot hold.
+_SLASHES = ("_", "-", " ", "")
+
+
+class Labels:
+    """The labels of one source. Its first rows decide whether it holds class names or class numbers."""
+
+    def __init__(
+        self,
+        names: Sequence[str] | None,
+        classes: int,
+        held: Held | None = None,
+        *,
+        folders: bool = False,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """`names`: the classes, None when they are not known. `held`: what the source says that it holds.
+
+        `folders`: labels are names of folders. `say` hears what is guessed. Raises `DataError` for a name that is
+        there twice.
+        """
+        self._names = names
+        self._classes = classes
+        self._say = say
+        self._known = known(names or ())
+        self._numbered = any(isinstance(key, Decimal) for key in self._known)
+        if folders:
+            self._known = _of_folders(names or ()) | self._known
+        self._held: Held | None = "numbers" if names is None else held
+        if self._held is None and self._numbered:
+            self._held = "names"
+
+    def numbers(self, cells: NDArray[Any], place: Callable[[int], str]) -> NDArray[np.int64]:
+        """Class numbers int64 [N] of label cells [N]; `place` names a row. Raises `DataError`."""
+        keys = keys_of(cells)
+        if self._held is None:
+            self._held = self._guessed(keys)
+        if self._held == "numbers":
+            found = [self._as_number(key) for key in keys]
+        else:
+            found = [self._known.get(key, -1) for key in keys]
+        labels = np.array(found, np.int64)
+        if (labels < 0).any():
+            row = int(np.argmax(labels < 0))
+            raise DataError(
+                f"{place(row)}: the label {_shown(cells[row])} is out of range: expected {self._expected()}. "
+                "If that should fit, the data set and the model do not belong together."
+            )
+        return labels
+
+    def _guessed(self, keys: Sequence[Key]) -> Held | None:
+        """What rows hold, when no class name is a number: the first label tells; the others must agree with it."""
+        if not keys:
+            return None
+        if keys[0] in self._known or self._as_number(keys[0]) < 0:
+            return "names"
+        self._say(
+            f"Labels are taken for class numbers, from 0 ({(self._names or ('',))[0]}) to {self._classes - 1}: "
+            "they are whole numbers, and no class is called by a number."
+        )
+        return "numbers"
+
+    def _as_number(self, key: Key) -> int:
+        if isinstance(key, Decimal) and key == key.to_integral_value() and 0 <= key < self._classes:
+            return int(key)
+        return -1
+
+    def _expected(self) -> str:
+        number = f"a number from 0 to {self._classes - 1}"
+        if self._names is None:
+            return number
+        shown = ", ".join(self._names[:12])
+        some = shown + (f", .. ({len(self._names)} in all)" if len(self._names) > 12 else "")
+        if self._held == "numbers":
+            return f"one of {some} in every row, or in every row, as in those before, {number}"
+        return f"one of {some}" + ("" if self._numbered else f", or in every row {number}")
+
+
+def _of_folders(names: Sequence[str]) -> dict[Key, int]:
+    return {
+        key_of(name.replace("/", sign)): number
+        for sign in _SLASHES
+        for number, name in enumerate(names)
+        if "/" in name
+    }
+
+
+def _shown(cell: Any) -> str:
+    if isinstance(cell, (str, bytes)):
+        return repr(cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell))
+    return str(cell)

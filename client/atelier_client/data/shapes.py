@@ -1,0 +1,44 @@
+"""Rows fitted to the shape of an input: what may be added or dropped without guessing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numpy.typing import NDArray
+
+from atelier_client.signature import TensorSpec
+
+
+def row_shape(spec: TensorSpec) -> tuple[int, ...]:
+    """The shape of one row; [-1] where it is not known."""
+    return spec.shape[1:] if spec.shape else (-1,)
+
+
+def row_size(spec: TensorSpec) -> int:
+    """How many values a row has, or -1 when a size is not known."""
+    shape = row_shape(spec)
+    return -1 if any(size < 0 for size in shape) else math.prod(shape)
+
+
+def fitted(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any] | None:
+    """The rows in the input's shape, or None where that would be a guess.
+
+    A flat row becomes a picture and a gray picture a flat row, as C lays them out; axes of 1 are added and dropped.
+    Anything else (axes in another order, color before rows) has the right number of values in the wrong places.
+    """
+    wanted, got = row_shape(spec), array.shape[1:]
+    if spec.shape is None or _matches(got, wanted):
+        return array
+    if any(size < 0 for size in wanted):
+        return None
+    wide = [size for size in got if size != 1]
+    fits = wide == [size for size in wanted if size != 1]
+    flat = len(wide) <= 1 or (len(wanted) <= 1 and len(wide) == 2)
+    if not fits and not (flat and math.prod(got) == math.prod(wanted)):
+        return None
+    return array.reshape(len(array), *wanted)
+
+
+def _matches(got: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return len(got) == len(wanted) and all(want in (-1, size) for size, want in zip(got, wanted, strict=True))
