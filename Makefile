@@ -46,7 +46,7 @@ lint: venv  ## check style, types and workflows (what pre-commit runs)
 	$(BIN)/zizmor --offline --quiet --pedantic .github
 
 test: lint  ## lint, and run all tests but the long ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov --cov-report=term
 
 soak: venv  ## run the long tests: 100,000 mutated requests (ATELIER_FUZZ_REQUESTS), and the like
 	$(BIN)/python -m pytest -m soak -s tests/soak
