@@ -1,5 +1,6 @@
 """The commands, run as a user runs them."""
 
+import base64
 import contextlib
 import csv
 import io
@@ -10,12 +11,14 @@ import shutil
 import signal
 import time
 from html.parser import HTMLParser
+from importlib import metadata
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from atelier_client.report.png import png
+from atelier_client import __version__
+from atelier_client.report.page import data_uri
 from PIL import Image
 
 from tests.support.client_command import command, start
@@ -345,6 +348,13 @@ def test_status_and_metadata_for_people_and_programs(server):
     assert "serving_default" in json.loads(command("metadata", "--json", "--target", server.grpc).stdout)
 
 
+def test_the_version_is_the_installed_one() -> None:
+    done = command("--version")
+    assert done.returncode == 0
+    assert done.stdout == f"atelier-client {metadata.version('atelier-client')}\n"
+    assert metadata.version("atelier-client") == __version__
+
+
 def test_help_has_an_example_for_every_command():
     for name in ("evaluate", "predict", "status", "metadata"):
         text = command(name, "--help").stdout
@@ -352,7 +362,11 @@ def test_help_has_an_example_for_every_command():
         assert "ATELIER_TARGET" in text
 
 
-def test_a_picture_survives_the_png_encoder():
-    image = np.arange(28 * 28, dtype=np.uint8).reshape(28, 28)
-    with Image.open(io.BytesIO(png(image))) as opened:
-        np.testing.assert_array_equal(np.asarray(opened), image)
+@pytest.mark.parametrize("channels", [0, 1, 3, 4])
+def test_a_picture_survives_its_way_into_the_page(channels: int) -> None:
+    shape = (20, 28, channels) if channels else (20, 28)
+    image = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    head, data = data_uri(image).split(",")
+    assert head == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as opened:
+        np.testing.assert_array_equal(np.asarray(opened), image[:, :, 0] if channels == 1 else image)

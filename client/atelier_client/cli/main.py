@@ -18,6 +18,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from atelier_client import __version__
 from atelier_client.cli import bench, doctor, evaluate, predict, status
 from atelier_client.cli.options import say
 from atelier_client.errors import ClientError
@@ -49,6 +50,7 @@ def run(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("atelier-client", description=__doc__, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (evaluate, predict, bench, status, doctor):
         module.register(commands)

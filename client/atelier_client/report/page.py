@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -10,12 +12,12 @@ from typing import Any
 import jinja2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from atelier_client.data.image_file import dark_background
 from atelier_client.evaluation.evaluate import EvaluationResult
 from atelier_client.evaluation.mistakes import Mistake
 from atelier_client.report import charts
-from atelier_client.report.png import data_uri
 
 LONGEST_TEXT = 400
 _VALUES = 12
@@ -106,6 +108,15 @@ def _shown(inputs: Mapping[str, Any]) -> dict[str, str | None]:
         values = ", ".join(f"{item:.4g}" for item in array.ravel()[:_VALUES])
         parts.append(f"{name}: {values}" + (", …" if array.size > _VALUES else ""))
     return {"picture": None, "text": "; ".join(parts)}
+
+
+def data_uri(pixels: NDArray[Any]) -> str:
+    """uint8 [height, width] or [height, width, 1|3|4] as a PNG in a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels).save(
+        buffer, "PNG"
+    )
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _pixels(array: NDArray[Any]) -> NDArray[Any] | None:
