@@ -19,11 +19,15 @@ from stack.project import project_name
 from tests.support.checkout import Checkout
 
 pytestmark = pytest.mark.timeout(1700)
+STAGES = ("[1/4]", "[2/4]", "epoch  2/8", "[3/4]", "[4/4]")
 
 
 @pytest.fixture
 def up(checkout: Checkout, request: pytest.FixtureRequest) -> Iterator[tuple[Checkout, str]]:
-    """A clone in which `make up` has run with the engine of the test; cleaned afterwards, whatever happened."""
+    """A clone in which `make up` has run to its end with the engine of the test, after a Ctrl-C at each of its stages.
+
+    It is cleaned afterwards, whatever happened.
+    """
     engine = request.param
     if engine == "compose":
         request.getfixturevalue("engine")
@@ -33,6 +37,8 @@ def up(checkout: Checkout, request: pytest.FixtureRequest) -> Iterator[tuple[Che
     # In the container the data come as they do for a user who has no copy.
     local_copy = environ.pop("ATELIER_FASHION_MNIST", None) if engine == "compose" else None
     try:
+        for stage in STAGES:
+            _interrupt(checkout, stage)
         yield checkout, checkout.make("up")
     finally:
         checkout.make("clean", "FORCE=1")
@@ -113,6 +119,17 @@ def test_the_loop_from_a_fresh_clone(up: tuple[Checkout, str], tmp_path: Path) -
         path for name in ("models", "data", "reports", "runs") for path in (checkout.path / name).rglob("*")
     ]
     assert left == [checkout.path / "data" / "mine.csv"]
+
+
+def _interrupt(checkout: Checkout, stage: str) -> None:
+    """Ctrl-C at a stage is answered in a sentence, leaves nothing at work, and the same command goes on from there."""
+    text = checkout.interrupt_up(stage)
+    assert "Traceback" not in text, text
+    # What an earlier attempt has finished is not done again.
+    assert stage in text or stage.startswith("epoch"), text
+    assert "Interrupted" in text or stage not in text, text
+    assert checkout.processes("atelier-trainer", "atelier-client", "pip install") == []
+    checkout.make("ps")
 
 
 def _serve_a_second_model(checkout: Checkout, tmp_path: Path) -> None:

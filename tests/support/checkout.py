@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +45,34 @@ class Checkout:
         assert expect == 0 or f"Error {expect}" in done.stdout, done.stdout
         assert "Traceback" not in done.stdout, done.stdout
         return done.stdout
+
+    def interrupt_up(self, stage: str) -> str:
+        """Run `make up` in a process group of its own, as a terminal does; send the group SIGINT at a stage's line."""
+        command = ["make", "--no-print-directory", "up", *(f"{k}={v}" for k, v in self.settings.items())]
+        process = subprocess.Popen(
+            command,
+            cwd=self.path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        lines = []
+        assert process.stdout is not None
+        with process:
+            for line in process.stdout:
+                lines.append(line)
+                if line.startswith(stage):
+                    time.sleep(0.3)
+                    os.killpg(process.pid, signal.SIGINT)
+        return "".join(lines)
+
+    def processes(self, *names: str) -> list[str]:
+        """Command lines of processes of this checkout in which one of the names stands."""
+        seen = subprocess.run(["ps", "-axww", "-o", "command="], capture_output=True, text=True, check=True)
+        lines = [line for line in seen.stdout.splitlines() if str(self.path) in line]
+        return [line for line in lines if any(name in line for name in names)]
 
 
 def copy_checkout(folder: Path) -> Checkout:
