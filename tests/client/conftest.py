@@ -8,12 +8,15 @@ its gRPC), ATELIER_REST_TARGET (http://host:port) and ATELIER_MODELS, the folder
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from atelier_client import Client
+from numpy.typing import NDArray
 
 from tests.support.idx_files import write_split
 from tests.support.models import publish_untrained
@@ -21,7 +24,7 @@ from tests.support.server import running_server
 
 
 @pytest.fixture(scope="session", autouse=True)
-def model():
+def model() -> Iterator[Any]:
     """The commands ask for the served model, unless told otherwise."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATELIER_MODEL", os.environ.get("ATELIER_MODEL", "fashion"))
@@ -29,7 +32,7 @@ def model():
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory):
+def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A repository with version 1 of `fashion`."""
     if "ATELIER_TARGET" in os.environ:
         return Path(os.environ["ATELIER_MODELS"])
@@ -39,7 +42,7 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(models):
+def server(models: Path) -> Iterator[Any]:
     """`.grpc` and `.rest` of the server of that repository."""
     if target := os.environ.get("ATELIER_TARGET"):
         yield SimpleNamespace(grpc=target, rest=os.environ["ATELIER_REST_TARGET"])
@@ -49,19 +52,19 @@ def server(models):
 
 
 @pytest.fixture
-def client(server):
+def client(server: Any) -> Iterator[Any]:
     with Client(server.grpc, "fashion") as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def images():
+def images() -> Any:
     """2,500 random images: several requests' worth, the last one not full."""
     return np.random.default_rng(5).integers(0, 256, [2500, 28, 28], np.uint8)
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory, images):
+def data(tmp_path_factory: pytest.TempPathFactory, images: NDArray[Any]) -> Any:
     """A data folder with those images, as the contract lays it out."""
     folder = tmp_path_factory.mktemp("data")
     labels = np.random.default_rng(6).integers(0, 10, len(images)).astype(np.uint8)

@@ -8,7 +8,10 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,6 +25,7 @@ from atelier_client.bench.tune import Tuning, config_text, find, probe
 from atelier_client.bench.worker import Window
 from atelier_client.testing import InMemoryServer
 from atelier_client.transports.base import PREDICT
+from numpy.typing import NDArray
 
 from tests.support.client_command import command, start
 from tests.support.server import running_server
@@ -31,14 +35,14 @@ SETTINGS = {"timeout": 5.0, "tls": False, "token": None}
 SPEC = {"x": ("float32", (-1,))}
 
 
-def memory(function=lambda inputs: inputs):
+def memory(function: Any = lambda inputs: inputs) -> Any:
     server = InMemoryServer()
     server.serve("m", function, inputs=SPEC, outputs=SPEC)
     return server
 
 
 @pytest.fixture(scope="module")
-def slow():
+def slow() -> Iterator[Any]:
     """Takes 20 ms a request, whatever its size, eight at a time."""
     server = memory()
     server.delay(0.02)
@@ -46,14 +50,14 @@ def slow():
         yield running
 
 
-def measure(running, *loads, window=0.15):
+def measure(running: Any, *loads: Any, window: Any = 0.15) -> Any:
     with Client(running.address, "m") as client:
         requests = Requests(client, "serving_default", None, None)
     with LoadGenerator(running.address, SETTINGS, window=window, warm_up=0.1) as generator:
         return [generator.measure(load, requests.of(load.batch)) for load in loads]
 
 
-def test_rates_and_latencies_are_those_of_the_server(slow):
+def test_rates_and_latencies_are_those_of_the_server(slow: Any) -> None:
     one, four = measure(slow, LoadPoint(1, 1), LoadPoint(8, 4))
     assert one.latency_ms["p50"] > 20
     # Little's law: requests in flight are rate times latency, however busy the machine is.
@@ -64,7 +68,9 @@ def test_rates_and_latencies_are_those_of_the_server(slow):
     assert one.windows >= AGREEING
 
 
-def test_an_open_loop_shows_the_queue_that_a_closed_loop_hides(slow, monkeypatch):
+def test_an_open_loop_shows_the_queue_that_a_closed_loop_hides(
+    slow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """1600 requests a second at a server of 400: latency grows with every window, and no measurement is stable."""
     monkeypatch.setattr("atelier_client.bench.generator.ARRIVALS_A_WINDOW", 20)
     monkeypatch.setattr("atelier_client.bench.generator.MOST_WINDOWS", 6)
@@ -78,7 +84,7 @@ def test_an_open_loop_shows_the_queue_that_a_closed_loop_hides(slow, monkeypatch
     assert "the queue grows" in " ".join(warnings([heavy]))
 
 
-def window(rate, latency, lag=0.0):
+def window(rate: Any, latency: Any, lag: Any = 0.0) -> Any:
     return [Window(1.0, np.full(rate, latency), Counter(), 0.0, rate, np.full(rate, lag))]
 
 
@@ -93,11 +99,11 @@ def window(rate, latency, lag=0.0):
         ([(0, 0.01)] * 3, False),
     ],
 )
-def test_a_measurement_counts_when_three_windows_agree_within_ten_percent(windows, stable):
+def test_a_measurement_counts_when_three_windows_agree_within_ten_percent(windows: Any, stable: Any) -> None:
     assert _agree([window(*values) for values in windows], open_loop=False) is stable
 
 
-def test_a_window_in_which_the_generator_was_late_does_not_count():
+def test_a_window_in_which_the_generator_was_late_does_not_count() -> None:
     late, punctual = window(100, 0.010, lag=0.0012), window(100, 0.010, lag=0.0008)
     assert _agree([punctual] * 3, open_loop=True)
     assert not _agree([punctual, late, punctual], open_loop=True)
@@ -106,14 +112,14 @@ def test_a_window_in_which_the_generator_was_late_does_not_count():
     assert not warnings([point(rate=100.0, requests_per_s=100, lag_ms={"mean": 0.8})])
 
 
-def test_waking_up_is_not_lateness_however_fast_the_server_is():
+def test_waking_up_is_not_lateness_however_fast_the_server_is() -> None:
     assert _agree([window(500, 0.0008, lag=0.0002)] * 3, open_loop=True)
     assert not _agree([window(500, 0.0008, lag=0.0003)] * 3, open_loop=True)
     assert not point(rate=500.0, p99=0.8, lag_ms={"mean": 0.2}).late
     assert point(rate=500.0, p99=0.8, lag_ms={"mean": 0.3}).late
 
 
-def test_a_percentile_needs_enough_samples():
+def test_a_percentile_needs_enough_samples() -> None:
     few = _percentiles(np.arange(1, 101.0))
     assert few["p99"] == pytest.approx(99.01)
     assert few["p99.9"] is None
@@ -121,7 +127,7 @@ def test_a_percentile_needs_enough_samples():
     assert _percentiles(np.array([]))["p50"] is None
 
 
-def point(batch=1, concurrency=1, rows=100.0, p99=10.0, **more):
+def point(batch: Any = 1, concurrency: Any = 1, rows: Any = 100.0, p99: Any = 10.0, **more: Any) -> Any:
     latency = dict.fromkeys(("p50", "p90", "p95", "p99", "p99.9", "mean", "max"), p99)
     values = {
         "rate": None, "requests_per_s": rows / batch, "rows_per_s": rows, "latency_ms": latency, "errors": {},
@@ -130,7 +136,7 @@ def point(batch=1, concurrency=1, rows=100.0, p99=10.0, **more):
     return Point(batch=batch, concurrency=concurrency, **values)
 
 
-def test_the_best_point_is_the_fastest_that_is_stable_clean_and_within_the_limit():
+def test_the_best_point_is_the_fastest_that_is_stable_clean_and_within_the_limit() -> None:
     good = point(rows=200, p99=9)
     points = [
         point(),
@@ -143,13 +149,13 @@ def test_the_best_point_is_the_fastest_that_is_stable_clean_and_within_the_limit
     assert best(points, 1) is None
 
 
-def test_a_busy_client_is_named():
+def test_a_busy_client_is_named() -> None:
     [text] = warnings([point(client_limited=True, client_cpu=0.97)])
     assert "client's own processes were busy" in text
     assert not warnings([point()])
 
 
-def test_more_processes_join_when_one_is_the_limit(monkeypatch):
+def test_more_processes_join_when_one_is_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("atelier_client.bench.generator.BUSY", 0.01)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     with small_server(memory()) as running:
@@ -158,7 +164,7 @@ def test_more_processes_join_when_one_is_the_limit(monkeypatch):
     assert both.client_limited
 
 
-def test_the_plot_is_a_picture_and_the_csv_a_table():
+def test_the_plot_is_a_picture_and_the_csv_a_table() -> None:
     points = [point(1, 1, 100, 5), point(1, 8, 300, 20), point(32, 1, 2000, 8)]
     picture = ElementTree.fromstring(plot(points))
     assert len(picture.findall(".//circle")) == 3
@@ -172,7 +178,7 @@ def test_the_plot_is_a_picture_and_the_csv_a_table():
 QUICK = ("--window", "0.15", "--warm-up", "0.1")
 
 
-def test_bench_writes_what_it_measured(server, tmp_path):
+def test_bench_writes_what_it_measured(server: Any, tmp_path: Path) -> None:
     done = command(
         "bench", "--target", server.grpc, "--concurrency", "1,4", "--batch", "8", "--p99", "5000",
         "--reports", tmp_path, *QUICK,
@@ -191,7 +197,7 @@ def test_bench_writes_what_it_measured(server, tmp_path):
     assert len((tmp_path / "bench.csv").read_text().splitlines()) == 3
 
 
-def test_a_limit_that_nothing_keeps_is_a_negative_verdict(server, tmp_path):
+def test_a_limit_that_nothing_keeps_is_a_negative_verdict(server: Any, tmp_path: Path) -> None:
     done = command(
         "bench", "--target", server.grpc, "--concurrency", "1", "--batch", "1", "--p99", "0.001", "--json",
         "--reports", tmp_path, *QUICK,
@@ -201,16 +207,16 @@ def test_a_limit_that_nothing_keeps_is_a_negative_verdict(server, tmp_path):
     assert json.loads(done.stdout)["best"] is None
 
 
-def start_bench(target, reports, *more):
+def start_bench(target: str, reports: Path, *more: Any) -> Any:
     arguments = ["bench", "--target", target, "--model", "m", "--concurrency", "2", "--reports", str(reports)]
     return start(*arguments, *more)
 
 
-def test_ctrl_c_keeps_what_was_measured(tmp_path):
+def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     """Interrupted once batches of two rows come: the first point is done, the second under way."""
     seen = threading.Event()
 
-    def work(inputs):
+    def work(inputs: Any) -> Any:
         if len(inputs["x"]) == 2:
             seen.set()
         return inputs
@@ -230,7 +236,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path):
     assert 1 <= len(report["points"]) < 30
 
 
-def test_a_server_killed_under_load_is_told_and_ends_the_sweep(tmp_path):
+def test_a_server_killed_under_load_is_told_and_ends_the_sweep(tmp_path: Path) -> None:
     """A process of its own, killed in the middle of its hundredth request."""
     code = (
         "import os, signal, sys\n"
@@ -275,21 +281,23 @@ def test_a_server_killed_under_load_is_told_and_ends_the_sweep(tmp_path):
         (["--target", "127.0.0.1:1"], 3, "Cannot reach"),
     ],
 )
-def test_a_users_mistake_is_one_message(server, tmp_path, arguments, code, said):
+def test_a_users_mistake_is_one_message(
+    server: Any, tmp_path: Path, arguments: list[Any], code: int, said: str
+) -> None:
     done = command("bench", "--target", server.grpc, "--reports", tmp_path, *arguments)
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_requests_have_the_rows_asked_for(client, images, server):
+def test_requests_have_the_rows_asked_for(client: Client, images: NDArray[Any], server: Any) -> None:
     requests = Requests(client, "serving_default", None, None, images[:3])
     answer = requests.ask(7)
     np.testing.assert_array_equal(answer["class_id"][:3], answer["class_id"][3:6])
     assert len(answer["label"]) == 7
 
 
-def test_the_probe_tells_a_server_that_batches(client):
+def test_the_probe_tells_a_server_that_batches(client: Client) -> None:
     plain = Requests(client, "serving_default", None, None)
     assert probe(plain)[0] is False
     server = memory()
@@ -305,17 +313,17 @@ def test_the_probe_tells_a_server_that_batches(client):
 class Simulated:
     """Up to 16 rows take `flat` ms, more take longer in proportion; two at a time; 5,000 calls a second at most."""
 
-    def __init__(self, flat):
+    def __init__(self, flat: Any) -> None:
         self.flat = flat
 
-    def measure(self, load, request, method=PREDICT):
+    def measure(self, load: Any, request: Any, method: Any = PREDICT) -> Any:
         millis = self.flat * max(1, load.batch / 16)
         rate = min(5000, 1000 / millis * min(load.concurrency, 2)) if method is PREDICT else 5000
         return point(load.batch, load.concurrency, rate * load.batch, 1000 * load.concurrency / rate)
 
 
 @pytest.mark.parametrize(("flat", "worthwhile"), [(5.0, True), (0.5, False)])
-def test_the_parameters_are_those_the_costs_call_for(client, flat, worthwhile):
+def test_the_parameters_are_those_the_costs_call_for(client: Client, flat: Any, worthwhile: Any) -> None:
     requests = Requests(client, "serving_default", None, None)
     tuning = find(requests, Simulated(flat), (False, ""), None)
     assert tuning.execution_batch == 16
@@ -325,15 +333,15 @@ def test_the_parameters_are_those_the_costs_call_for(client, flat, worthwhile):
     assert tuning.gain == pytest.approx(5000 / min(5000, 2000 / flat))
 
 
-def test_a_limit_leaves_half_of_it_for_the_queue(client):
+def test_a_limit_leaves_half_of_it_for_the_queue(client: Client) -> None:
     requests = Requests(client, "serving_default", None, None)
     assert find(requests, Simulated(5.0), (False, ""), 100).execution_batch == 16
     assert find(requests, Simulated(5.0), (False, ""), 6).execution_batch == 1
 
 
 def test_the_written_file_starts_a_batching_server_whose_effect_is_then_measured(
-    server, client, models, images, tmp_path
-):
+    server: Any, client: Client, models: Path, images: NDArray[Any], tmp_path: Path
+) -> None:
     """Tune a server, start another with the file, ask it from many threads, and measure it against the first."""
     quick = ("--reports", tmp_path, "--window", "0.02", "--warm-up", "0.01")
     done = command("bench", "--tune", "--target", server.grpc, *quick)
@@ -360,7 +368,7 @@ def test_the_written_file_starts_a_batching_server_whose_effect_is_then_measured
     assert tuned["ratio"] > 0
 
 
-def test_a_flat_cost_makes_waiting_worthwhile_and_a_server_that_batches_is_said():
+def test_a_flat_cost_makes_waiting_worthwhile_and_a_server_that_batches_is_said() -> None:
     tuning = Tuning(True, "maximum input batch size 64", single=point(1, 32, 100), idle=point(1, 32, 3000))
     tuning.by_rows, tuning.by_threads = [point(1, 1, 100, 10), point(32, 1, 3000, 11)], [point(32, 1, 3000)]
     tuning.execution_batch, tuning.timeout_micros = 32, 10_000

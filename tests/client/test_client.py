@@ -1,6 +1,7 @@
 """The library against a real server."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import numpy as np
@@ -15,11 +16,12 @@ from atelier_client.errors import (
     TimedOut,
     from_status,
 )
+from numpy.typing import NDArray
 
 from tests.support.server import free_port
 
 
-def test_any_number_of_rows_comes_back_in_order(client, images):
+def test_any_number_of_rows_comes_back_in_order(client: Client, images: NDArray[Any]) -> None:
     whole = client.predict(images)
     assert len(whole.seconds) > 1
     assert whole.versions == (1,)
@@ -32,8 +34,8 @@ def test_any_number_of_rows_comes_back_in_order(client, images):
     assert client.predict(images[:0])["probabilities"].shape == (0, 10)
 
 
-def test_the_two_clients_answer_alike(server, images):
-    async def ask():
+def test_the_two_clients_answer_alike(server: Any, images: NDArray[Any]) -> None:
+    async def ask() -> Any:
         async with AsyncClient(server.grpc, "fashion") as opened:
             assert (await opened.status())[0].state == State.AVAILABLE
             return await opened.predict(images)
@@ -44,7 +46,7 @@ def test_the_two_clients_answer_alike(server, images):
     np.testing.assert_allclose(mine["probabilities"], theirs["probabilities"], atol=1e-6)
 
 
-def test_both_signatures_agree(client, images):
+def test_both_signatures_agree(client: Client, images: NDArray[Any]) -> None:
     raw = client.predict(images[:50])
     scaled = client.predict({"pixels": images[:50].reshape(50, 784) / 255.0}, signature="scaled")
     np.testing.assert_allclose(raw["probabilities"], scaled["probabilities"], atol=1e-5)
@@ -70,13 +72,13 @@ def test_both_signatures_agree(client, images):
         (np.array([["a"]]), "cast could lose values"),
     ],
 )
-def test_a_wrong_input_is_explained_and_nothing_is_sent(client, inputs, said):
+def test_a_wrong_input_is_explained_and_nothing_is_sent(client: Client, inputs: Any, said: str) -> None:
     with pytest.raises(InputError) as error:
         client.predict(inputs)
     assert said in str(error.value)
 
 
-def test_safe_casts_are_made(client):
+def test_safe_casts_are_made(client: Client) -> None:
     small = np.ones((2, 28, 28), np.int64)
     np.testing.assert_array_equal(
         client.predict(small)["class_id"], client.predict(small.astype(np.uint8))["class_id"]
@@ -85,14 +87,14 @@ def test_safe_casts_are_made(client):
     client.predict(np.zeros((1, 784), np.int32), signature="scaled")
 
 
-def test_a_wrong_name_suggests_the_nearest(client, images):
+def test_a_wrong_name_suggests_the_nearest(client: Client, images: NDArray[Any]) -> None:
     with pytest.raises(InputError, match="Did you mean 'scaled'"):
         client.predict(images[:1], signature="scald")
     with pytest.raises(InputError, match="Did you mean 'probabilities'"):
         client.predict(images[:1], outputs=["probability"])
 
 
-def test_what_the_server_does_not_have_is_not_found(server, images):
+def test_what_the_server_does_not_have_is_not_found(server: Any, images: NDArray[Any]) -> None:
     with Client(server.grpc, "nix") as opened, pytest.raises(ModelNotFound, match="nix"):
         opened.predict(images[:1])
     with Client(server.grpc, "fashion") as opened:
@@ -102,7 +104,7 @@ def test_what_the_server_does_not_have_is_not_found(server, images):
             opened.predict(images[:1], label="best")
 
 
-def test_no_server_is_told_with_its_usual_causes():
+def test_no_server_is_told_with_its_usual_causes() -> None:
     with Client(f"127.0.0.1:{free_port()}", "fashion", timeout=5) as opened:
         with pytest.raises(NotReachable, match="usual causes"):
             opened.status()
@@ -110,20 +112,20 @@ def test_no_server_is_told_with_its_usual_causes():
             opened.wait_ready(0.5)
 
 
-def test_wait_ready_names_the_states_of_a_version_that_does_not_come(client):
+def test_wait_ready_names_the_states_of_a_version_that_does_not_come(client: Client) -> None:
     assert client.wait_ready(5) == client.wait_ready(5, version=1) == 1
     with pytest.raises(TimedOut, match=r"version 2 was not ready within 0.3 s\. Last seen: 1 AVAILABLE"):
         client.wait_ready(0.3, version=2)
 
 
-def test_metadata_lists_the_signatures_without_the_init_op(client):
+def test_metadata_lists_the_signatures_without_the_init_op(client: Client) -> None:
     signatures = client.metadata()
     assert set(signatures) == {"serving_default", "scaled", "classify"}
     assert signatures["serving_default"].inputs["images"].shape == (-1, 28, 28)
     assert signatures["classify"].method == "tensorflow/serving/classify"
 
 
-def test_every_status_code_is_mapped():
+def test_every_status_code_is_mapped() -> None:
     assert set(errors.KINDS) == set(grpc.StatusCode)
     for code in grpc.StatusCode:
         error = from_status(code, "why", "host:1", 1.0)

@@ -4,6 +4,8 @@ import gzip
 import io
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -25,7 +27,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, [ROWS, 8, 8], np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 3, ROWS)
 
 
-def signature_of(*inputs):
+def signature_of(*inputs: Any) -> Any:
     return Signature("serving_default", "", {spec.name: spec for spec in inputs}, {}, frozenset())
 
 
@@ -33,13 +35,13 @@ CLASSIFIER = signature_of(TensorSpec("images", "uint8", (-1, 8, 8)))
 TABLE = signature_of(TensorSpec("features", "float32", (-1, 2)))
 
 
-def encoded(image):
+def encoded(image: Any) -> Any:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def feature(value):
+def feature(value: Any) -> Any:
     if isinstance(value, bytes):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
     if isinstance(value, float):
@@ -47,7 +49,7 @@ def feature(value):
     return tf.train.Feature(int64_list=tf.train.Int64List(value=np.ravel(value)))
 
 
-def write_records(path, rows, options=None):
+def write_records(path: Path, rows: Any, options: Any = None) -> None:
     with tf.io.TFRecordWriter(str(path), options) as writer:
         for row in rows:
             features = {name: feature(value) for name, value in row.items()}
@@ -55,26 +57,26 @@ def write_records(path, rows, options=None):
             writer.write(example.SerializeToString())
 
 
-def write_idx(folder):
+def write_idx(folder: Path) -> Any:
     write_split(folder, IMAGES, LABELS.astype(np.uint8))
     return folder / "fashion-mnist"
 
 
-def write_gzipped_idx(folder):
+def write_gzipped_idx(folder: Path) -> Any:
     for file in write_idx(folder).iterdir():
         file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
         file.unlink()
     return folder / "fashion-mnist"
 
 
-def write_csv(folder):
+def write_csv(folder: Path) -> Any:
     header = ",".join(["label", *(f"pixel{index}" for index in range(64))])
     rows = [",".join(map(str, [label, *image.ravel()])) for label, image in zip(LABELS, IMAGES, strict=True)]
     (folder / "images.csv").write_text("\n".join([header, *rows]) + "\n")
     return folder / "images.csv"
 
 
-def write_named_csv(folder):
+def write_named_csv(folder: Path) -> Any:
     path = write_csv(folder)
     header, *rows = path.read_text().splitlines()
     rows = [f"{NAMES[int(row.split(',')[0])]},{row.partition(',')[2]}" for row in rows]
@@ -82,25 +84,25 @@ def write_named_csv(folder):
     return path
 
 
-def write_npz(folder):
+def write_npz(folder: Path) -> Any:
     np.savez(folder / "data.npz", images=IMAGES, labels=LABELS)
     return folder / "data.npz"
 
 
-def write_keras_npz(folder):
+def write_keras_npz(folder: Path) -> Any:
     np.savez_compressed(
         folder / "k.npz", x_train=IMAGES[:2], y_train=LABELS[:2], x_test=IMAGES, y_test=LABELS[:, None]
     )
     return folder / "k.npz"
 
 
-def write_tfrecord(folder):
+def write_tfrecord(folder: Path) -> Any:
     rows = [{"images": image, "label": label} for image, label in zip(IMAGES, LABELS, strict=True)]
     write_records(folder / "data.tfrecord", rows)
     return folder / "data.tfrecord"
 
 
-def write_tfrecord_of_png(folder):
+def write_tfrecord_of_png(folder: Path) -> Any:
     folder = folder / "shards"
     folder.mkdir()
     rows = [
@@ -112,13 +114,13 @@ def write_tfrecord_of_png(folder):
     return folder
 
 
-def write_gzipped_tfrecord(folder):
+def write_gzipped_tfrecord(folder: Path) -> Any:
     rows = [{"x": image, "label": NAMES[label].encode()} for image, label in zip(IMAGES, LABELS, strict=True)]
     write_records(folder / "data.tfrecord.gz", rows, "GZIP")
     return folder / "data.tfrecord.gz"
 
 
-def write_parquet(folder):
+def write_parquet(folder: Path) -> Any:
     table = pyarrow.table(
         {"image": [{"bytes": encoded(image), "path": ""} for image in IMAGES], "label": LABELS}
     )
@@ -126,7 +128,7 @@ def write_parquet(folder):
     return folder / "data.parquet"
 
 
-def write_parquet_of_lists(folder):
+def write_parquet_of_lists(folder: Path) -> Any:
     table = pyarrow.table(
         {"pixels": [image.ravel().tolist() for image in IMAGES], "label": [NAMES[i] for i in LABELS]}
     )
@@ -140,7 +142,7 @@ WRITERS = (
 )  # fmt: skip
 
 
-def examples_of(path, rows, signature=CLASSIFIER, names=NAMES, **kwargs):
+def examples_of(path: Path, rows: Any, signature: Any = CLASSIFIER, names: Any = NAMES, **kwargs: Any) -> Any:
     reader = open_reader(path)
     binding = Binding(signature, reader.name, row_word=reader.row_word, **kwargs)
     inputs, labels, first = [], [], 0
@@ -154,7 +156,7 @@ def examples_of(path, rows, signature=CLASSIFIER, names=NAMES, **kwargs):
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__.removeprefix("write_"))
-def test_every_format_gives_the_same_examples(write, tmp_path):
+def test_every_format_gives_the_same_examples(write: Any, tmp_path: Path) -> None:
     path = write(tmp_path)
     for rows in (1, 7, 1000):
         inputs, labels, reader = examples_of(path, rows)
@@ -165,7 +167,7 @@ def test_every_format_gives_the_same_examples(write, tmp_path):
     assert reader.sha256() == open_reader(path).sha256()
 
 
-def test_a_folder_of_images_has_a_class_a_folder(tmp_path):
+def test_a_folder_of_images_has_a_class_a_folder(tmp_path: Path) -> None:
     for number, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True)):
         folder = tmp_path / "photos" / NAMES[label].replace("/", "-")
         folder.mkdir(parents=True, exist_ok=True)
@@ -177,7 +179,7 @@ def test_a_folder_of_images_has_a_class_a_folder(tmp_path):
     np.testing.assert_array_equal(labels, LABELS[order])
 
 
-def test_a_table_takes_the_columns_the_model_was_trained_on(tmp_path):
+def test_a_table_takes_the_columns_the_model_was_trained_on(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("id,b,label,a,region\n7,1.5,2,0.25,north\n8,2.5,0,-1e3,south\n")
     inputs, labels, _ = examples_of(path, 10, TABLE, layout=Layout(columns=("a", "b")))
@@ -187,7 +189,7 @@ def test_a_table_takes_the_columns_the_model_was_trained_on(tmp_path):
         examples_of(path, 10, TABLE)
 
 
-def test_columns_named_as_the_inputs_are_the_inputs(tmp_path):
+def test_columns_named_as_the_inputs_are_the_inputs(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("age,label,name\n30,1,Ann\n4,0,Bob\n")
     signature = signature_of(TensorSpec("age", "int64", (-1,)), TensorSpec("name", "string", (-1,)))
@@ -218,7 +220,7 @@ def test_columns_named_as_the_inputs_are_the_inputs(tmp_path):
         ('label,a,b\n0,"1,2\n', "after row 0: unexpected end of data"),
     ],
 )
-def test_a_wrong_csv_is_told_with_row_and_column(tmp_path, text, said):
+def test_a_wrong_csv_is_told_with_row_and_column(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "data.csv"
     path.write_text(text)
     with pytest.raises(DataError, match=said):
@@ -233,7 +235,7 @@ def test_a_wrong_csv_is_told_with_row_and_column(tmp_path, text, said):
         ("1.5", "expected a uint8 number, got 1.5"),
     ],
 )
-def test_pixels_are_whole_numbers_of_a_byte(tmp_path, value, said):
+def test_pixels_are_whole_numbers_of_a_byte(tmp_path: Path, value: Any, said: str) -> None:
     path = write_csv(tmp_path)
     lines = path.read_text().splitlines()
     lines[5] = lines[5].rpartition(",")[0] + f",{value}"
@@ -242,7 +244,7 @@ def test_pixels_are_whole_numbers_of_a_byte(tmp_path, value, said):
         examples_of(path, 2)
 
 
-def damage(data, at, change=0xFF):
+def damage(data: bytes, at: int, change: int = 0xFF) -> bytes:
     return data[:at] + bytes([data[at] ^ change]) + data[at + 1 :]
 
 
@@ -257,14 +259,14 @@ def damage(data, at, change=0xFF):
         (lambda data: b"", "is empty"),
     ],
 )
-def test_a_damaged_tfrecord_is_told_with_the_record(tmp_path, spoil, said):
+def test_a_damaged_tfrecord_is_told_with_the_record(tmp_path: Path, spoil: Any, said: str) -> None:
     path = write_tfrecord(tmp_path)
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(DataError, match=said):
         examples_of(path, 5)
 
 
-def test_records_that_differ_are_told(tmp_path):
+def test_records_that_differ_are_told(tmp_path: Path) -> None:
     good = {"features": [1, 2], "label": 0}
     path = tmp_path / "data.tfrecord"
     for bad, said in (
@@ -281,7 +283,7 @@ def test_records_that_differ_are_told(tmp_path):
         examples_of(path, 5, TABLE)
 
 
-def test_damaged_numpy_and_parquet_files_are_told(tmp_path):
+def test_damaged_numpy_and_parquet_files_are_told(tmp_path: Path) -> None:
     path = write_npz(tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-200])
@@ -305,7 +307,7 @@ def test_damaged_numpy_and_parquet_files_are_told(tmp_path):
         examples_of(path, 5, TABLE)
 
 
-def test_a_damaged_image_is_told_with_its_file(tmp_path):
+def test_a_damaged_image_is_told_with_its_file(tmp_path: Path) -> None:
     folder = tmp_path / "photos" / "Bag"
     folder.mkdir(parents=True)
     (folder / "cut.png").write_bytes(encoded(IMAGES[0])[:60])
@@ -315,7 +317,7 @@ def test_a_damaged_image_is_told_with_its_file(tmp_path):
         open_reader(folder)
 
 
-def test_what_is_no_source_is_told_with_what_would_be(tmp_path):
+def test_what_is_no_source_is_told_with_what_would_be(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere does not exist\. Expected an IDX file"):
         open_reader(tmp_path / "nowhere")
     (tmp_path / "data.xlsx").write_text("x")
@@ -323,7 +325,7 @@ def test_what_is_no_source_is_told_with_what_would_be(tmp_path):
         open_reader(tmp_path / "data.xlsx")
 
 
-def test_parquet_without_pyarrow_says_what_to_install(tmp_path):
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['pyarrow'] = None\n"
         "from atelier_client.errors import DataError\nfrom atelier_client.data.open import open_reader\n"
@@ -336,7 +338,7 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path):
     assert "pip install 'atelier-client[parquet]'" in done.stdout
 
 
-def test_reading_stays_small(tmp_path):
+def test_reading_stays_small(tmp_path: Path) -> None:
     """200 MB of images are read with less than 60 MB more than the first of them needed."""
     rows = 250_000
     header = b"\0\0\x08\x03" + np.array([rows, 28, 28], ">u4").tobytes()

@@ -8,6 +8,8 @@ import shutil
 import socket
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -24,7 +26,7 @@ from tests.support.small_server import make_certificates, small_server
 from tests.support.toy_models import save_toy
 
 
-def doctor(*arguments):
+def doctor(*arguments: Any) -> Any:
     """The findings, and the exit code, which says whether one is an error."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -35,19 +37,19 @@ def doctor(*arguments):
     return findings
 
 
-def faults(*arguments):
+def faults(*arguments: Any) -> Any:
     """What is not ok, as `check: text`."""
     return [f"{item['check']}: {item['text']}" for item in doctor(*arguments) if item["state"] != "ok"]
 
 
 @pytest.fixture
-def own_models(models, tmp_path):
+def own_models(models: Path, tmp_path: Path) -> Any:
     """A copy of the repository to spoil."""
     shutil.copytree(models, tmp_path / "models")
     return tmp_path / "models"
 
 
-def test_nothing_is_wrong_with_a_good_server_and_folder(server, models):
+def test_nothing_is_wrong_with_a_good_server_and_folder(server: Any, models: Path) -> None:
     findings = doctor("--target", server.grpc, "--models", models)
     assert {finding["state"] for finding in findings} == {"ok"}
     checks = list(dict.fromkeys(finding["check"] for finding in findings))
@@ -59,7 +61,7 @@ def test_nothing_is_wrong_with_a_good_server_and_folder(server, models):
     assert {finding["state"] for finding in doctor("--target", server.rest)} == {"ok"}
 
 
-def test_the_folder_is_looked_at_from_the_outside_in(own_models, tmp_path):
+def test_the_folder_is_looked_at_from_the_outside_in(own_models: Path, tmp_path: Path) -> None:
     assert faults("--models", tmp_path / "no") == [f"models directory: {tmp_path / 'no'} does not exist."]
     (found,) = faults("--models", own_models / "fashion")
     assert "holds versions itself (1)" in found
@@ -70,7 +72,7 @@ def test_the_folder_is_looked_at_from_the_outside_in(own_models, tmp_path):
     assert "empty holds no version: a folder whose name is a whole number" in found
 
 
-def test_names_that_are_no_versions_are_told(own_models):
+def test_names_that_are_no_versions_are_told(own_models: Path) -> None:
     folder = own_models / "fashion"
     for name in ("v2", "0.1", ".staging-1234"):
         (folder / name).mkdir()
@@ -86,7 +88,7 @@ def test_names_that_are_no_versions_are_told(own_models):
     assert len(found) == 4
 
 
-def cut(path, size):
+def cut(path: Path, size: Any) -> None:
     path.write_bytes(path.read_bytes()[:size])
 
 
@@ -107,7 +109,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("said", SPOILED)
-def test_a_half_written_version_is_told_apart(own_models, said):
+def test_a_half_written_version_is_told_apart(own_models: Path, said: str) -> None:
     version = shutil.copytree(own_models / "fashion/1", own_models / "fashion/2")
     SPOILED[said](version)
     (found,) = faults("--models", own_models)
@@ -115,13 +117,13 @@ def test_a_half_written_version_is_told_apart(own_models, said):
     assert said in found
 
 
-def test_the_size_of_the_variables_is_what_their_index_says(models):
+def test_the_size_of_the_variables_is_what_their_index_says(models: Path) -> None:
     variables = models / "fashion/1/variables"
     size = (variables / "variables.data-00000-of-00001").stat().st_size
     assert needed_bytes(variables / "variables.index") == {0: size}
 
 
-def test_a_version_of_another_release_than_the_server_is_told(own_models):
+def test_a_version_of_another_release_than_the_server_is_told(own_models: Path) -> None:
     path = own_models / "fashion/1/saved_model.pb"
     path.write_bytes(path.read_bytes().replace(b"2.20.0", b"2.99.0"))
     assert read_saved_model(path.parent).tensorflow == "2.99.0"
@@ -131,7 +133,7 @@ def test_a_version_of_another_release_than_the_server_is_told(own_models):
     )
 
 
-def test_models_config_is_checked(own_models):
+def test_models_config_is_checked(own_models: Path) -> None:
     path = own_models / "models.config"
     good = path.read_text()
     entry = 'config { name: "fashion" base_path: "/models/fashion" }'
@@ -152,7 +154,7 @@ def test_models_config_is_checked(own_models):
         assert said in found[0]
 
 
-def test_addresses_and_ports(server, models):
+def test_addresses_and_ports(server: Any, models: Path) -> None:
     for target, said in (
         ("nowhere", "address: target 'nowhere' is not an address"),
         ("127.0.0.1:99999", "is not an address"),
@@ -171,10 +173,10 @@ def test_addresses_and_ports(server, models):
     assert "Nothing listens" in found[0]
 
 
-def test_a_port_of_another_program():
+def test_a_port_of_another_program() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def greet():
+        def greet() -> None:
             while True:
                 try:
                     connection, _ = listener.accept()
@@ -191,7 +193,7 @@ def test_a_port_of_another_program():
     thread.join(5)
 
 
-def test_a_web_server_is_no_model_server():
+def test_a_web_server_is_no_model_server() -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as web:
         thread = threading.Thread(target=web.serve_forever, daemon=True)
         thread.start()
@@ -200,12 +202,12 @@ def test_a_web_server_is_no_model_server():
         web.shutdown()
 
 
-def ones(inputs):
+def ones(inputs: Any) -> Any:
     return {"y": np.ones(len(next(iter(inputs.values()))), np.float32)}
 
 
 @pytest.fixture(scope="module")
-def memory():
+def memory() -> Any:
     server = InMemoryServer()
     y = {"y": ("float32", (-1,))}
     server.serve("good", ones, inputs={"x": ("float32", (-1, 1000))}, outputs=y, label="stable")
@@ -214,7 +216,7 @@ def memory():
     return server
 
 
-def test_tls_of_every_kind(memory, tmp_path):
+def test_tls_of_every_kind(memory: Any, tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path)
     pair = [(certificates.read("server.key"), certificates.read("server.pem"))]
     one_way = grpc.ssl_server_credentials(pair)
@@ -225,7 +227,7 @@ def test_tls_of_every_kind(memory, tmp_path):
         small_server(memory, credentials=one_way) as secure,
         small_server(memory, credentials=mutual) as strict,
     ):
-        cases = [
+        cases: list[tuple[Any, list[Any], str]] = [
             (secure, [], "speaks TLS"),
             (secure, ["--tls"], "is not accepted: unable to get local issuer certificate"),
             (secure, ["--ca", tmp_path / "other.pem"], "is not accepted"),
@@ -249,7 +251,7 @@ def test_tls_of_every_kind(memory, tmp_path):
         assert "does not speak TLS" in found
 
 
-def test_names_labels_signatures_and_limits(memory):
+def test_names_labels_signatures_and_limits(memory: Any) -> None:
     with small_server(memory) as running:
         at = ("--target", running.address, "--model")
         (found,) = faults(*at, "god")
@@ -269,7 +271,7 @@ def test_names_labels_signatures_and_limits(memory):
         assert "the first dimension is fixed" in found
 
 
-def test_versions_that_failed_and_labels_that_are_not_set(tmp_path):
+def test_versions_that_failed_and_labels_that_are_not_set(tmp_path: Path) -> None:
     """A server of version 1 that failed on version 2, and has not heard of a label that models.config sets since."""
     models = tmp_path / "models"
     save_toy(models, "toy", 1)
@@ -294,7 +296,9 @@ def test_versions_that_failed_and_labels_that_are_not_set(tmp_path):
     assert any("labels: models.config sets stable -> 1, the server does not" in line for line in found), found
 
 
-def test_both_sides_are_looked_at_when_none_is_named(server, models, monkeypatch):
+def test_both_sides_are_looked_at_when_none_is_named(
+    server: Any, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ATELIER_MODELS", str(models))
     monkeypatch.setenv("ATELIER_TARGET", server.grpc)
     checks = {finding["check"] for finding in doctor()}

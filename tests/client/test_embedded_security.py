@@ -3,11 +3,15 @@
 import contextlib
 import json
 import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from atelier_client import TLS, Client, Retry, ServedModel
 from atelier_client.errors import ModelNotFound, NotReachable
+from numpy.typing import NDArray
 
 from tests.support.client_command import command
 from tests.support.server import running_server
@@ -19,18 +23,20 @@ TRANSPORTS = ("grpc", "rest")
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
-def whole(certificates):
+def whole(certificates: Any) -> Any:
     """What a client of the mutual TLS server needs."""
     return TLS(*(certificates.folder / name for name in ("ca.pem", "client.pem", "client.key")))
 
 
 @pytest.fixture(scope="module")
-def mutual(models, certificates, whole, tmp_path_factory):
+def mutual(
+    models: Path, certificates: Any, whole: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
     """Asks for a client certificate; serves `fashion` alone until it is told otherwise."""
     folder = tmp_path_factory.mktemp("mutual")
     config = folder / "models.config"
@@ -44,7 +50,7 @@ def mutual(models, certificates, whole, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def encrypted(models, certificates, tmp_path_factory):
+def encrypted(models: Path, certificates: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Encrypts, and lets everyone in."""
     file = ssl_config(tmp_path_factory.mktemp("tls"), certificates)
     context = ssl.create_default_context(cafile=certificates.folder / "ca.pem")
@@ -52,7 +58,7 @@ def encrypted(models, certificates, tmp_path_factory):
         yield running
 
 
-def ssl_config(folder, certificates, client_verify=False):
+def ssl_config(folder: Path, certificates: Any, client_verify: Any = False) -> Any:
     """An SSLConfig for the server's own pair; with `client_verify` for clients of the same authority only."""
     fields = {"server_key": "server.key", "server_cert": "server.pem", "custom_ca": "ca.pem"}
     lines = [f"{name}: {json.dumps(certificates.read(file).decode())}" for name, file in fields.items()]
@@ -62,12 +68,12 @@ def ssl_config(folder, certificates, client_verify=False):
     return file
 
 
-def address(running, transport):
+def address(running: Any, transport: Any) -> Any:
     return running.grpc if transport == "grpc" else running.rest.replace("http:", "https:")
 
 
 @contextlib.contextmanager
-def opened(running, transport, tls, model="fashion", **settings):
+def opened(running: Any, transport: Any, tls: Any, model: str = "fashion", **settings: Any) -> Iterator[Any]:
     with Client(
         address(running, transport), model, tls=tls, retry=ONCE, **{"timeout": 5, **settings}
     ) as client:
@@ -75,7 +81,9 @@ def opened(running, transport, tls, model="fashion", **settings):
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_an_encrypted_answer_is_the_plain_one(encrypted, client, certificates, images, transport):
+def test_an_encrypted_answer_is_the_plain_one(
+    encrypted: Any, client: Client, certificates: Any, images: NDArray[Any], transport: Any
+) -> None:
     with opened(encrypted, transport, TLS(ca=certificates.folder / "ca.pem"), timeout=30) as secure:
         mine, theirs = secure.predict(images[:300], rows_per_request=100), client.predict(images[:300])
         np.testing.assert_array_equal(mine["class_id"], theirs["class_id"])
@@ -85,7 +93,9 @@ def test_an_encrypted_answer_is_the_plain_one(encrypted, client, certificates, i
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("authority", [None, "other.pem"])
-def test_a_server_of_another_authority_is_not_talked_to(encrypted, certificates, transport, authority):
+def test_a_server_of_another_authority_is_not_talked_to(
+    encrypted: Any, certificates: Any, transport: Any, authority: Any
+) -> None:
     tls = TLS(ca=certificates.folder / authority) if authority else True
     with (
         opened(encrypted, transport, tls) as stranger,
@@ -95,7 +105,7 @@ def test_a_server_of_another_authority_is_not_talked_to(encrypted, certificates,
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_plain_text_to_a_server_that_encrypts_is_refused(encrypted, transport):
+def test_plain_text_to_a_server_that_encrypts_is_refused(encrypted: Any, transport: Any) -> None:
     target = encrypted.grpc if transport == "grpc" else encrypted.rest
     with (
         Client(target, "fashion", timeout=5, retry=ONCE) as plain,
@@ -106,8 +116,8 @@ def test_plain_text_to_a_server_that_encrypts_is_refused(encrypted, transport):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_mutual_tls_answers_who_shows_a_certificate_and_nobody_else(
-    mutual, certificates, whole, images, transport
-):
+    mutual: Any, certificates: Any, whole: Any, images: NDArray[Any], transport: Any
+) -> None:
     with opened(mutual, transport, whole) as known:
         assert known.predict(images[:5])["class_id"].shape == (5,)
     # In TLS 1.3 the server's refusal comes after the client's handshake is done: gRPC says only that it closed.
@@ -118,7 +128,7 @@ def test_mutual_tls_answers_who_shows_a_certificate_and_nobody_else(
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_the_commands_take_the_files(mutual, certificates, transport):
+def test_the_commands_take_the_files(mutual: Any, certificates: Any, transport: Any) -> None:
     folder = certificates.folder
     target = ("--target", address(mutual, transport), "--ca", folder / "ca.pem")
     done = command("status", *target, "--cert", folder / "client.pem", "--key", folder / "client.key")
@@ -130,7 +140,9 @@ def test_the_commands_take_the_files(mutual, certificates, transport):
     assert "Traceback" not in refused.stderr
 
 
-def test_a_reload_changes_what_is_served(mutual, whole, models, images, tmp_path):
+def test_a_reload_changes_what_is_served(
+    mutual: Any, whole: Any, models: Path, images: NDArray[Any], tmp_path: Path
+) -> None:
     """The regressor comes, the classifier keeps answering and gets a label; then the regressor goes."""
     save_regressor(tmp_path)
     fashion = ServedModel("fashion", str(models / "fashion"), versions=(1,), labels={"stable": 1})

@@ -10,15 +10,18 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from atelier_client import __version__
+from atelier_client import Client, __version__
 from atelier_client.report.page import data_uri
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.support.client_command import command, start
@@ -27,13 +30,15 @@ from tests.support.models import publish_untrained
 from tests.support.server import free_port, running_server
 
 
-def evaluate(server, models, data, reports, *more):
+def evaluate(server: Any, models: Path, data: Path, reports: Path, *more: Any) -> Any:
     return command(
         "evaluate", "--target", server.grpc, "--models", models, "--data", data, "--reports", reports, *more
     )
 
 
-def test_the_report_says_what_was_measured(server, models, data, tmp_path, images, client):
+def test_the_report_says_what_was_measured(
+    server: Any, models: Path, data: Path, tmp_path: Path, images: NDArray[Any], client: Client
+) -> None:
     done = evaluate(server, models, data, tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "evaluation.json").read_text())
@@ -58,7 +63,9 @@ def test_the_report_says_what_was_measured(server, models, data, tmp_path, image
     assert "accuracy" in done.stdout
 
 
-def test_the_page_holds_everything_and_needs_nothing_else(server, models, data, tmp_path):
+def test_the_page_holds_everything_and_needs_nothing_else(
+    server: Any, models: Path, data: Path, tmp_path: Path
+) -> None:
     done = evaluate(server, models, data, tmp_path, "--slice", "label == 6", "--slice", "confidence > 2")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "evaluation.html").read_text()
@@ -78,17 +85,19 @@ def test_the_page_holds_everything_and_needs_nothing_else(server, models, data, 
 class Links(HTMLParser):
     """Collects what a page would load from elsewhere."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.links = []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: Any, attrs: Any) -> None:
         for name, value in attrs:
             if name in ("src", "href", "srcset", "data") and not value.startswith(("data:", "#")):
                 self.links.append((tag, value))
 
 
-def test_csv_and_junit_say_the_same_as_the_json(server, models, data, tmp_path):
+def test_csv_and_junit_say_the_same_as_the_json(
+    server: Any, models: Path, data: Path, tmp_path: Path
+) -> None:
     done = evaluate(
         server, models, data, tmp_path, "--json", "--slice", "label", "--fail-under", "accuracy=0.99",
         "--fail-under", "macro_f1=0.0",
@@ -137,7 +146,9 @@ def test_csv_and_junit_say_the_same_as_the_json(server, models, data, tmp_path):
         (["nowhere.csv"], "nowhere.csv does not exist"),
     ],
 )
-def test_a_mistake_in_the_command_is_one_message(server, models, data, tmp_path, arguments, said):
+def test_a_mistake_in_the_command_is_one_message(
+    server: Any, models: Path, data: Path, tmp_path: Path, arguments: list[Any], said: str
+) -> None:
     done = evaluate(server, models, data, tmp_path, *arguments)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
@@ -145,13 +156,13 @@ def test_a_mistake_in_the_command_is_one_message(server, models, data, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-def test_json_is_one_document_on_stdout(server, models, data, tmp_path):
+def test_json_is_one_document_on_stdout(server: Any, models: Path, data: Path, tmp_path: Path) -> None:
     done = evaluate(server, models, data, tmp_path, "--json")
     assert json.loads(done.stdout) == json.loads((tmp_path / "evaluation.json").read_text())
     assert not (tmp_path / "evaluation.html").exists()
 
 
-def test_a_version_that_is_not_the_trained_one_is_told_apart(tmp_path, data):
+def test_a_version_that_is_not_the_trained_one_is_told_apart(tmp_path: Path, data: Path) -> None:
     """Version 1's golden examples beside other weights: what a mixed-up deployment looks like."""
     models = tmp_path / "models"
     publish_untrained(models, seed=1)
@@ -178,7 +189,7 @@ def test_a_version_that_is_not_the_trained_one_is_told_apart(tmp_path, data):
 
 
 @pytest.fixture(scope="module")
-def much(tmp_path_factory):
+def much(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A data folder of 200,000 images, which takes some seconds: each of class number % 10, and telling it."""
     folder = tmp_path_factory.mktemp("much")
     numbers = np.arange(200_000)
@@ -189,7 +200,7 @@ def much(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def evaluating(server, models, data, reports, *more):
+def evaluating(server: Any, models: Path, data: Path, reports: Path, *more: Any) -> Iterator[Any]:
     arguments = [
         "--target",
         server.grpc,
@@ -209,7 +220,7 @@ def evaluating(server, models, data, reports, *more):
             process.kill()
 
 
-def wait_for_the_middle(process):
+def wait_for_the_middle(process: Any) -> None:
     """Until it has read 60 of the 157 MB of images; it reads only a little ahead of the answers."""
     counters = Path(f"/proc/{process.pid}/io")
     deadline = time.monotonic() + 30
@@ -219,12 +230,12 @@ def wait_for_the_middle(process):
         time.sleep(0.002)
 
 
-def kill(server):
+def kill(server: Any) -> None:
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
 
 
-def test_a_server_killed_and_started_again_costs_no_example(models, much, tmp_path):
+def test_a_server_killed_and_started_again_costs_no_example(models: Path, much: Path, tmp_path: Path) -> None:
     with running_server(models) as first:
         whole = evaluate(first, models, much, tmp_path, "--json")
         with evaluating(first, models, much, tmp_path) as process:
@@ -244,7 +255,7 @@ def test_a_server_killed_and_started_again_costs_no_example(models, much, tmp_pa
     assert report["throughput"]["seconds"] > wanted["throughput"]["seconds"] + 1
 
 
-def test_a_server_that_stays_away_leaves_a_partial_report(models, much, tmp_path):
+def test_a_server_that_stays_away_leaves_a_partial_report(models: Path, much: Path, tmp_path: Path) -> None:
     with (
         running_server(models) as server,
         evaluating(server, models, much, tmp_path, "--patience", 1) as process,
@@ -258,7 +269,7 @@ def test_a_server_that_stays_away_leaves_a_partial_report(models, much, tmp_path
     check_partial(json.loads(output), errors, tmp_path)
 
 
-def test_ctrl_c_writes_what_is_done(server, models, much, tmp_path):
+def test_ctrl_c_writes_what_is_done(server: Any, models: Path, much: Path, tmp_path: Path) -> None:
     with evaluating(server, models, much, tmp_path, "--slice", "label") as process:
         wait_for_the_middle(process)
         process.send_signal(signal.SIGINT)
@@ -268,7 +279,7 @@ def test_ctrl_c_writes_what_is_done(server, models, much, tmp_path):
     check_partial(json.loads(output), errors, tmp_path)
 
 
-def check_partial(report, errors, folder):
+def check_partial(report: Any, errors: Any, folder: Path) -> None:
     """It says that it is partial, and what it holds is the first so many examples, each once."""
     done = report["dataset"]["examples"]
     assert report["partial"]
@@ -283,7 +294,7 @@ def check_partial(report, errors, folder):
     }
 
 
-def test_ctrl_c_exits_130(models, tmp_path):
+def test_ctrl_c_exits_130(models: Path, tmp_path: Path) -> None:
     with start("status", "--wait", "60", "--target", f"127.0.0.1:{free_port()}") as process:
         time.sleep(1)
         process.send_signal(signal.SIGINT)
@@ -292,7 +303,7 @@ def test_ctrl_c_exits_130(models, tmp_path):
     assert "Traceback" not in errors
 
 
-def test_a_wrong_data_folder_is_explained(server, models, tmp_path):
+def test_a_wrong_data_folder_is_explained(server: Any, models: Path, tmp_path: Path) -> None:
     done = evaluate(server, models, tmp_path, tmp_path)
     assert done.returncode == 2
     assert "t10k-images-idx3-ubyte is missing" in done.stderr
@@ -305,7 +316,9 @@ def test_a_wrong_data_folder_is_explained(server, models, tmp_path):
     assert "its header promises" in evaluate(server, models, tmp_path, tmp_path).stderr
 
 
-def test_predict_reads_idx_npy_and_npz(server, models, data, images, tmp_path):
+def test_predict_reads_idx_npy_and_npz(
+    server: Any, models: Path, data: Path, images: NDArray[Any], tmp_path: Path
+) -> None:
     idx = data / "fashion-mnist" / "t10k-images-idx3-ubyte"
     np.save(tmp_path / "rows.npy", images[:3])
     np.savez(tmp_path / "rows.npz", images=images[:3])
@@ -332,7 +345,7 @@ def test_predict_reads_idx_npy_and_npz(server, models, data, images, tmp_path):
         (["status", "--wait", "0.2", "--version", "9"], 3, "version 9 was not ready"),
     ],
 )
-def test_a_users_mistake_is_one_message(server, arguments, code, said):
+def test_a_users_mistake_is_one_message(server: Any, arguments: list[Any], code: int, said: str) -> None:
     more = [] if arguments == ["frobnicate"] else ["--target", server.grpc]
     done = command(*arguments, *more)
     assert done.returncode == code
@@ -340,7 +353,7 @@ def test_a_users_mistake_is_one_message(server, arguments, code, said):
     assert "Traceback" not in done.stderr
 
 
-def test_status_and_metadata_for_people_and_programs(server):
+def test_status_and_metadata_for_people_and_programs(server: Any) -> None:
     assert "AVAILABLE" in command("status", "--target", server.grpc).stdout
     assert "images: uint8 [N,28,28]" in command("metadata", "--target", server.grpc).stdout
     entries = json.loads(command("status", "--json", "--target", server.grpc).stdout)
@@ -355,7 +368,7 @@ def test_the_version_is_the_installed_one() -> None:
     assert metadata.version("atelier-client") == __version__
 
 
-def test_help_has_an_example_for_every_command():
+def test_help_has_an_example_for_every_command() -> None:
     for name in ("evaluate", "predict", "status", "metadata"):
         text = command(name, "--help").stdout
         assert re.search(rf"Examples?:\s+atelier-client {name}", text)

@@ -1,6 +1,9 @@
 """Binary and multi-class models of tables, text and several inputs, evaluated by the command on files of examples."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,22 +14,22 @@ from tests.support.client_command import command
 from tests.support.small_server import small_server
 
 
-def sigmoid(inputs):
+def sigmoid(inputs: Any) -> Any:
     return {"p": 1 / (1 + np.exp(-inputs["features"].sum(axis=1, keepdims=True)))}
 
 
-def by_length(inputs):
+def by_length(inputs: Any) -> Any:
     long = np.array([[len(text) > 5] for text in inputs["text"]], np.float32)
     return {"probabilities": np.concatenate([1 - long, long], axis=1), "score": long}
 
 
-def by_age(inputs):
+def by_age(inputs: Any) -> Any:
     old = 1 / (1 + np.exp(-(inputs["age"] - 40) / 10))
     return {"old": old.astype(np.float32)}
 
 
 @pytest.fixture(scope="module")
-def target():
+def target() -> Iterator[Any]:
     memory = InMemoryServer()
     memory.serve(
         "table", sigmoid, inputs={"features": ("float32", (-1, 2))}, outputs={"p": ("float32", (-1, 1))}
@@ -59,7 +62,7 @@ def target():
         yield running.address
 
 
-def evaluate(target, model, file, reports, *more):
+def evaluate(target: str, model: str, file: Any, reports: Path, *more: Any) -> Any:
     return command(
         "evaluate",
         file,
@@ -75,7 +78,7 @@ def evaluate(target, model, file, reports, *more):
     )
 
 
-def test_a_sigmoid_of_a_table_is_a_binary_classifier(target, tmp_path):
+def test_a_sigmoid_of_a_table_is_a_binary_classifier(target: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     features, groups = random.normal(size=(3000, 2)).round(6), random.integers(0, 3, 3000)
     labels = (features.sum(axis=1) + random.normal(size=3000) > 0).astype(int)
@@ -107,7 +110,7 @@ def test_a_sigmoid_of_a_table_is_a_binary_classifier(target, tmp_path):
     assert "features: " in page
 
 
-def test_text_of_a_csv(target, tmp_path):
+def test_text_of_a_csv(target: str, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text('label,text\n1,"a long, long text"\n0,short\n0,"not <b>short</b>"\n')
     done = evaluate(target, "reviews", tmp_path / "data.csv", tmp_path, "--slice", "len(text) > 15")
     assert done.returncode == 0, done.stderr
@@ -117,7 +120,7 @@ def test_text_of_a_csv(target, tmp_path):
     assert "not &lt;b&gt;short&lt;/b&gt;" in (tmp_path / "evaluation.html").read_text()
 
 
-def test_several_inputs_are_columns_of_their_names(target, tmp_path):
+def test_several_inputs_are_columns_of_their_names(target: str, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("name,age,label\nAnn,70,1\nBob,10,0\nCid,45,0\n")
     done = evaluate(target, "people", tmp_path / "data.csv", tmp_path, "--json")
     assert done.returncode == 0, done.stderr
@@ -138,7 +141,9 @@ def test_several_inputs_are_columns_of_their_names(target, tmp_path):
         ("nix", "a,b,label\n1,2,2\n", "nix"),
     ],
 )
-def test_a_model_that_does_not_fit_is_explained(target, tmp_path, model, text, said):
+def test_a_model_that_does_not_fit_is_explained(
+    target: str, tmp_path: Path, model: str, text: str, said: str
+) -> None:
     (tmp_path / "data.csv").write_text(text)
     done = evaluate(target, model, tmp_path / "data.csv", tmp_path)
     assert done.returncode == 2, done.stderr

@@ -1,5 +1,7 @@
 """Slices choose what their expression says, and an expression can do nothing else."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from atelier_client.errors import InputError
@@ -41,7 +43,7 @@ COLUMNS = {
         ("age == '4'", "0100"),
     ],
 )
-def test_an_expression_holds_for_the_rows_it_says(text, rows):
+def test_an_expression_holds_for_the_rows_it_says(text: str, rows: Any) -> None:
     assert Expression(text).mask(COLUMNS).tolist() == [sign == "1" for sign in rows]
 
 
@@ -75,7 +77,7 @@ def test_an_expression_holds_for_the_rows_it_says(text, rows):
     ],
 )
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
-def test_what_is_not_understood_is_refused_in_words(text, said):
+def test_what_is_not_understood_is_refused_in_words(text: str, said: str) -> None:
     with pytest.raises(InputError) as error:
         Expression(text).mask(COLUMNS)
     assert said in str(error.value)
@@ -83,7 +85,7 @@ def test_what_is_not_understood_is_refused_in_words(text, said):
 
 @given(st.text(max_size=40))
 @pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning")
-def test_no_text_does_anything_but_choose_rows_or_be_refused(text):
+def test_no_text_does_anything_but_choose_rows_or_be_refused(text: str) -> None:
     try:
         mask = Expression(text).mask(COLUMNS)
     except InputError:
@@ -91,7 +93,7 @@ def test_no_text_does_anything_but_choose_rows_or_be_refused(text):
     assert mask.dtype == bool
 
 
-def test_the_slices_of_a_column_add_up_to_the_whole():
+def test_the_slices_of_a_column_add_up_to_the_whole() -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, 900)
     probabilities = random.dirichlet([1, 1, 1], 900).astype(np.float32)
@@ -118,7 +120,7 @@ def test_the_slices_of_a_column_add_up_to_the_whole():
     assert rows["row < 90"]["metrics"]["accuracy"] == pytest.approx(right.mean())
 
 
-def test_a_column_of_many_values_is_refused():
+def test_a_column_of_many_values_is_refused() -> None:
     table = {"x": np.arange(60)}
     with pytest.raises(InputError, match="more than 50 different values"):
         Slices(["x"]).check(table, ("a", "b"))

@@ -1,6 +1,8 @@
 """What may be sent as which dtype, how rows are split, and rows of features."""
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,19 +16,20 @@ from atelier_client.signature import Signature, TensorSpec
 from atelier_client.testing import InMemoryServer
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tests.support.server import running_server
 from tests.support.toy_models import save_regressor
 
 
-def sent(spec, arrays, rows_per_request=None):
+def sent(spec: Any, arrays: Any, rows_per_request: Any = None) -> Any:
     """The input x of each request, as it travels."""
     frame = predict_frame("m", "serving_default", None, None, ())
     requests = predict_requests(frame, spec, arrays, rows_per_request)
     return [decode(pb.PredictRequest.FromString(request()).inputs["x"]) for request in requests]
 
 
-def signature(dtype, shape=(-1,)):
+def signature(dtype: Any, shape: Any = (-1,)) -> Any:
     return Signature("serving_default", "", {"x": TensorSpec("x", dtype, shape)}, {}, frozenset())
 
 
@@ -37,7 +40,7 @@ def signature(dtype, shape=(-1,)):
         (np.uint8(7), "int64"), (np.int64(255), "uint8"), (np.float16(1), "float64"), (np.uint64(5), "int64"),
     ],
 )  # fmt: skip
-def test_casts_that_keep_the_value_are_made(value, dtype):
+def test_casts_that_keep_the_value_are_made(value: Any, dtype: Any) -> None:
     array = signature(dtype).check(np.array([value]))["x"]
     assert array.dtype == dtype
     assert array[0] == np.dtype(dtype).type(value)
@@ -51,20 +54,20 @@ def test_casts_that_keep_the_value_are_made(value, dtype):
         (1.0, "string"), (np.uint64(2**63), "int64"), (1j, "float32"), (np.float32(1), "bfloat16"),
     ],
 )  # fmt: skip
-def test_casts_that_could_lose_it_are_refused(value, dtype):
+def test_casts_that_could_lose_it_are_refused(value: Any, dtype: Any) -> None:
     with pytest.raises(InputError, match="x: "):
         signature(dtype).check(np.array([value]))
 
 
 @given(st.lists(st.one_of(st.text(max_size=5), st.binary(max_size=5)), min_size=1, max_size=8))
-def test_strings_and_bytes_arrive_as_they_are(values):
+def test_strings_and_bytes_arrive_as_they_are(values: Any) -> None:
     arrays = signature("string").check(values)
     [array] = sent(signature("string"), arrays)
     assert array.tolist() == [value.encode() if isinstance(value, str) else value for value in values]
 
 
 @pytest.mark.parametrize("rows_per_request", [None, 1])
-def test_what_cannot_be_sent_is_refused_before_anything_is(rows_per_request):
+def test_what_cannot_be_sent_is_refused_before_anything_is(rows_per_request: Any) -> None:
     server, specs = InMemoryServer(), {"x": ("string", (-1,))}
     server.serve("m", lambda inputs: inputs, inputs=specs, outputs=specs)
     with server.client("m") as opened, pytest.raises(UnsupportedType, match="int 7"):
@@ -72,12 +75,12 @@ def test_what_cannot_be_sent_is_refused_before_anything_is(rows_per_request):
     assert [call.method for call in server.calls] == ["metadata"]
 
 
-def test_a_lone_string_wants_a_batch():
+def test_a_lone_string_wants_a_batch() -> None:
     with pytest.raises(InputError, match=r"batch dimension: \[value\]"):
         signature("string").check("a film")
 
 
-def test_inputs_without_rows_and_with_different_rows():
+def test_inputs_without_rows_and_with_different_rows() -> None:
     two = Signature("s", "", {name: TensorSpec(name, "float32", (-1,)) for name in "ab"}, {}, frozenset())
     with pytest.raises(InputError, match="a has 1, b has 2"):
         two.check({"a": [1.0], "b": [1.0, 2.0]})
@@ -87,7 +90,7 @@ def test_inputs_without_rows_and_with_different_rows():
 
 
 @given(st.lists(st.integers(0, 300_000), min_size=1, max_size=30), st.integers(1, 3))
-def test_rows_are_split_by_their_own_size_and_keep_their_order(sizes, letters):
+def test_rows_are_split_by_their_own_size_and_keep_their_order(sizes: Any, letters: Any) -> None:
     texts = [str(number).encode() + b"x" * size for number, size in enumerate(sizes)]
     parts = [array.tolist() for array in sent(signature("string"), {"x": np.array(texts, object)})]
     assert [item for part in parts for item in part] == texts
@@ -98,14 +101,14 @@ def test_rows_are_split_by_their_own_size_and_keep_their_order(sizes, letters):
         assert sum(map(len, first)) + len(second[0]) > REQUEST_BYTES
 
 
-def test_small_rows_are_split_by_number():
+def test_small_rows_are_split_by_number() -> None:
     parts = sent(signature("uint8"), {"x": np.zeros(3000, np.uint8)})
     assert list(map(len, parts)) == [REQUEST_ROWS, REQUEST_ROWS, 952]
     with pytest.raises(InputError, match="rows_per_request"):
         sent(signature("uint8"), {"x": np.zeros(3, np.uint8)}, 0)
 
 
-def test_rows_of_features_become_examples():
+def test_rows_of_features_become_examples() -> None:
     [one, two] = to_examples([{"a": 1, "b": 0.5, "c": "x"}, {"a": [2, 3], "c": [b"\0", "y"]}])
     assert list(one.features.feature["a"].int64_list.value) == [1]
     assert list(one.features.feature["b"].float_list.value) == [0.5]
@@ -125,12 +128,12 @@ def test_rows_of_features_become_examples():
         ([{"a": [[1], [2, 3]]}], "rectangular"),
     ],
 )
-def test_rows_that_are_none_are_explained(rows, said):
+def test_rows_that_are_none_are_explained(rows: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         to_examples(rows)
 
 
-def test_classify_names_what_it_answers(client, images):
+def test_classify_names_what_it_answers(client: Client, images: NDArray[Any]) -> None:
     answer = client.classify({"images": images[:300]}, rows_per_request=70)
     assert answer["classes"].shape == answer["scores"].shape == (300, 10)
     assert len(answer.seconds) == 5
@@ -140,7 +143,7 @@ def test_classify_names_what_it_answers(client, images):
         client.regress({"images": images[:1]})
 
 
-def test_regress_answers_a_number_a_row(tmp_path):
+def test_regress_answers_a_number_a_row(tmp_path: Path) -> None:
     save_regressor(tmp_path)
     with running_server(tmp_path, model="half") as server, Client(server.grpc, "half") as opened:
         answer = opened.regress([{"x": 3.0}, {"x": 5.0}])

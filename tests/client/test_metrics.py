@@ -1,5 +1,7 @@
 """The metrics are scikit-learn's, whatever the number of classes and batches; the intervals hold what they promise."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from atelier_client.evaluation import intervals
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 
-def classified(classes, rows, seed=0, sharpness=1.5):
+def classified(classes: Any, rows: Any, seed: Any = 0, sharpness: Any = 1.5) -> Any:
     """Labels, and probabilities that are partly right."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, rows)
@@ -21,7 +23,7 @@ def classified(classes, rows, seed=0, sharpness=1.5):
     return labels, (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def counted(labels, probabilities, batch, **kwargs):
+def counted(labels: Any, probabilities: Any, batch: Any, **kwargs: Any) -> Any:
     tally, scores = Tally(probabilities.shape[1]), Scores(probabilities.shape[1], **kwargs)
     for first in range(0, len(labels), batch):
         part = slice(first, first + batch)
@@ -36,7 +38,7 @@ def counted(labels, probabilities, batch, **kwargs):
 @settings(max_examples=40, deadline=None)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
 @pytest.mark.filterwarnings("ignore:.*y_pred values do not sum to one.*")
-def test_every_metric_is_scikit_learns(classes, rows, seed, batch):
+def test_every_metric_is_scikit_learns(classes: Any, rows: Any, seed: Any, batch: Any) -> None:
     labels, probabilities = classified(classes, rows, seed)
     values, around, area, area_around, by_class = counted(labels, probabilities, batch)
     predicted, known = probabilities.argmax(axis=1), list(range(classes))
@@ -67,7 +69,7 @@ def test_every_metric_is_scikit_learns(classes, rows, seed, batch):
         assert high >= (values | area)[name] - 1e-9, name
 
 
-def test_binned_areas_are_close_to_the_exact_ones():
+def test_binned_areas_are_close_to_the_exact_ones() -> None:
     labels, probabilities = classified(10, 200_000)
     *_, exact, _, _ = counted(labels, probabilities, 4096, exact=10**9)
     *_, binned, _, _ = counted(labels, probabilities, 4096, exact=0)
@@ -77,14 +79,14 @@ def test_binned_areas_are_close_to_the_exact_ones():
         assert binned[name] != exact[name]
 
 
-def test_binning_keeps_the_order_of_scores():
+def test_binning_keeps_the_order_of_scores() -> None:
     scores = Scores(1, exact=0)
     values = np.sort(np.random.default_rng(0).random(10_000).astype(np.float32) ** 8)
     values = np.concatenate([[0.0], values, 1 - values[::-1], [1.0]]).astype(np.float32)
     assert (np.diff(scores._levels(np.sort(values))) >= 0).all()
 
 
-def test_a_binary_classifier_has_the_metrics_of_its_second_class():
+def test_a_binary_classifier_has_the_metrics_of_its_second_class() -> None:
     labels, probabilities = classified(2, 500)
     *_, classes = counted(labels, probabilities, 100)
     values, _ = of_positive_class(classes)
@@ -92,7 +94,7 @@ def test_a_binary_classifier_has_the_metrics_of_its_second_class():
     assert values["roc_auc"] == pytest.approx(sk.roc_auc_score(labels, probabilities[:, 1]))
 
 
-def test_the_calibration_error_is_that_of_its_definition():
+def test_the_calibration_error_is_that_of_its_definition() -> None:
     confidence = np.array([0.95, 0.95, 0.95, 0.65])
     right = np.array([True, True, False, True])
     calibration = Calibration()
@@ -102,7 +104,7 @@ def test_the_calibration_error_is_that_of_its_definition():
     assert [row["examples"] for row in calibration.bins()] == [1, 3]
 
 
-def test_intervals_hold_the_true_value_about_as_often_as_they_say():
+def test_intervals_hold_the_true_value_about_as_often_as_they_say() -> None:
     """400 samples of 300 examples from a known distribution; 95 % of the intervals should hold its metric."""
     labels, probabilities = classified(4, 400_000, seed=1)
     truth, _, area, _, by_class = counted(labels, probabilities, 4096)
@@ -129,6 +131,6 @@ def test_intervals_hold_the_true_value_about_as_often_as_they_say():
 @pytest.mark.parametrize(
     ("hits", "count", "low", "high"), [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)]
 )
-def test_wilson_is_as_published(hits, count, low, high):
+def test_wilson_is_as_published(hits: Any, count: Any, low: Any, high: Any) -> None:
     """Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3 (81 of 263)."""
     assert intervals.wilson(hits, count) == pytest.approx((low, high), abs=1e-4)

@@ -5,11 +5,15 @@ import json
 import os
 import pty
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from atelier_client.data.image_file import decode
 from atelier_client.testing import InMemoryServer
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.support.client_command import COMMAND, command
@@ -17,7 +21,7 @@ from tests.support.idx_files import write_split
 from tests.support.small_server import small_server
 
 
-def drawing(size=28, ground=0, ink=255):
+def drawing(size: Any = 28, ground: Any = 0, ink: Any = 255) -> Any:
     """A filled ring, off the middle, as gray pixels."""
     y, x = np.mgrid[:size, :size] / size
     radius = np.hypot(x - 0.45, y - 0.55)
@@ -25,7 +29,7 @@ def drawing(size=28, ground=0, ink=255):
 
 
 @pytest.fixture(scope="module")
-def target():
+def target() -> Iterator[Any]:
     memory = InMemoryServer()
     memory.serve(
         "table",
@@ -43,14 +47,14 @@ def target():
         yield running.address
 
 
-def predict(target, *arguments, **kwargs):
+def predict(target: str, *arguments: Any, **kwargs: Any) -> Any:
     done = command("predict", *arguments, "--target", target, "--json", **kwargs)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["predictions"]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16", "LA"])
-def test_every_kind_of_png_gives_the_same_gray_pixels(mode, tmp_path):
+def test_every_kind_of_png_gives_the_same_gray_pixels(mode: Any, tmp_path: Path) -> None:
     pixels = drawing()
     image = Image.fromarray(pixels)
     image = Image.fromarray(pixels.astype(np.uint16) << 8) if mode == "I;16" else image.convert(mode)
@@ -59,7 +63,7 @@ def test_every_kind_of_png_gives_the_same_gray_pixels(mode, tmp_path):
     np.testing.assert_array_equal(picture.pixels, pixels)
 
 
-def test_a_photo_becomes_what_the_model_knows():
+def test_a_photo_becomes_what_the_model_knows() -> None:
     """A large photo, dark on light, in color, not square, lying on its side: the same ring as the model's own."""
     wide = np.full((600, 800), 240, np.uint8)
     wide[:, 100:700] = drawing(600, ground=240, ink=20)
@@ -86,7 +90,7 @@ def test_a_photo_becomes_what_the_model_knows():
     assert picture.pixels[0].max() < 40
 
 
-def test_transparent_drawings_stand_out_from_what_fills_them():
+def test_transparent_drawings_stand_out_from_what_fills_them() -> None:
     for ink in (0, 255):
         pixels = np.zeros((28, 28, 4), np.uint8)
         pixels[..., :3], pixels[..., 3] = ink, drawing()
@@ -96,7 +100,9 @@ def test_transparent_drawings_stand_out_from_what_fills_them():
         np.testing.assert_array_equal(got, drawing())
 
 
-def test_an_image_file_is_classified_as_its_pixels_are(server, models, images, tmp_path):
+def test_an_image_file_is_classified_as_its_pixels_are(
+    server: Any, models: Path, images: NDArray[Any], tmp_path: Path
+) -> None:
     pixels = np.zeros((28, 28), np.uint8)
     pixels[4:24, 4:24] = images[0, 4:24, 4:24]
     Image.fromarray(pixels).save(tmp_path / "dark.png")
@@ -113,7 +119,7 @@ def test_an_image_file_is_classified_as_its_pixels_are(server, models, images, t
     assert [row["label"] for row in both] == [answers[0][0]["label"]] * 2
 
 
-def test_the_picture_is_shown_in_a_terminal(server, models, tmp_path):
+def test_the_picture_is_shown_in_a_terminal(server: Any, models: Path, tmp_path: Path) -> None:
     Image.fromarray(drawing(100)).save(tmp_path / "ring.png")
     arguments = ["predict", tmp_path / "ring.png", "--target", server.grpc, "--models", models]
     main, other = pty.openpty()
@@ -138,7 +144,9 @@ def test_the_picture_is_shown_in_a_terminal(server, models, tmp_path):
     assert "resized from 100 x 100 to 28 x 28" in errors
 
 
-def test_rows_of_every_kind_of_file(server, models, data, images, tmp_path):
+def test_rows_of_every_kind_of_file(
+    server: Any, models: Path, data: Path, images: NDArray[Any], tmp_path: Path
+) -> None:
     idx = data / "fashion-mnist" / "t10k-images-idx3-ubyte"
     np.save(tmp_path / "rows.npy", images[:6])
     np.savez(tmp_path / "rows.npz", images=images[:6])
@@ -154,14 +162,14 @@ def test_rows_of_every_kind_of_file(server, models, data, images, tmp_path):
     assert [row["row"] for row in last] == [5]
 
 
-def test_json_lines_of_objects_or_of_the_only_inputs_values(target):
+def test_json_lines_of_objects_or_of_the_only_inputs_values(target: str) -> None:
     lines = '{"features": [1, 2]}\n\n{"features": [0.5, -4]}\n'
     rows = predict(target, "-", "--model", "table", input=lines)
     assert [row["outputs"]["total"] for row in rows] == [3.0, -3.5]
     assert predict(target, "-", "--model", "table", input="[1, 2]\n[0.5, -4]\n") == rows
 
 
-def test_text_from_the_command_a_file_and_a_csv(target, tmp_path):
+def test_text_from_the_command_a_file_and_a_csv(target: str, tmp_path: Path) -> None:
     (tmp_path / "some.txt").write_text("good\nbad\n")
     (tmp_path / "some.csv").write_text("label,text\n0,good\n1,bad\n")
     answers = [
@@ -193,14 +201,14 @@ def test_text_from_the_command_a_file_and_a_csv(target, tmp_path):
         (["a.csv", "--rows", "a:b", "--model", "table"], "", "expected A:B"),
     ],
 )
-def test_a_mistake_is_one_message(target, arguments, text, said):
+def test_a_mistake_is_one_message(target: str, arguments: list[Any], text: str, said: str) -> None:
     done = command("predict", *arguments, "--target", target, input=text)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_broken_image_is_one_message(server, target, tmp_path):
+def test_a_broken_image_is_one_message(server: Any, target: str, tmp_path: Path) -> None:
     Image.fromarray(drawing()).save(tmp_path / "good.png")
     done = command("predict", tmp_path / "good.png", "--target", target, "--model", "table")
     assert done.returncode == 2
@@ -215,7 +223,9 @@ def test_a_broken_image_is_one_message(server, target, tmp_path):
         assert "Traceback" not in done.stderr
 
 
-def test_without_a_file_it_shows_the_models_own_test_examples(server, models, tmp_path):
+def test_without_a_file_it_shows_the_models_own_test_examples(
+    server: Any, models: Path, tmp_path: Path
+) -> None:
     images = np.random.default_rng(0).integers(0, 256, [5, 28, 28], np.uint8)
     write_split(tmp_path, images, np.zeros(5, np.uint8))
     rows = predict(server.grpc, "--rows", "1:3", "--models", models, "--data", tmp_path)

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+from typing import Any
 
 SCRIPT = """
 import time
@@ -19,13 +20,13 @@ with progress.Progress({total}, "evaluate fashion") as shown:
 """
 
 
-def run(total, steps, stderr):
+def run(total: Any, steps: Any, stderr: Any) -> Any:
     command = [sys.executable, "-c", SCRIPT.format(total=total, steps=steps)]
     environ = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     return subprocess.run(command, stderr=stderr, text=True, timeout=60, check=True, env=environ)
 
 
-def test_a_log_gets_a_line_now_and_then():
+def test_a_log_gets_a_line_now_and_then() -> None:
     lines = run(4000, 30, subprocess.PIPE).stderr.splitlines()
     assert "Waiting for the server: it is away" in lines
     assert "The server answers again." in lines
@@ -37,7 +38,7 @@ def test_a_log_gets_a_line_now_and_then():
     assert "examples, " in run("None", 30, subprocess.PIPE).stderr
 
 
-def test_a_terminal_gets_a_bar():
+def test_a_terminal_gets_a_bar() -> None:
     main, other = pty.openpty()
     try:
         run(4000, 30, other)
@@ -49,5 +50,5 @@ def test_a_terminal_gets_a_bar():
         assert words in shown, words
 
 
-def test_what_is_short_says_nothing():
+def test_what_is_short_says_nothing() -> None:
     assert run(1000, 3, subprocess.PIPE).stderr == ""

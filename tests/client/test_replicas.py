@@ -8,6 +8,9 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from tests.support.small_server import small_server
 IMAGE = np.zeros((1, 28, 28), np.uint8)
 
 
-def doubling():
+def doubling() -> Any:
     memory = InMemoryServer()
     memory.serve(
         "double",
@@ -34,7 +37,7 @@ def doubling():
 
 
 @pytest.mark.parametrize("kind", ["threads", "asyncio"])
-def test_a_replica_killed_under_load_loses_no_request(server, models, kind):
+def test_a_replica_killed_under_load_loses_no_request(server: Any, models: Path, kind: Any) -> None:
     with running_server(models) as doomed:
         targets, answers, failures = [server.grpc, doomed.grpc], [], []
         if kind == "threads":
@@ -46,10 +49,10 @@ def test_a_replica_killed_under_load_loses_no_request(server, models, kind):
     assert len(answers) > 200
 
 
-def _load_by_threads(client, answers, failures, pid):
+def _load_by_threads(client: Client, answers: Any, failures: Any, pid: Any) -> None:
     stop = threading.Event()
 
-    def ask():
+    def ask() -> None:
         while not stop.is_set():
             try:
                 answers.append(client.predict(IMAGE).versions)
@@ -67,11 +70,11 @@ def _load_by_threads(client, answers, failures, pid):
         thread.join()
 
 
-async def _load_by_tasks(targets, answers, failures, pid):
+async def _load_by_tasks(targets: Any, answers: Any, failures: Any, pid: Any) -> None:
     async with AsyncClient(targets, "fashion") as client:
         end = time.monotonic() + 2
 
-        async def ask():
+        async def ask() -> None:
             while time.monotonic() < end:
                 try:
                     answers.append((await client.predict(IMAGE)).versions)
@@ -84,7 +87,7 @@ async def _load_by_tasks(targets, answers, failures, pid):
         await asyncio.gather(*tasks)
 
 
-def test_requests_go_round_the_replicas():
+def test_requests_go_round_the_replicas() -> None:
     one, two = doubling(), doubling()
     with (
         small_server(one) as first,
@@ -96,7 +99,7 @@ def test_requests_go_round_the_replicas():
     assert abs(len(one.calls) - len(two.calls)) <= 1
 
 
-def test_a_host_name_with_several_addresses_is_several_replicas():
+def test_a_host_name_with_several_addresses_is_several_replicas() -> None:
     """models.test is 127.0.0.1 and 127.0.0.2, says a DNS server of ours; one of the two dies under load."""
     one, two, port = doubling(), doubling(), free_port()
     with (
@@ -117,14 +120,14 @@ def test_a_host_name_with_several_addresses_is_several_replicas():
 
 
 @contextlib.contextmanager
-def _dns_server(*addresses):
+def _dns_server(*addresses: Any) -> Iterator[Any]:
     """Answers every question with these IPv4 addresses (RFC 1035); AAAA questions with none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))
         udp.settimeout(0.1)
         stop = threading.Event()
 
-        def serve():
+        def serve() -> None:
             while not stop.is_set():
                 try:
                     query, client = udp.recvfrom(512)
@@ -148,7 +151,7 @@ def _dns_server(*addresses):
             thread.join()
 
 
-def test_a_replica_that_is_down_from_the_start_costs_nothing_but_a_try():
+def test_a_replica_that_is_down_from_the_start_costs_nothing_but_a_try() -> None:
     with small_server(doubling()) as alive:
         targets = f"127.0.0.1:{free_port()},{alive.address}"
         with Client(targets, "double", retry=Retry(attempts=1)) as client:
@@ -158,7 +161,7 @@ def test_a_replica_that_is_down_from_the_start_costs_nothing_but_a_try():
             client.wait_ready(0.2)
 
 
-def test_a_replica_that_comes_back_is_used_again():
+def test_a_replica_that_comes_back_is_used_again() -> None:
     one, two, port = doubling(), doubling(), free_port()
     with small_server(one) as first, Client([first.address, f"127.0.0.1:{port}"], "double") as client:
         for _ in range(5):
@@ -171,7 +174,7 @@ def test_a_replica_that_comes_back_is_used_again():
             assert two.calls
 
 
-def test_all_replicas_dead_is_one_clear_error():
+def test_all_replicas_dead_is_one_clear_error() -> None:
     targets = [f"127.0.0.1:{free_port()}" for _ in range(3)]
     with (
         Client(targets, "double", retry=Retry(attempts=2, first=0.01)) as client,
@@ -180,7 +183,7 @@ def test_all_replicas_dead_is_one_clear_error():
         client.predict([1.0])
 
 
-def test_a_replica_without_a_model_is_not_failed_over():
+def test_a_replica_without_a_model_is_not_failed_over() -> None:
     """An answer is an answer: what the request is wrong about is wrong everywhere."""
     one, two = doubling(), doubling()
     with (
@@ -196,7 +199,7 @@ def test_a_replica_without_a_model_is_not_failed_over():
     assert sum(call.method == "predict" for call in one.calls + two.calls) == 1
 
 
-def test_the_turn_passes_over_a_resting_replica():
+def test_the_turn_passes_over_a_resting_replica() -> None:
     now = [0.0]
     replicas = Replicas(3, clock=lambda: now[0])
     assert sorted(replicas.pick() for _ in range(3)) == [0, 1, 2]
@@ -224,12 +227,12 @@ def test_the_turn_passes_over_a_resting_replica():
         "h:1,http://h:1",
     ],
 )
-def test_what_is_no_address_is_refused_with_the_form_it_should_have(text):
+def test_what_is_no_address_is_refused_with_the_form_it_should_have(text: str) -> None:
     with pytest.raises(SettingsError, match=r"Expected HOST:PORT|all speak"):
         parse_targets(text)
 
 
-def test_addresses_are_read():
+def test_addresses_are_read() -> None:
     parsed = parse_targets("a:1, [::1]:2,unix:/tmp/x,dns:///b:3")
     assert [target.scheme for target in parsed] == ["grpc", "grpc", "unix", "grpc"]
     assert parse_targets(["https://h:1/"])[0].address == "https://h:1"

@@ -4,6 +4,9 @@ import asyncio
 import http.server
 import json
 import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from atelier_client.errors import (
     SettingsError,
     TimedOut,
 )
+from numpy.typing import NDArray
 
 from tests.support.client_command import command
 from tests.support.server import free_port, running_server
@@ -27,7 +31,7 @@ ONCE = Retry(attempts=1)
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("toys")
     save_toy(folder)
     with running_server(folder, model="toy") as running:
@@ -35,12 +39,12 @@ def toy(tmp_path_factory):
 
 
 @pytest.fixture
-def rest(server):
+def rest(server: Any) -> Iterator[Any]:
     with Client(server.rest, "fashion") as opened:
         yield opened
 
 
-def test_predict_answers_as_over_grpc(client, rest, images):
+def test_predict_answers_as_over_grpc(client: Client, rest: Any, images: NDArray[Any]) -> None:
     mine, theirs = client.predict(images[:1500]), rest.predict(images[:1500])
     assert set(mine) == set(theirs)
     assert len(theirs.seconds) > 1
@@ -54,13 +58,13 @@ def test_predict_answers_as_over_grpc(client, rest, images):
     assert rest.predict(images[:1], version=1).versions == (1,)
 
 
-def test_metadata_status_and_readiness_are_those_of_grpc(client, rest):
+def test_metadata_status_and_readiness_are_those_of_grpc(client: Client, rest: Any) -> None:
     assert rest.metadata() == client.metadata()
     assert rest.status() == client.status()
     assert rest.wait_ready(5) == rest.newest_available() == 1
 
 
-def test_every_kind_of_tensor_survives(toy):
+def test_every_kind_of_tensor_survives(toy: Any) -> None:
     text = ["plain", "umlaut ä", b"bytes"]
     with Client(toy.grpc, "toy") as grpc, Client(toy.rest, "toy") as rest:
         for opened in (grpc, rest):
@@ -82,7 +86,7 @@ def test_every_kind_of_tensor_survives(toy):
             rest.predict(np.ones(2, np.float16), signature="half")
 
 
-def test_errors_are_those_of_grpc(server, rest, images):
+def test_errors_are_those_of_grpc(server: Any, rest: Any, images: NDArray[Any]) -> None:
     with Client(server.rest, "nix", retry=ONCE) as opened, pytest.raises(ModelNotFound, match="nix"):
         opened.predict(images[:1])
     with pytest.raises(ModelNotFound, match="Specific"):
@@ -98,15 +102,15 @@ def test_errors_are_those_of_grpc(server, rest, images):
         opened.status()
 
 
-def test_the_asynchronous_client_speaks_rest(server, images):
-    async def ask():
+def test_the_asynchronous_client_speaks_rest(server: Any, images: NDArray[Any]) -> None:
+    async def ask() -> Any:
         async with AsyncClient(server.rest, "fashion") as opened:
             return await opened.predict(images[:900], rows_per_request=100)
 
     assert len(asyncio.run(ask())["label"]) == 900
 
 
-def test_a_connection_the_server_has_closed_is_made_anew(models, images):
+def test_a_connection_the_server_has_closed_is_made_anew(models: Path, images: NDArray[Any]) -> None:
     with running_server(models) as first, Client(first.rest, "fashion", timeout=10, retry=ONCE) as opened:
         opened.predict(images[:1])
         connection = opened._transports[0]._idle[0]
@@ -115,23 +119,23 @@ def test_a_connection_the_server_has_closed_is_made_anew(models, images):
 
 
 @pytest.fixture
-def stranger():
+def stranger() -> Iterator[Any]:
     """Some other web server: says what it is told, and keeps what it was sent."""
     answers, posted = [], []
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             posted.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
             self.do_GET()
 
-        def do_GET(self):
+        def do_GET(self) -> None:
             status, body, wait = answers[0] if len(answers) == 1 else answers.pop(0)
             threading.Event().wait(wait)
             self.send_response(status)
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_):
+        def log_message(self, *_: Any) -> None:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -154,7 +158,7 @@ def stranger():
         ((200, b"{}", 1), TimedOut, "did not answer within"),
     ],
 )
-def test_another_web_server_is_told_apart(stranger, answer, kind, said):
+def test_another_web_server_is_told_apart(stranger: Any, answer: Any, kind: Any, said: str) -> None:
     target, answers, _ = stranger
     answers.append(answer)
     with Client(target, "fashion", timeout=0.5, retry=ONCE) as opened, pytest.raises(kind, match=said):
@@ -178,7 +182,7 @@ SIGNATURES = {
 }
 
 
-def test_classify_and_regress_in_the_documented_form(stranger):
+def test_classify_and_regress_in_the_documented_form(stranger: Any) -> None:
     """https://www.tensorflow.org/tfx/serving/api_rest#classify_and_regress_api, its key being `results`."""
     target, answers, posted = stranger
     answers.append((200, json.dumps(SIGNATURES).encode(), 0))
@@ -196,14 +200,14 @@ def test_classify_and_regress_in_the_documented_form(stranger):
     }
 
 
-def test_settings_rest_does_not_have_are_refused():
+def test_settings_rest_does_not_have_are_refused() -> None:
     with pytest.raises(SettingsError, match="https"):
         Client("http://localhost:1", "m", tls=TLS())
     with pytest.raises(SettingsError, match="host name"):
         Client("https://localhost:1", "m", tls=TLS(server_name="x"))
 
 
-def test_the_commands_speak_rest(server, models):
+def test_the_commands_speak_rest(server: Any, models: Path) -> None:
     done = command("status", "--target", server.rest)
     assert done.returncode == 0
     assert "AVAILABLE" in done.stdout

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ QUICK = Retry(first=0.001, most=0.01)
 
 
 @pytest.fixture
-def server():
+def server() -> Any:
     """Doubles its input."""
     memory = InMemoryServer()
     memory.serve(
@@ -38,12 +39,12 @@ def server():
     return memory
 
 
-def sent(server):
+def sent(server: Any) -> Any:
     return [call.method for call in server.calls].count("predict")
 
 
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "RESOURCE_EXHAUSTED"])
-def test_a_passing_failure_is_not_seen(server, code):
+def test_a_passing_failure_is_not_seen(server: Any, code: int) -> None:
     with server.client("double", retry=QUICK) as client:
         client.metadata()
         server.fail(code, times=3)
@@ -51,8 +52,8 @@ def test_a_passing_failure_is_not_seen(server, code):
     assert sent(server) == 4
 
 
-def test_the_asynchronous_client_retries_alike(server):
-    async def ask():
+def test_the_asynchronous_client_retries_alike(server: Any) -> None:
+    async def ask() -> Any:
         async with server.async_client("double", retry=QUICK) as client:
             await client.metadata()
             server.fail("UNAVAILABLE", times=3)
@@ -65,7 +66,7 @@ def test_the_asynchronous_client_retries_alike(server):
 @pytest.mark.parametrize(
     "code", ["INTERNAL", "INVALID_ARGUMENT", "NOT_FOUND", "DEADLINE_EXCEEDED", "CANCELLED"]
 )
-def test_what_a_retry_does_not_help_is_sent_once(server, code):
+def test_what_a_retry_does_not_help_is_sent_once(server: Any, code: int) -> None:
     with server.client("double", retry=QUICK) as client:
         client.metadata()
         server.fail(code)
@@ -75,7 +76,7 @@ def test_what_a_retry_does_not_help_is_sent_once(server, code):
     assert sent(server) == 1
 
 
-def test_a_message_that_is_too_large_stays_too_large(server):
+def test_a_message_that_is_too_large_stays_too_large(server: Any) -> None:
     with server.client("double", retry=QUICK) as client:
         client.metadata()
         server.fail("RESOURCE_EXHAUSTED", "Received message larger than max (9 vs. 8)", times=9)
@@ -84,7 +85,7 @@ def test_a_message_that_is_too_large_stays_too_large(server):
     assert sent(server) == 1
 
 
-def test_attempts_are_bounded_and_counted_in_the_message(server):
+def test_attempts_are_bounded_and_counted_in_the_message(server: Any) -> None:
     with server.client("double", retry=QUICK) as client:
         client.metadata()
         server.fail("UNAVAILABLE", times=99)
@@ -93,7 +94,7 @@ def test_attempts_are_bounded_and_counted_in_the_message(server):
     assert sent(server) == 5
 
 
-def test_a_full_batching_queue_is_overload_and_not_a_dead_server(server):
+def test_a_full_batching_queue_is_overload_and_not_a_dead_server(server: Any) -> None:
     with server.client("double", retry=Retry(attempts=1)) as client:
         client.metadata()
         server.fail("UNAVAILABLE", "The batch scheduling queue to which this task was submitted is full")
@@ -101,7 +102,7 @@ def test_a_full_batching_queue_is_overload_and_not_a_dead_server(server):
             client.predict(ROWS)
 
 
-def test_the_deadline_holds_with_all_retries(server):
+def test_the_deadline_holds_with_all_retries(server: Any) -> None:
     with server.client("double", timeout=0.3, retry=Retry(attempts=1000, first=0.02, most=0.02)) as client:
         client.metadata()
         server.fail("UNAVAILABLE", times=10_000)
@@ -118,7 +119,7 @@ def test_the_deadline_holds_with_all_retries(server):
         assert time.monotonic() - started < 0.6
 
 
-def test_the_budget_of_all_requests_runs_out_and_is_earned_back(server):
+def test_the_budget_of_all_requests_runs_out_and_is_earned_back(server: Any) -> None:
     retry = Retry(attempts=3, first=0, most=0, budget=5, refill=0.5)
     with server.client("double", retry=retry) as client:
         client.metadata()
@@ -135,7 +136,7 @@ def test_the_budget_of_all_requests_runs_out_and_is_earned_back(server):
         client.predict(ROWS)
 
 
-def test_pauses_are_random_and_grow_to_a_limit():
+def test_pauses_are_random_and_grow_to_a_limit() -> None:
     random.seed(1)
     retry = Retry(first=0.1, most=1.0)
     for failures, limit in ((1, 0.1), (2, 0.2), (3, 0.4), (9, 1.0)):
@@ -148,7 +149,7 @@ def test_pauses_are_random_and_grow_to_a_limit():
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan")])
-def test_a_deadline_that_is_none_is_refused(server, timeout):
+def test_a_deadline_that_is_none_is_refused(server: Any, timeout: Any) -> None:
     with pytest.raises(SettingsError, match="timeout"):
         server.client("double", timeout=timeout)
     with pytest.raises(SettingsError, match="attempts"):
@@ -161,7 +162,7 @@ MODELS = [ServedModel("double", "/models/double", versions=(1, 2), labels={"stab
 @pytest.mark.parametrize(
     ("code", "details"), [("UNAVAILABLE", "Socket closed"), ("RESOURCE_EXHAUSTED", ""), ("UNAVAILABLE", "")]
 )
-def test_a_reload_the_server_may_have_seen_is_never_sent_again(server, code, details):
+def test_a_reload_the_server_may_have_seen_is_never_sent_again(server: Any, code: int, details: Any) -> None:
     with small_server(server) as running:
         from atelier_client import Client
 
@@ -172,7 +173,7 @@ def test_a_reload_the_server_may_have_seen_is_never_sent_again(server, code, det
     assert [call.method for call in server.calls] == ["reload"]
 
 
-def test_a_reload_that_never_left_is_sent_once_the_server_is_there(server):
+def test_a_reload_that_never_left_is_sent_once_the_server_is_there(server: Any) -> None:
     details = "failed to connect to all addresses; last error: Connection refused"
     with server.client("double", retry=QUICK) as client:
         server.fail("UNAVAILABLE", details, times=2)
@@ -190,7 +191,7 @@ def test_a_reload_that_never_left_is_sent_once_the_server_is_there(server):
         (ServedModel("m", "/m", versions=(1,), labels={"stable": 2}), r"not served: \[2\]"),
     ],
 )
-def test_a_reload_every_server_refuses_is_not_sent(server, model, said):
+def test_a_reload_every_server_refuses_is_not_sent(server: Any, model: str, said: str) -> None:
     with server.client("double") as client, pytest.raises(InputError, match=said):
         client.reload([model])
     with server.client("double") as client, pytest.raises(InputError, match="more than once"):

@@ -1,6 +1,7 @@
 """The shipped server in memory behaves as a real one where a client's user would notice."""
 
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ SPEC = {"x": ("float32", (-1, 2))}
 
 
 @pytest.fixture
-def memory():
+def memory() -> Any:
     server = InMemoryServer()
     for version in (1, 2):
         server.serve(
@@ -26,7 +27,7 @@ def memory():
     return server
 
 
-def test_versions_and_labels_choose_the_function(memory):
+def test_versions_and_labels_choose_the_function(memory: Any) -> None:
     with memory.client("m") as client:
         ones = np.ones((3, 2), np.float32)
         assert client.predict(ones)["x"].max() == 2
@@ -38,7 +39,7 @@ def test_versions_and_labels_choose_the_function(memory):
         assert [entry.state for entry in client.status()] == [State.AVAILABLE] * 2
 
 
-def test_what_arrived_is_recorded(memory):
+def test_what_arrived_is_recorded(memory: Any) -> None:
     with memory.client("m") as client:
         client.predict([[1, 2]])
     assert [call.method for call in memory.calls] == ["metadata", "predict"]
@@ -46,7 +47,7 @@ def test_what_arrived_is_recorded(memory):
     np.testing.assert_array_equal(memory.calls[1].inputs["x"], [[1, 2]])
 
 
-def test_mistakes_end_as_with_a_real_server(memory):
+def test_mistakes_end_as_with_a_real_server(memory: Any) -> None:
     with memory.client("m") as client:
         with pytest.raises(InputError, match="Did you mean 'x'"):
             client.predict({"xx": [[1.0, 2.0]]})
@@ -60,7 +61,7 @@ def test_mistakes_end_as_with_a_real_server(memory):
         client.predict([[1.0, 2.0]])
 
 
-def test_a_slow_server_times_out(memory):
+def test_a_slow_server_times_out(memory: Any) -> None:
     with memory.client("m", timeout=0.05, retry=Retry(attempts=1)) as client:
         client.metadata()
         memory.delay(1)
@@ -68,8 +69,8 @@ def test_a_slow_server_times_out(memory):
             client.predict([[1.0, 2.0]])
 
 
-def test_the_asynchronous_client_and_many_requests(memory):
-    async def ask():
+def test_the_asynchronous_client_and_many_requests(memory: Any) -> None:
+    async def ask() -> Any:
         async with memory.async_client("m") as client:
             return await client.predict(np.ones((100, 2), np.float32), rows_per_request=3)
 
@@ -78,7 +79,7 @@ def test_the_asynchronous_client_and_many_requests(memory):
     assert len(answer.seconds) == 34
 
 
-def test_several_servers_in_memory_are_replicas(memory):
+def test_several_servers_in_memory_are_replicas(memory: Any) -> None:
     other = InMemoryServer()
     other.serve("m", lambda inputs: inputs, inputs=SPEC, outputs=SPEC, version=7)
     servers = {"one:1": memory, "two:2": other}
@@ -90,7 +91,7 @@ def test_several_servers_in_memory_are_replicas(memory):
         assert client.predict([[1.0, 2.0]])["x"].shape == (1, 2)
 
 
-def test_signatures_that_change_are_read_again(memory):
+def test_signatures_that_change_are_read_again(memory: Any) -> None:
     """A new version with other inputs: what was kept of the old ones does not stand in the way."""
     with memory.client("m") as client:
         client.predict([[1.0, 2.0]])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ NAMES = st.text(max_size=8)
 
 
 @given(ARRAYS)
-def test_an_encoded_tensor_is_the_official_one(array):
+def test_an_encoded_tensor_is_the_official_one(array: Any) -> None:
     mine = b"".join(encode(array))
     official = tensor_pb2.TensorProto.FromString(mine)
     np.testing.assert_array_equal(tf.make_ndarray(official), array)
@@ -40,7 +41,7 @@ def test_an_encoded_tensor_is_the_official_one(array):
 
 
 @pytest.mark.parametrize("kind", [">f4", ">i8", ">u2"])
-def test_arrays_of_any_layout_are_sent_in_the_wires(kind):
+def test_arrays_of_any_layout_are_sent_in_the_wires(kind: Any) -> None:
     array = np.arange(24).reshape(2, 3, 4).astype(kind)
     for view in (array, array.T, array[:, ::2, 1:], np.asfortranarray(array), array[1, 1, 1]):
         official = tensor_pb2.TensorProto.FromString(b"".join(encode(view)))
@@ -48,14 +49,14 @@ def test_arrays_of_any_layout_are_sent_in_the_wires(kind):
 
 
 @given(ARRAYS)
-def test_a_tensor_of_tensorflow_is_decoded(array):
+def test_a_tensor_of_tensorflow_is_decoded(array: Any) -> None:
     got = decode(pb.Tensor.FromString(tf.make_tensor_proto(array).SerializeToString()))
     assert got.dtype == array.dtype
     np.testing.assert_array_equal(got, array)
 
 
 @given(st.lists(st.binary(max_size=6), max_size=6))
-def test_strings_travel_whole(items):
+def test_strings_travel_whole(items: Any) -> None:
     array = np.empty(len(items), object)
     array[:] = items
     mine = b"".join(encode(array))
@@ -70,7 +71,9 @@ def test_strings_travel_whole(items):
     st.lists(NAMES, max_size=3),
     st.dictionaries(NAMES, st.one_of(ARRAYS, hnp.arrays(np.uint8, 20_000, elements=st.just(7)))),
 )
-def test_a_request_is_the_official_one(name, signature, asked, outputs, arrays):
+def test_a_request_is_the_official_one(
+    name: str, signature: Any, asked: Any, outputs: Any, arrays: Any
+) -> None:
     version, label = (None, asked) if isinstance(asked, str) else (asked, None)
     frame = predict_frame(name, signature, version, label, tuple(outputs))
     several = Signature("s", "", {}, {}, frozenset())
@@ -107,11 +110,11 @@ def test_a_request_is_the_official_one(name, signature, asked, outputs, arrays):
         (pb.ReloadConfigResponse, model_management_pb2.ReloadConfigResponse),
     ],
 )
-def test_every_field_has_the_official_number_and_type(mine, official):
+def test_every_field_has_the_official_number_and_type(mine: Any, official: Any) -> None:
     _compare(mine.DESCRIPTOR, official.DESCRIPTOR, set())
 
 
-def _compare(mine, official, seen):
+def _compare(mine: Any, official: Any, seen: Any) -> None:
     if mine.full_name in seen or mine.full_name.startswith("google."):
         return
     seen.add(mine.full_name)
@@ -128,7 +131,7 @@ def _compare(mine, official, seen):
 @pytest.mark.parametrize(
     "order", [("atelier_client", "tensorflow_serving.apis.predict_pb2"), ("tensorflow", "atelier_client")]
 )
-def test_the_client_and_tensorflow_share_a_process_in_either_order(order):
+def test_the_client_and_tensorflow_share_a_process_in_either_order(order: Any) -> None:
     script = (
         f"import {order[0]}, {order[1]}; from atelier_client.protos import serving_pb2; print('together')"
     )
@@ -138,7 +141,7 @@ def test_the_client_and_tensorflow_share_a_process_in_either_order(order):
     assert done.stdout == "together\n", done.stderr
 
 
-def test_the_client_never_imports_tensorflow():
+def test_the_client_never_imports_tensorflow() -> None:
     script = (
         "import sys, atelier_client.cli.main, atelier_client.cli.tables, atelier_client.evaluation.evaluate;"
         "import atelier_client.report.page;"
