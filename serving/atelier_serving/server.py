@@ -13,8 +13,9 @@ from atelier_serving.batching.parameters import (
     BatchingParameters,
     read_batching_parameters,
 )
+from atelier_serving.drain import DRAIN_SECONDS, REFUSE_SECONDS
 from atelier_serving.flags import Flags, threads
-from atelier_serving.grpc.server import REFUSE_SECONDS, GrpcServer
+from atelier_serving.grpc.server import GrpcServer
 from atelier_serving.inference.api import Api
 from atelier_serving.inference.warmup import warm_up
 from atelier_serving.log import print_state
@@ -27,7 +28,9 @@ from atelier_serving.monitoring.registry import Snapshot
 from atelier_serving.monitoring.request_log import RequestLog
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.monitoring.request_recorder import Answers
-from atelier_serving.rest.api import Answer, RestApi
+from atelier_serving.rest.answer import Answer
+from atelier_serving.rest.api import RestApi
+from atelier_serving.rest.health_pages import HealthPages
 from atelier_serving.rest.index_page import IndexPage
 from atelier_serving.rest.server import Pages, RestApp, RestServer, aside
 from atelier_serving.status import ServingError, of_exception
@@ -37,8 +40,6 @@ from atelier_serving.tls import read_tls
 from atelier_serving.workers.channel import Line
 from atelier_serving.workers.cluster_view import AllWorkers
 
-# Less than the 10 s after which a container engine kills what it has asked to stop.
-DRAIN_SECONDS = 8.0
 _HEALTH_SECONDS = 0.2
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 
@@ -170,7 +171,8 @@ class Server:
         target = f"{host}:{self._flags.rest_api_port}"
         index = IndexPage(self._manager, self._workers or self._manager, target, secure).page
         metrics = self._metrics_page
-        pages: Pages = {"/healthz": self._health.live_page, "/readyz": self._health.ready_page}
+        health = HealthPages(self._health)
+        pages: Pages = {"/healthz": health.live, "/readyz": health.ready}
         pages["/"] = aside(index) if self._workers else index
         if path := _metrics_path(self._flags):
             pages[path] = aside(metrics) if self._workers else metrics

@@ -13,11 +13,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from atelier_serving.drain import STOP_SECONDS
 from atelier_serving.flags import parse
 from atelier_serving.quiet import silence_first_session, silence_startup
 from atelier_serving.status import Code, ServingError
 from atelier_serving.workers.channel import Line
-from atelier_serving.workers.supervisor import STOP_SECONDS
 
 if TYPE_CHECKING:
     from atelier_serving.server import Server

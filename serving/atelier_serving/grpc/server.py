@@ -41,7 +41,6 @@ _MAX_STREAMS = 1000
 _MAX_REQUESTS = 10_000
 _MAX_CONNECTIONS = 10_000
 _A_YEAR = 365 * 86400.0
-REFUSE_SECONDS = 0.3
 _PREDICTION, _MODEL = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
 _HEALTH_NAMES = ("", "PredictionService", "ModelService", _PREDICTION, _MODEL)
 _UNKNOWN_SERVICE = "unknown"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -21,22 +21,21 @@ from atelier_serving.inference import classify as examples
 from atelier_serving.inference.multi_inference import multi_inference
 from atelier_serving.inference.predict import DEFAULT_SIGNATURE, predict
 from atelier_serving.models import settings as model_settings
+from atelier_serving.models.cluster_view import ClusterView
 from atelier_serving.models.manager import Manager
 from atelier_serving.models.servable import Servable
-from atelier_serving.models.version import Version
-from atelier_serving.rest.json import text as json_text
-from atelier_serving.rest.json.tensors import read_inputs, signature_name
 from atelier_serving.status import Code, ServingError, invalid
 from atelier_serving.tensors import encode
-from atelier_serving.workers.cluster_view import AllWorkers, VersionStatus
 
 
 class Api:
     """TensorFlow Serving's services as methods: request proto in, response proto out; `ServingError` on failure."""
 
-    def __init__(self, manager: Manager, everywhere: Manager | AllWorkers, as_content: bool) -> None:
-        """`everywhere` is asked for states and reloads: the manager itself when there are no other workers."""
-        self.manager, self._everywhere, self._as_content = manager, everywhere, as_content
+    def __init__(self, manager: Manager, cluster: ClusterView, as_content: bool) -> None:
+        """States and reloads are those of the `cluster`: of the manager itself when there are no other workers."""
+        self._manager = manager
+        self._cluster = cluster
+        self._as_content = as_content
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
@@ -81,29 +80,6 @@ class Api:
             result.model_spec.version.value = version
         return response
 
-    def predict_json(
-        self, spec: model_pb2.ModelSpec, document: dict[str, Any], holds: Callable[[int], object]
-    ) -> Iterator[str]:
-        """Predict from a parsed JSON document, which is emptied, to the pieces of the answer's text.
-
-        `holds` is told how many bytes are held in place of the document: the inputs, later the outputs.
-        """
-        name = signature_name(document)
-        with self.servable(spec) as (servable, _):
-            signature = servable.signatures.get(name or DEFAULT_SIGNATURE)
-            if signature is None:
-                text = f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found in signature def'
-                raise invalid(text)
-            if not signature.inputs:
-                raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
-            inputs, as_rows = read_inputs(document, signature.inputs)
-            document.clear()
-            holds(sum(array.nbytes for array in inputs.values()))
-            outputs = predict(servable, name or DEFAULT_SIGNATURE, inputs, [])
-        del inputs
-        holds(sum(array.nbytes for array in outputs.values()))
-        return json_text.rows(outputs) if as_rows else json_text.columns(outputs)
-
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
@@ -132,7 +108,7 @@ class Api:
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         name = request.model_spec.name
-        versions: Sequence[Version | VersionStatus] = self._everywhere.versions(name)
+        versions = self._cluster.versions(name)
         if request.model_spec.HasField("version"):
             number = request.model_spec.version.value
             versions = [version for version in versions if version.number == number]
@@ -159,7 +135,7 @@ class Api:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported"
             )
-        self._everywhere.reload(model_settings.from_proto(request.config), waiting)
+        self._cluster.reload(model_settings.from_proto(request.config), waiting)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.error_code = 0
         for name in request.metric_names:
@@ -176,7 +152,7 @@ class Api:
         """Hold the servable that a model spec means: (servable, version). Raises `ServingError`."""
         version = spec.version.value if spec.HasField("version") else None
         label = spec.version_label if spec.HasField("version_label") else None
-        with self.manager.use(spec.name, version, label) as chosen:
+        with self._manager.use(spec.name, version, label) as chosen:
             yield chosen
 
 

@@ -15,10 +15,9 @@ from atelier_serving.inference.classify import classify, regress
 from atelier_serving.inference.multi_inference import multi_inference
 from atelier_serving.inference.predict import DEFAULT_SIGNATURE, predict
 from atelier_serving.models.servable import Servable
+from atelier_serving.models.warmup_file import MAX_RECORDS, WARMUP_FILE
 from atelier_serving.status import Code, ServingError, invalid
 
-WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
-MAX_RECORDS = 1000
 _REPLAYED = ("predict_log", "classify_log", "regress_log", "multi_inference_log")
 _SHOWN_BYTES = 256
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from typing import Protocol
 
 from atelier_serving import memory
 from atelier_serving.log import print_state
@@ -25,6 +26,22 @@ class State(IntEnum):
     AVAILABLE = 30
     UNLOADING = 40
     END = 50
+
+
+class VersionStatus(Protocol):
+    """What clients are told of a version."""
+
+    @property
+    def number(self) -> int:
+        """The name of its folder."""
+
+    @property
+    def state(self) -> State:
+        """Where it stands in its life."""
+
+    @property
+    def error(self) -> ServingError | None:
+        """Why it has ended; None when nothing went wrong."""
 
 
 class Version:

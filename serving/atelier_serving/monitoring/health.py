@@ -1,4 +1,4 @@
-"""Liveness and readiness, over HTTP and for grpc.health.v1.
+"""Readiness: what `/readyz` and grpc.health.v1 say.
 
 Ready means that every configured model has a version that answers, so a swap, whose old version answers until the new
 one does, and a new version that fails to load do not make the server unready.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from atelier_serving.models.manager import Manager
 from atelier_serving.models.version import State
-from atelier_serving.rest.api import Answer
-from atelier_serving.rest.server import json_answer
 
 
 class Health:
@@ -29,13 +27,3 @@ class Health:
     def ready(self) -> bool:
         """Whether every configured model answers, and the server is not stopping."""
         return not self.draining and all(self.available().values())
-
-    def live_page(self) -> Answer:
-        """`/healthz`: this process answers."""
-        return json_answer(200, {"status": "ok"})
-
-    def ready_page(self) -> Answer:
-        """`/readyz`: 200 or 503, with the versions that answer."""
-        available, ready = self.available(), self.ready()
-        status = "ok" if ready else "stopping" if self.draining else "not ready"
-        return json_answer(200 if ready else 503, {"status": status, "models": available})

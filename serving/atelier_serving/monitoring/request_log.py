@@ -16,8 +16,8 @@ from typing import Any
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from atelier_serving.inference.warmup import MAX_RECORDS
 from atelier_serving.log import print_state
+from atelier_serving.models.warmup_file import MAX_RECORDS
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 
 # Of each model the newest files are kept.

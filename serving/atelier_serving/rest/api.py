@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,13 +24,15 @@ from tensorflow_serving.apis import (
 )
 
 from atelier_serving.inference.api import Api
+from atelier_serving.inference.predict import DEFAULT_SIGNATURE, predict
 from atelier_serving.log import print_state
 from atelier_serving.request_context import current
+from atelier_serving.rest.answer import Answer
 from atelier_serving.rest.document_memory import Reading
 from atelier_serving.rest.json import text as json_text
 from atelier_serving.rest.json.document import LARGE, parse_document, to_bytes
 from atelier_serving.rest.json.examples import read_examples
-from atelier_serving.rest.json.tensors import signature_name
+from atelier_serving.rest.json.tensors import read_inputs, signature_name
 from atelier_serving.status import Code, invalid, of_exception
 
 _SPEC = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
@@ -65,16 +67,6 @@ _CORS = {
     "Access-Control-Allow-Methods": "POST, GET",
     "Access-Control-Allow-Headers": "Content-Type",
 }
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What goes back over HTTP."""
-
-    status: int
-    body: bytes
-    media_type: str = "application/json"
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -152,7 +144,7 @@ class RestApi:
                 document = _document(request, reading)
                 was_read = reading.holds if reading else _nothing
                 if match["method"] == "predict":
-                    return self._api.predict_json(spec, document, was_read)
+                    return self._predict(spec, document, was_read)
                 answer = self._classify if match["method"] == "classify" else self._regress
                 return [answer(spec, document, was_read)]
         if method == "GET" and (match := _GET.fullmatch(path)):
@@ -161,6 +153,30 @@ class RestApi:
                 raise invalid("Missing model name in request.")
             return [self._metadata(spec) if match["part"] == "/metadata" else self._status(spec)]
         raise invalid(f"Malformed request: {method} {path}")
+
+    def _predict(
+        self, spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
+    ) -> Iterator[str]:
+        """Predict from a parsed JSON document, which is emptied, to the pieces of the answer's text.
+
+        Straight from JSON: a proto in between would copy every value twice. `was_read` is told how many
+        bytes are held in place of the document: the inputs, later the outputs.
+        """
+        name = signature_name(document)
+        with self._api.servable(spec) as (servable, _):
+            signature = servable.signatures.get(name or DEFAULT_SIGNATURE)
+            if signature is None:
+                text = f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found in signature def'
+                raise invalid(text)
+            if not signature.inputs:
+                raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
+            inputs, as_rows = read_inputs(document, signature.inputs)
+            document.clear()
+            was_read(sum(array.nbytes for array in inputs.values()))
+            outputs = predict(servable, name or DEFAULT_SIGNATURE, inputs, [])
+        del inputs
+        was_read(sum(array.nbytes for array in outputs.values()))
+        return json_text.rows(outputs) if as_rows else json_text.columns(outputs)
 
     def _classify(
         self, spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]

@@ -11,11 +11,11 @@ from typing import Any
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from atelier_serving.models.cluster_view import ClusterView
 from atelier_serving.models.manager import Manager
 from atelier_serving.models.version import State
-from atelier_serving.rest.api import Answer
+from atelier_serving.rest.answer import Answer
 from atelier_serving.status import ServingError
-from atelier_serving.workers.cluster_view import AllWorkers
 
 _INTEGERS = ("DT_INT8", "DT_INT16", "DT_INT32", "DT_INT64", "DT_UINT8", "DT_UINT32", "DT_UINT64")
 _VALUES: dict[str, Any] = {"DT_FLOAT": 0.5, "DT_DOUBLE": 0.5, "DT_BOOL": True, "DT_STRING": "text"}
@@ -31,11 +31,12 @@ _STYLE = (
 class IndexPage:
     """Renders what the manager knows now; `target` is the REST address that the commands name.
 
-    `everywhere` is asked for the state of versions, as in `Api`.
+    States of versions are those of the `cluster`, as in `Api`.
     """
 
-    def __init__(self, manager: Manager, everywhere: Manager | AllWorkers, target: str, secure: bool) -> None:
-        self._manager, self._everywhere = manager, everywhere
+    def __init__(self, manager: Manager, cluster: ClusterView, target: str, secure: bool) -> None:
+        self._manager = manager
+        self._cluster = cluster
         self._base = f"http{'s' if secure else ''}://{target}"
 
     def page(self) -> Answer:
@@ -50,7 +51,7 @@ class IndexPage:
         return Answer(200, "\n".join([*parts, f"<p>{links}"]).encode(), "text/html; charset=utf-8")
 
     def _model(self, name: str) -> str:
-        versions = self._everywhere.versions(name)
+        versions = self._cluster.versions(name)
         rows = "".join(
             f"<tr><td>{v.number}<td>{v.state.name}<td>{escape(str(v.error or ''))}" for v in versions
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import socket
 import ssl
@@ -14,9 +13,11 @@ from typing import Any
 
 import uvicorn
 
+from atelier_serving.drain import CONNECTION_SECONDS
 from atelier_serving.monitoring.request_recorder import Answers
 from atelier_serving.request_context import begin
-from atelier_serving.rest.api import Answer, Request, RestApi
+from atelier_serving.rest.answer import Answer, json_answer
+from atelier_serving.rest.api import Request, RestApi
 from atelier_serving.rest.document_memory import DocumentMemory, Reading
 from atelier_serving.rest.json.document import LARGE
 from atelier_serving.rest.limits import MAX_BODY_BYTES, MAX_CONNECTIONS, Bodies, LimitedProtocol
@@ -50,7 +51,7 @@ class RestServer:
             self._socket.bind((host, port))
         except OSError as error:
             raise OSError(f"port {port} on {host} cannot be bound: {error.strerror}") from None
-        # The drain is timed by the caller; uvicorn's own limit ends connections that never close.
+        # The caller times the drain; uvicorn's own limit ends connections that never close.
         settings = uvicorn.Config(
             app,
             log_config=None,
@@ -60,7 +61,7 @@ class RestServer:
             http=LimitedProtocol,
             limit_concurrency=MAX_CONNECTIONS,
             server_header=False,
-            timeout_graceful_shutdown=10,
+            timeout_graceful_shutdown=CONNECTION_SECONDS,
         )
         settings.load()
         settings.ssl = tls
@@ -193,11 +194,6 @@ def aside(page: Callable[[], Answer]) -> Callable[[], Awaitable[Answer]]:
             return json_answer(503, {"error": error.message})
 
     return answer
-
-
-def json_answer(status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
-    """A page of JSON."""
-    return Answer(status, json.dumps(document, indent=4).encode() + b"\n", headers=headers or {})
 
 
 def _set(future: asyncio.Future[Answer], answer: Answer) -> None:

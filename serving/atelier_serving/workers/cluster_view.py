@@ -26,7 +26,7 @@ _LOOK_AGAIN_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class VersionStatus:
+class CombinedStatus:
     """A version's state in all workers."""
 
     number: int
@@ -83,7 +83,7 @@ class AllWorkers:
         if models is not None:
             self._line.ask("configured", model_settings.to_json(models))
 
-    def versions(self, name: str) -> list[VersionStatus]:
+    def versions(self, name: str) -> list[CombinedStatus]:
         """As `Manager.versions`: AVAILABLE is what every worker that listens has AVAILABLE. Raises `ServingError`."""
         return combined(self._ask("versions", name))
 
@@ -136,7 +136,7 @@ class AllWorkers:
         return False
 
 
-def combined(workers: list[list[list[Any]]]) -> list[VersionStatus]:
+def combined(workers: list[list[list[Any]]]) -> list[CombinedStatus]:
     """One status for each version, highest first, from each worker's [number, state, error].
 
     While one still has to come up in some worker, the lowest state: START where a worker does not know of it yet. Else
@@ -156,5 +156,5 @@ def combined(workers: list[list[list[Any]]]) -> list[VersionStatus]:
         states = [state for state, _ in seen]
         state = min(states) if min(states) < State.AVAILABLE else max(states)
         error = next((failure for one, failure in seen if one == state and failure), None)
-        statuses.append(VersionStatus(number, state, error))
+        statuses.append(CombinedStatus(number, state, error))
     return statuses

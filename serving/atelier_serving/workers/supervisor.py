@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Any
 
+from atelier_serving.drain import STOP_SECONDS
 from atelier_serving.flags import Flags, command_line
 from atelier_serving.log import print_state
 from atelier_serving.status import Code, ServingError
@@ -22,8 +23,6 @@ from atelier_serving.workers.channel import Line
 from atelier_serving.workers.held_ports import hold
 from atelier_serving.workers.worker_pool import Crew, Member
 
-# A worker drains for 8 s (server.py), and a container engine kills all after 10.
-STOP_SECONDS = 9.5
 # Before a worker whose predecessor died on its start: doubled from the first to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0
 

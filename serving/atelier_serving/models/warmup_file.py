@@ -1,0 +1,9 @@
+"""The warm-up file of a version: where it is, and how many records it may hold (docs/contracts.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
+# servables/tensorflow/saved_model_warmup_util.h
+MAX_RECORDS = 1000

@@ -1,0 +1,22 @@
+"""What goes back over HTTP."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, body and headers of one HTTP response."""
+
+    status: int
+    body: bytes
+    media_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_answer(status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
+    """A page of JSON."""
+    return Answer(status, json.dumps(document, indent=4).encode() + b"\n", headers=headers or {})
