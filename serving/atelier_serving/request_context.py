@@ -1,4 +1,7 @@
-"""What is known about the request that a thread is answering: noted on the way, read by metrics and logs at the end."""
+"""The request context: what is known about the request that a thread is answering.
+
+The code on the request's way writes it; metrics and logs read it at the end.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import time
 _local = threading.local()
 
 
-class Call:
+class RequestContext:
     """One request. Times are seconds of time.perf_counter(), durations seconds.
 
     `deadline` (time.monotonic(), or None) is the client's; `waited` the time until a thread took the request;
@@ -17,45 +20,48 @@ class Call:
     """
 
     __slots__ = (
-        *(
-            "batch",
-            "code",
-            "deadline",
-            "method",
-            "model",
-            "queued",
-            "ran",
-            "rows",
-            "started",
-            "version",
-            "waited",
-        ),
+        "batch",
+        "code",
+        "deadline",
+        "method",
+        "model",
+        "queued",
+        "ran",
+        "rows",
+        "started",
+        "version",
+        "waited",
     )
 
     def __init__(self, method: str, deadline: float | None, waited: float) -> None:
-        self.method, self.deadline, self.waited = method, deadline, waited
+        self.method = method
+        self.deadline = deadline
+        self.waited = waited
         self.started = time.perf_counter()
-        self.model, self.version = "", 0
-        self.queued = self.ran = 0.0
-        self.rows = self.batch = 0
+        self.model = ""
+        self.version = 0
+        self.queued = 0.0
+        self.ran = 0.0
+        self.rows = 0
+        self.batch = 0
         self.code = "OK"
 
 
 # Warm-up runs outside any request; what it notes goes here and is never read.
-_NOBODY = Call("", None, 0.0)
+_NO_REQUEST = RequestContext("", None, 0.0)
 
 
-def begin(method: str, deadline: float | None = None, waited: float = 0.0) -> Call:
+def begin(method: str, deadline: float | None = None, waited: float = 0.0) -> RequestContext:
     """From here on this thread answers a new request."""
-    _local.call = call = Call(method, deadline, waited)
-    return call
+    _local.context = context = RequestContext(method, deadline, waited)
+    return context
 
 
-def current() -> Call:
+def current() -> RequestContext:
     """The request this thread is answering."""
-    return getattr(_local, "call", _NOBODY)
+    return getattr(_local, "context", _NO_REQUEST)
 
 
 def end() -> None:
     """This thread has answered."""
-    _local.call = _NOBODY
+    _local.context = _NO_REQUEST

@@ -27,18 +27,18 @@ from atelier_serving.monitoring.health import Health
 from atelier_serving.monitoring.registry import Snapshot
 from atelier_serving.monitoring.request_log import RequestLog
 from atelier_serving.monitoring.request_metrics import RequestMetrics
-from atelier_serving.monitoring.request_recorder import Answers
+from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.rest.answer import Answer
 from atelier_serving.rest.api import RestApi
 from atelier_serving.rest.health_pages import HealthPages
 from atelier_serving.rest.index_page import IndexPage
-from atelier_serving.rest.server import Pages, RestApp, RestServer, aside
+from atelier_serving.rest.server import Pages, RestApp, RestServer, in_thread
 from atelier_serving.status import ServingError, of_exception
 from atelier_serving.text_protos import read_text_proto
 from atelier_serving.thread_pool import ThreadPool
 from atelier_serving.tls import read_tls
-from atelier_serving.workers.channel import Line
-from atelier_serving.workers.cluster_view import AllWorkers
+from atelier_serving.workers.channel import Channel
+from atelier_serving.workers.cluster_view import SupervisedClusterView
 
 _HEALTH_SECONDS = 0.2
 _METRICS_PATH = "/monitoring/prometheus/metrics"
@@ -47,8 +47,8 @@ _METRICS_PATH = "/monitoring/prometheus/metrics"
 class Server:
     """One process's whole service, from flags."""
 
-    def __init__(self, flags: Flags, line: Line | None = None) -> None:
-        """`line` leads to the supervisor, where there is one. Raises `ServingError` for a wrong file of settings."""
+    def __init__(self, flags: Flags, channel: Channel | None = None) -> None:
+        """`channel` leads to the supervisor, where there is one. Raises `ServingError` for a wrong file of settings."""
         self._flags = flags
         self._stopping = threading.Event()
         self._batching = _batching_parameters(flags)
@@ -61,8 +61,10 @@ class Server:
             labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
         )
         self._health = Health(self._manager)
-        self._workers = (
-            AllWorkers(line, self._manager, self._health.available, self._snapshot) if line else None
+        self._cluster = (
+            SupervisedClusterView(channel, self._manager, self._health.available, self._snapshot)
+            if channel
+            else None
         )
         self._ready = False
 
@@ -72,9 +74,9 @@ class Server:
         # The ports are claimed first, so that a taken one is known at once, and answer last: an open port means that
         # the configured models do. A worker's supervisor has claimed them, and gRPC accepts connections from then on: a
         # worker takes them last, so that no client waits for it while others answer.
-        claimed = None if self._workers else self._servers()
-        if self._workers:
-            self._workers.start(lambda: model_settings.from_flags(flags), self._stopping)
+        claimed = None if self._cluster else self._servers()
+        if self._cluster:
+            self._cluster.start(lambda: model_settings.from_flags(flags), self._stopping)
         else:
             self._manager.start(model_settings.from_flags(flags))
         if self._stopping.is_set():
@@ -101,16 +103,17 @@ class Server:
     def _servers(self) -> tuple[GrpcServer, RestServer | None]:
         """Bound to their ports, not yet started."""
         flags, workers = self._flags, self._flags.workers
-        api = Api(self._manager, self._workers or self._manager, flags.enable_serialization_as_tensor_content)
-        pool, answers = ThreadPool(threads(flags), "request"), self._answers()
+        api = Api(self._manager, self._cluster or self._manager, flags.enable_serialization_as_tensor_content)
+        pool = ThreadPool(threads(flags), "request")
+        recorder = self._recorder()
         tls = read_tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
         credentials = tls.credentials if tls else None
-        grpc_server = GrpcServer(api, answers, flags.host, flags.port, pool, credentials, workers)
+        grpc_server = GrpcServer(api, recorder, flags.host, flags.port, pool, credentials, workers)
         if not flags.rest_api_port:
             return grpc_server, None
         rest_api = RestApi(api, cors=flags.rest_api_enable_cors_support)
         pages, seconds = self._pages(bool(tls)), flags.rest_api_timeout_in_ms / 1000
-        app = RestApp(rest_api, answers, pool, pages, seconds)
+        app = RestApp(rest_api, recorder, pool, pages, seconds)
         context = tls.context if tls else None
         return grpc_server, RestServer(app, flags.host, flags.rest_api_port, context, workers > 1)
 
@@ -157,29 +160,29 @@ class Server:
             return Batcher(self._scheduler, read_batching_parameters(own))
         return Batcher(self._scheduler, self._batching)
 
-    def _answers(self) -> Answers:
+    def _recorder(self) -> RequestRecorder:
         flags = self._flags
         request_log = None
         if flags.request_log_dir:
             rate = flags.request_log_sampling_rate
             request_log = RequestLog(Path(flags.request_log_dir), rate, self._metrics)
         access_log = AccessLog(flags.access_log_file) if flags.access_log_file else None
-        return Answers(self._metrics, access_log, request_log)
+        return RequestRecorder(self._metrics, access_log, request_log)
 
     def _pages(self, secure: bool) -> Pages:
         host = "localhost" if self._flags.host == "0.0.0.0" else self._flags.host
         target = f"{host}:{self._flags.rest_api_port}"
-        index = IndexPage(self._manager, self._workers or self._manager, target, secure).page
+        index = IndexPage(self._manager, self._cluster or self._manager, target, secure).page
         metrics = self._metrics_page
         health = HealthPages(self._health)
         pages: Pages = {"/healthz": health.live, "/readyz": health.ready}
-        pages["/"] = aside(index) if self._workers else index
+        pages["/"] = in_thread(index) if self._cluster else index
         if path := _metrics_path(self._flags):
-            pages[path] = aside(metrics) if self._workers else metrics
+            pages[path] = in_thread(metrics) if self._cluster else metrics
         return pages
 
     def _metrics_page(self) -> Answer:
-        snapshots = self._workers.snapshots() if self._workers else [self._snapshot()]
+        snapshots = self._cluster.snapshots() if self._cluster else [self._snapshot()]
         return Answer(200, self._metrics.registry.text(snapshots).encode(), "text/plain")
 
     def _snapshot(self) -> Snapshot:
@@ -208,8 +211,8 @@ class Server:
         try:
             models = model_settings.read_file(Path(self._flags.model_config_file))
             self._manager.configure(models)
-            if self._workers:
-                self._workers.configured(models)
+            if self._cluster:
+                self._cluster.configured(models)
         except ServingError as error:
             print_state(f"PollFilesystemAndReloadConfig failed to ReloadConfig: {error}")
 

@@ -36,7 +36,8 @@ class ServingError(Exception):
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(f"{code.name}: {message}")
-        self.code, self.message = code, message
+        self.code = code
+        self.message = message
 
 
 def invalid(message: str) -> ServingError:

@@ -19,9 +19,11 @@ class ThreadPool(Executor):
     """
 
     def __init__(self, size: int, name: str) -> None:
-        self._size, self._name = size, name
+        self._size = size
+        self._name = name
         self._tasks: SimpleQueue[tuple[Callable[..., object], tuple[Any, ...], _Done, float]] = SimpleQueue()
-        self._started = self._lent = 0
+        self._started = 0
+        self._lent = 0
         self._starting = threading.Lock()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -1,6 +1,6 @@
-"""One of several server processes: today's server on ports that it shares, at one end of a line to its supervisor.
+"""One of several server processes: a whole server on shared ports, at one end of a channel to its supervisor.
 
-Run by supervisor.py as `python -m atelier_serving.worker FD FLAGS...`, FD being its end of the line.
+Run by supervisor.py as `python -m atelier_serving.worker FD FLAGS...`, FD being its end of the channel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from atelier_serving.drain import STOP_SECONDS
 from atelier_serving.flags import parse
 from atelier_serving.quiet import silence_first_session, silence_startup
 from atelier_serving.status import Code, ServingError
-from atelier_serving.workers.channel import Line
+from atelier_serving.workers.channel import Channel
 
 if TYPE_CHECKING:
     from atelier_serving.server import Server
@@ -27,7 +27,7 @@ _CANNOT_START = 255
 
 
 def main() -> None:
-    """Serve until the line ends, whether the supervisor has closed it or died."""
+    """Serve until the channel ends, whether the supervisor has closed it or died."""
     servers: list[Server] = []
 
     def stop() -> None:
@@ -39,14 +39,15 @@ def main() -> None:
         last.start()
         servers[0].stop()
 
-    line, flags = Line(socket.socket(fileno=int(sys.argv[1])), {}, stop), parse(sys.argv[2:])
+    channel = Channel(socket.socket(fileno=int(sys.argv[1])), {}, stop)
+    flags = parse(sys.argv[2:])
     silence_startup()
     from atelier_serving.models.servable import session_config
     from atelier_serving.server import Server
 
     silence_first_session(session_config(flags))
     try:
-        server = Server(flags, line)
+        server = Server(flags, channel)
         servers.append(server)
         # The supervisor alone counts signals.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -55,7 +56,7 @@ def main() -> None:
     except (ServingError, OSError) as error:
         failure = error if isinstance(error, ServingError) else ServingError(Code.UNAVAILABLE, str(error))
         with contextlib.suppress(TimeoutError):
-            line.ask("failed", failure.code, failure.message).exception(_TELL_SECONDS)
+            channel.ask("failed", failure.code, failure.message).exception(_TELL_SECONDS)
         os._exit(_CANNOT_START)
     sys.stdout.flush()
     os._exit(0)

@@ -9,7 +9,7 @@ import pytest
 from atelier_serving.models.manager import Manager
 from atelier_serving.models.settings import ModelSettings
 from atelier_serving.monitoring.request_metrics import RequestMetrics
-from atelier_serving.request_context import Call
+from atelier_serving.request_context import RequestContext
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.serving.conftest import END, FAST, Peer, entry
@@ -101,9 +101,9 @@ def test_watched_names_are_forgotten(peer):
 def test_the_metrics_of_versions_long_gone_are_forgotten():
     metrics = RequestMetrics(None)
     for number in range(1, 61):
-        call = Call("Predict", None, 0.0)
-        call.model, call.version, call.rows = "toy", number, 1
-        metrics.answered(call, "GRPC", "OK")
+        context = RequestContext("Predict", None, 0.0)
+        context.model, context.version, context.rows = "toy", number, 1
+        metrics.answered(context, "GRPC", "OK")
         metrics.loaded(f"/toy/{number}", "OK", 0.1)
         metrics.forget([("toy", 3)])
     text = metrics.registry.text([metrics.registry.snapshot()])

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from atelier_client import Client
 from atelier_serving.status import Code, ServingError
-from atelier_serving.workers.channel import Line
+from atelier_serving.workers.channel import Channel
 from atelier_serving.workers.cluster_view import combined
 
 from tests.serving.conftest import AVAILABLE, END, LOADING, ONCE, Peer, entry, replace
@@ -539,7 +539,7 @@ def test_a_version_is_available_when_it_is_so_in_every_worker(workers, state):
         assert (status.error is not None) == (state == END)
 
 
-def test_a_line_answers_refuses_and_ends():
+def test_a_channel_answers_refuses_and_ends():
     ours, theirs = socket.socketpair()
     ended, release = threading.Event(), threading.Event()
 
@@ -547,30 +547,30 @@ def test_a_line_answers_refuses_and_ends():
         raise ServingError(Code.NOT_FOUND, "no")
 
     answers = {"double": lambda x: 2 * x, "refuse": refuse, "wait": lambda: release.wait(20)}
-    other = Line(theirs, answers, lambda: None)
-    line = Line(ours, {}, ended.set)
-    assert line.answer("double", 4, seconds=10) == 8
+    other = Channel(theirs, answers, lambda: None)
+    channel = Channel(ours, {}, ended.set)
+    assert channel.call("double", 4, seconds=10) == 8
     with pytest.raises(ServingError, match="NOT_FOUND: no"):
-        line.answer("refuse", seconds=10)
+        channel.call("refuse", seconds=10)
     # One that does not answer keeps no other question waiting.
-    slow = line.ask("wait")
-    assert line.answer("double", 4, seconds=10) == 8
+    slow = channel.ask("wait")
+    assert channel.call("double", 4, seconds=10) == 8
     with pytest.raises(ServingError, match="UNAVAILABLE"):
-        line.answer("wait", seconds=0.01)
+        channel.call("wait", seconds=0.01)
     other.close()
     assert ended.wait(10)
     assert isinstance(slow.exception(10), ConnectionError)
-    assert isinstance(line.ask("double", 4).exception(10), ConnectionError)
+    assert isinstance(channel.ask("double", 4).exception(10), ConnectionError)
     release.set()
 
 
-def test_a_line_whose_other_end_reads_nothing_does_not_wait_for_it():
+def test_a_channel_whose_other_end_reads_nothing_does_not_wait_for_it():
     ours, theirs = socket.socketpair()
     with theirs:
-        line = Line(ours, {}, lambda: None)
-        asked = [line.ask("anything", number) for number in range(1000)]
+        channel = Channel(ours, {}, lambda: None)
+        asked = [channel.ask("anything", number) for number in range(1000)]
         late = [future for future in asked if future.done()]
         assert 0 < len(late) < 1000
         assert {type(future.exception()) for future in late} == {TimeoutError}
-        line.close()
+        channel.close()
         assert {type(future.exception(10)) for future in asked} == {TimeoutError, ConnectionError}

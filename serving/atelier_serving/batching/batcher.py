@@ -63,7 +63,8 @@ class Batcher:
     """The batches of one servable. Thread-safe."""
 
     def __init__(self, scheduler: Scheduler, parameters: BatchingParameters) -> None:
-        self._scheduler, self._parameters = scheduler, parameters
+        self._scheduler = scheduler
+        self._parameters = parameters
         self.pending: deque[_Batch] = deque()
         self._rows = 0
 
@@ -185,18 +186,24 @@ class _Batch:
     __slots__ = ("began", "due", "ended", "full", "key", "rows", "run", "started", "tasks")
 
     def __init__(self, key: object, run: Run, due: float) -> None:
-        self.key, self.run, self.due = key, run, due
+        self.key = key
+        self.run = run
+        self.due = due
         self.tasks: list[_Task] = []
         self.rows = 0
-        self.full = self.started = False
-        self.began = self.ended = 0.0
+        self.full = False
+        self.started = False
+        self.began = 0.0
+        self.ended = 0.0
 
 
 class _Task:
     __slots__ = ("_wake", "created", "deadline", "done", "error", "inputs", "outputs", "rows")
 
     def __init__(self, inputs: list[np.ndarray], rows: int, deadline: float | None) -> None:
-        self.inputs, self.rows, self.deadline = inputs, rows, deadline
+        self.inputs = inputs
+        self.rows = rows
+        self.deadline = deadline
         self.created = time.perf_counter()
         self.outputs: Sequence[np.ndarray] = ()
         self.error: Exception | None = None

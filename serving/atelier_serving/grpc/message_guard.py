@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from atelier_serving.grpc.large_messages import LARGE, Held, LargeMessages
+from atelier_serving.grpc.large_messages import LARGE, LargeMessages, Reservation
 from atelier_serving.grpc.slow_clients import SlowClients
 
 # grpcio's own text.
@@ -25,22 +25,24 @@ _HANDLERS = {
 }
 
 
-class _Refused:
+class _Refusal:
     """In place of a message: the status it is answered with."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
-        self.code, self.text = code, text
+        self.code = code
+        self.text = text
 
 
-_UNREADABLE = _Refused(grpc.StatusCode.INTERNAL, TEXT)
+_UNREADABLE = _Refusal(grpc.StatusCode.INTERNAL, TEXT)
 
 
-class Reading(grpc.ServerInterceptor):
+class MessageGuard(grpc.ServerInterceptor):
     """Reads the messages of every service of a server."""
 
     def __init__(self, large: LargeMessages, slow_clients: SlowClients) -> None:
         """`slow_clients` learns that a message is there."""
-        self._large, self._slow_clients = large, slow_clients
+        self._large = large
+        self._slow_clients = slow_clients
         self._known: dict[str, grpc.RpcMethodHandler] = {}
 
     def intercept_service(self, continuation: Callable[..., Any], handler_call_details: Any) -> Any:
@@ -65,11 +67,11 @@ class Reading(grpc.ServerInterceptor):
             try:
                 if len(data) < LARGE:
                     return read(data)
-                held = self._large.hold(len(data))
-                if isinstance(held, str):
-                    return _Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, held)
-                held.message = read(data)
-                return held
+                reserved = self._large.reserve(len(data))
+                if isinstance(reserved, str):
+                    return _Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, reserved)
+                reserved.message = read(data)
+                return reserved
             except Exception:
                 # Whatever it is, the client's bytes have caused it.
                 return _UNREADABLE
@@ -87,8 +89,8 @@ class Reading(grpc.ServerInterceptor):
 
 
 def _readable(message: Any, context: grpc.ServicerContext) -> Any:
-    if type(message) is Held:
+    if type(message) is Reservation:
         return message.message
-    if type(message) is _Refused:
+    if type(message) is _Refusal:
         context.abort(message.code, message.text)
     return message

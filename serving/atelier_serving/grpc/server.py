@@ -25,12 +25,12 @@ from tensorflow_serving.apis import (
 
 from atelier_serving import memory
 from atelier_serving.grpc.large_messages import LargeMessages
-from atelier_serving.grpc.message_guard import Reading
+from atelier_serving.grpc.message_guard import MessageGuard
 from atelier_serving.grpc.reflection import add_reflection
 from atelier_serving.grpc.slow_clients import SlowClients
 from atelier_serving.inference.api import Api
 from atelier_serving.log import print_state
-from atelier_serving.monitoring.request_recorder import Answers
+from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.request_context import begin
 from atelier_serving.status import Code, of_exception, truncated
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
@@ -53,7 +53,7 @@ class GrpcServer:
     def __init__(
         self,
         api: Api,
-        answers: Answers,
+        recorder: RequestRecorder,
         host: str,
         port: int,
         pool: ThreadPool,
@@ -62,10 +62,11 @@ class GrpcServer:
     ) -> None:
         """The port and the memory are shared with `workers`, this one among them."""
         self._workers = workers
-        self._slow_clients, self._large = SlowClients(pool), LargeMessages()
+        self._slow_clients = SlowClients(pool)
+        self._large = LargeMessages()
         self._server = grpc.server(
             self._slow_clients,  # type: ignore[arg-type]
-            interceptors=[Reading(self._large, self._slow_clients)],
+            interceptors=[MessageGuard(self._large, self._slow_clients)],
             options=[
                 ("grpc.max_receive_message_length", _MAX_MESSAGE),
                 ("grpc.max_send_message_length", _MAX_MESSAGE),
@@ -80,9 +81,9 @@ class GrpcServer:
             ],
             maximum_concurrent_rpcs=_MAX_REQUESTS,
         )
-        self._gate = gate = _Gate(answers)
+        self._dispatcher = dispatcher = _Dispatcher(recorder)
         for service, methods in _methods(api).items():
-            handlers = {name: gate.handler(name, *method) for name, method in methods.items()}
+            handlers = {name: dispatcher.handler(name, *method) for name, method in methods.items()}
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -115,7 +116,7 @@ class GrpcServer:
     def refuse(self) -> None:
         """Turn health to NOT_SERVING and answer new requests with UNAVAILABLE, which clients take elsewhere."""
         self._health.enter_graceful_shutdown()
-        self._gate.closed = True
+        self._dispatcher.closed = True
 
     def stop(self, seconds: float) -> None:
         """Close the port and give requests in flight up to `seconds`.
@@ -136,13 +137,13 @@ class _Health(health.HealthServicer):
         return super().Watch(request, context, send_response_callback)
 
 
-class _Gate:
+class _Dispatcher:
     """Calls the API, unless the server is stopping; the one place where an exception becomes a status."""
 
     closed = False
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, recorder: RequestRecorder) -> None:
+        self._recorder = recorder
 
     def handler(
         self, name: str, call: Callable[..., Any], request: Any, response: Any
@@ -152,16 +153,16 @@ class _Gate:
         def answer(message: Any, context: grpc.ServicerContext) -> Any:
             if self.closed:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "The server is stopping.")
-            noted = begin(name, _deadline(context), seconds_waited())
+            request_context = begin(name, _deadline(context), seconds_waited())
             failure = result = None
             try:
                 result = call(message, context)
             except Exception as error:
                 failure = of_exception(error)
-                noted.code = failure.code.name
+                request_context.code = failure.code.name
                 if failure.code == Code.INTERNAL:
                     print_state(f"internal error: {failure.message}")
-            self._answers.grpc(noted, message, result, context)
+            self._recorder.grpc(request_context, message, result, context)
             if failure is not None:
                 context.abort(_CODES[failure.code], truncated(failure.message))
             return result

@@ -38,7 +38,8 @@ class _Waiting:
     __slots__ = ("call", "received", "since")
 
     def __init__(self, call: Any) -> None:
-        self.call, self.received = call, False
+        self.call = call
+        self.received = False
         self.since: float | None = time.monotonic()
 
     def peer(self) -> str:

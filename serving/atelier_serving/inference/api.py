@@ -73,8 +73,8 @@ class Api:
     ) -> inference_pb2.MultiInferenceResponse:
         """PredictionService.MultiInference; the first task's model spec chooses the version for all."""
         response = inference_pb2.MultiInferenceResponse()
-        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
-        with self.servable(spec) as (servable, version):
+        model_spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        with self.servable(model_spec) as (servable, version):
             multi_inference(servable, request, response)
         for result in response.results:
             result.model_spec.version.value = version
@@ -148,11 +148,11 @@ class Api:
         return self.servable(request.model_spec)
 
     @contextmanager
-    def servable(self, spec: model_pb2.ModelSpec) -> Iterator[tuple[Servable, int]]:
+    def servable(self, model_spec: model_pb2.ModelSpec) -> Iterator[tuple[Servable, int]]:
         """Hold the servable that a model spec means: (servable, version). Raises `ServingError`."""
-        version = spec.version.value if spec.HasField("version") else None
-        label = spec.version_label if spec.HasField("version_label") else None
-        with self._manager.use(spec.name, version, label) as chosen:
+        version = model_spec.version.value if model_spec.HasField("version") else None
+        label = model_spec.version_label if model_spec.HasField("version_label") else None
+        with self._manager.use(model_spec.name, version, label) as chosen:
             yield chosen
 
 

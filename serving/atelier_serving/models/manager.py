@@ -16,7 +16,7 @@ from atelier_serving.log import print_state
 from atelier_serving.models.servable import Servable
 from atelier_serving.models.settings import PLATFORM, ModelSettings
 from atelier_serving.models.source import scan
-from atelier_serving.models.version import State, Version
+from atelier_serving.models.version import Version, VersionState
 from atelier_serving.request_context import current
 from atelier_serving.status import Code, ServingError, invalid
 
@@ -42,7 +42,9 @@ class Manager:
         retry_seconds: float,
         labels_for_unavailable: bool,
     ) -> None:
-        self._loader, self._attempts, self._retry_seconds = loader, attempts, retry_seconds
+        self._loader = loader
+        self._attempts = attempts
+        self._retry_seconds = retry_seconds
         self._labels_for_unavailable = labels_for_unavailable
         self._models: dict[str, ModelSettings] = {}
         self._configured = False
@@ -150,7 +152,7 @@ class Manager:
             raise invalid("ModelSpec has no name specified.")
         if label is not None:
             version = self._labelled(name, label)
-        noted = current()
+        request_context = current()
         # A version may be dropped between the choice and the use; the next one has answered since before that.
         for _ in range(3):
             chosen = self._choose(name, version)
@@ -158,7 +160,8 @@ class Manager:
                 break
             with chosen.use() as servable:
                 if servable is not None:
-                    noted.model, noted.version = name, chosen.number
+                    request_context.model = name
+                    request_context.version = chosen.number
                     yield servable, chosen.number
                     return
         target = f"Latest({name})" if version is None else f"Specific({name}, {version})"
@@ -203,7 +206,8 @@ class Manager:
                 self.check(models)
             new = [name for name in wanted if name not in self._models]
             gone = [name for name in self._models if name not in wanted]
-            self._models, self._configured = wanted, True
+            self._models = wanted
+            self._configured = True
             for name in gone:
                 self._want(name, {})
                 if not self._versions[name]:
@@ -224,7 +228,7 @@ class Manager:
             versions = self._versions.get(name, {})
             if number is not None:
                 return versions.get(number)
-            available = [item for item in versions.values() if item.state == State.AVAILABLE]
+            available = [item for item in versions.values() if item.state == VersionState.AVAILABLE]
             return max(available, key=lambda item: item.number, default=None)
 
     def _check_platform_changes(self, wanted: dict[str, ModelSettings]) -> None:
@@ -242,7 +246,7 @@ class Manager:
             for label, number in model.labels.items():
                 exempt = self._labels_for_unavailable and old.get(label, number) == number
                 version = self._versions.get(model.name, {}).get(number)
-                if not exempt and (version is None or version.state != State.AVAILABLE):
+                if not exempt and (version is None or version.state != VersionState.AVAILABLE):
                     raise ServingError(
                         Code.FAILED_PRECONDITION,
                         f"Request to assign label to version {number} of model {model.name}, "
@@ -255,10 +259,10 @@ class Manager:
         self._wanted[name] = wanted
         for number in wanted:
             old = versions.get(number)
-            if old is not None and old.state < State.UNLOADING:
+            if old is not None and old.state < VersionState.UNLOADING:
                 old.wanted.set()
             # A version that ended is loaded again only after its folder was gone for a poll.
-            elif old is None or (old.state == State.END and not old.wanted.is_set()):
+            elif old is None or (old.state == VersionState.END and not old.wanted.is_set()):
                 self._load(name, number)
         for number, version in versions.items():
             if number not in wanted:
@@ -273,24 +277,30 @@ class Manager:
     def _settle(self, name: str) -> None:
         """Unload the unwanted once something wanted answers, or at once when nothing is (held: self._changed)."""
         versions, wanted = self._versions[name], self._wanted[name]
-        answering = any(versions[number].state == State.AVAILABLE for number in wanted if number in versions)
+        answering = any(
+            versions[number].state == VersionState.AVAILABLE for number in wanted if number in versions
+        )
         if answering or not wanted:
             for version in versions.values():
-                if not version.wanted.is_set() and version.state == State.AVAILABLE:
-                    version.state = State.UNLOADING
+                if not version.wanted.is_set() and version.state == VersionState.AVAILABLE:
+                    version.state = VersionState.UNLOADING
                     _in_thread(version.unload)
 
     def _on_change(self, version: Version) -> None:
         with self._changed:
             name, number = version.model, version.number
             # Wanted again while it was on its way out.
-            if version.state == State.END and number in self._wanted[name] and not version.wanted.is_set():
+            if (
+                version.state == VersionState.END
+                and number in self._wanted[name]
+                and not version.wanted.is_set()
+            ):
                 self._load(name, number)
             self._settle(name)
             self._changed.notify_all()
 
     def _answers(self, name: str) -> bool:
-        return any(version.state == State.AVAILABLE for version in self.versions(name))
+        return any(version.state == VersionState.AVAILABLE for version in self.versions(name))
 
     def _settled(self, name: str) -> bool:
         """Whether something that is wanted now has come up or failed; what ended in an earlier life does not count."""
@@ -298,7 +308,7 @@ class Manager:
         return any(
             version.number in wanted
             and version.wanted.is_set()
-            and version.state in (State.AVAILABLE, State.END)
+            and version.state in (VersionState.AVAILABLE, VersionState.END)
             for version in self.versions(name)
         )
 

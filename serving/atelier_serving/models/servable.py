@@ -38,7 +38,8 @@ class Servable:
         # Run in the calling thread: handing each op to a pool of threads costs a small model two thirds of its time.
         in_caller = not (flags.tensorflow_session_parallelism or flags.tensorflow_inter_op_parallelism)
         self._run_options = config_pb2.RunOptions(inter_op_thread_pool=-1 if in_caller else 0)
-        self.folder, self.batcher = folder, batcher
+        self.folder = folder
+        self.batcher = batcher
         self.checks_method_names = flags.enable_signature_method_name_check
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=session_config(flags))

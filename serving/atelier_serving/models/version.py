@@ -18,7 +18,7 @@ from atelier_serving.status import ServingError, of_exception
 UNLOAD_WAIT_SECONDS = 60.0
 
 
-class State(IntEnum):
+class VersionState(IntEnum):
     """The manager's states (apis/get_model_status.proto)."""
 
     START = 10
@@ -36,7 +36,7 @@ class VersionStatus(Protocol):
         """The name of its folder."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> VersionState:
         """Where it stands in its life."""
 
     @property
@@ -48,8 +48,10 @@ class Version:
     """One version of one model. Loading and unloading are called by the manager, in threads of their own."""
 
     def __init__(self, model: str, number: int, path: Path, changed: Callable[[Version], None]) -> None:
-        self.model, self.number, self.path = model, number, path
-        self.state = State.START
+        self.model = model
+        self.number = number
+        self.path = path
+        self.state = VersionState.START
         self.error: ServingError | None = None
         self.failures = 0
         self.wanted = threading.Event()
@@ -66,7 +68,7 @@ class Version:
     def use(self) -> Iterator[Servable | None]:
         """Hold the servable for one request; None when the version does not answer (any more)."""
         with self._idle:
-            servable = self._servable if self.state == State.AVAILABLE else None
+            servable = self._servable if self.state == VersionState.AVAILABLE else None
             self._users += servable is not None
         try:
             yield servable
@@ -83,7 +85,7 @@ class Version:
 
         While it is tried again the state stays LOADING, without the error, as in TensorFlow Serving.
         """
-        self._move(State.LOADING)
+        self._move(VersionState.LOADING)
         while True:
             try:
                 servable = loader(self.path)
@@ -94,7 +96,7 @@ class Version:
             else:
                 with self._idle:
                     self._servable = servable
-                self._move(State.AVAILABLE)
+                self._move(VersionState.AVAILABLE)
                 return
             memory.give_back()
             self.failures += 1
@@ -107,23 +109,23 @@ class Version:
             if stop.wait(interval) or not self.wanted.is_set():
                 break
         self.error = failure
-        self._move(State.END)
+        self._move(VersionState.END)
 
     def unload(self) -> None:
         """Take no more requests, wait for those in flight, free the session."""
         with self._idle:
             servable, self._servable = self._servable, None
-            self.state = State.UNLOADING
-        self._move(State.UNLOADING)
+            self.state = VersionState.UNLOADING
+        self._move(VersionState.UNLOADING)
         if servable is not None:
             with self._idle:
                 self._idle.wait_for(lambda: self._users == 0, timeout=UNLOAD_WAIT_SECONDS)
             servable.close()
             servable = None
             memory.give_back()
-        self._move(State.END)
+        self._move(VersionState.END)
 
-    def _move(self, state: State) -> None:
+    def _move(self, state: VersionState) -> None:
         self.state = state
         print_state(f"Servable {self} is {state.name}" + (f": {self.error}" if self.error else ""))
         self._changed(self)

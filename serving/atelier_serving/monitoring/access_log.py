@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from atelier_serving.log import print_state
-from atelier_serving.request_context import Call
+from atelier_serving.request_context import RequestContext
 
 _STDOUT = "-"
 
@@ -26,23 +26,23 @@ class AccessLog:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._failed = False
 
-    def write(self, call: Call, entrypoint: str, peer: str) -> None:
+    def write(self, context: RequestContext, entrypoint: str, peer: str) -> None:
         """Note a request that has been answered. Durations are milliseconds."""
-        took = time.perf_counter() - call.started + call.waited
+        took = time.perf_counter() - context.started + context.waited
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "peer": peer,
             "entrypoint": entrypoint,
-            "method": call.method,
-            "model": call.model,
-            "version": call.version or None,
-            "status": call.code,
-            "rows": call.rows,
-            "batch_rows": call.batch or call.rows,
+            "method": context.method,
+            "model": context.model,
+            "version": context.version or None,
+            "status": context.code,
+            "rows": context.rows,
+            "batch_rows": context.batch or context.rows,
             "ms": round(took * 1e3, 3),
-            "wait_ms": round(call.waited * 1e3, 3),
-            "queue_ms": round(call.queued * 1e3, 3),
-            "run_ms": round(call.ran * 1e3, 3),
+            "wait_ms": round(context.waited * 1e3, 3),
+            "queue_ms": round(context.queued * 1e3, 3),
+            "run_ms": round(context.ran * 1e3, 3),
         }
         try:
             os.write(self._file, json.dumps(line).encode() + b"\n")

@@ -7,7 +7,7 @@ one does, and a new version that fails to load do not make the server unready.
 from __future__ import annotations
 
 from atelier_serving.models.manager import Manager
-from atelier_serving.models.version import State
+from atelier_serving.models.version import VersionState
 
 
 class Health:
@@ -20,7 +20,7 @@ class Health:
     def available(self) -> dict[str, list[int]]:
         """Each configured model's versions that answer, highest first."""
         return {
-            name: [v.number for v in self._manager.versions(name) if v.state == State.AVAILABLE]
+            name: [v.number for v in self._manager.versions(name) if v.state == VersionState.AVAILABLE]
             for name in self._manager.names()
         }
 

@@ -37,7 +37,9 @@ class RequestLog:
     def __init__(self, folder: Path, rate: float, metrics: RequestMetrics) -> None:
         """`rate` of the requests, 0 to 1, are written."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._rate, self._metrics = folder, rate, metrics
+        self._folder = folder
+        self._rate = rate
+        self._metrics = metrics
         self._lock = threading.Lock()
         self._open: dict[str, tuple[Any, int]] = {}
 

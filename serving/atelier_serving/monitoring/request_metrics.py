@@ -10,7 +10,7 @@ import time
 
 from atelier_serving import memory
 from atelier_serving.monitoring.registry import Metric, Registry
-from atelier_serving.request_context import Call
+from atelier_serving.request_context import RequestContext
 
 # TensorFlow Serving's latencies are microseconds in 33 buckets of 10 * 1.8^k.
 _MICROS = tuple(10 * 1.8**k for k in range(33))
@@ -59,33 +59,33 @@ class RequestMetrics:
         self.registry = Registry(_ALL)
         self._pool = thread_pool_name
 
-    def answered(self, call: Call, entrypoint: str, status: str) -> None:
+    def answered(self, context: RequestContext, entrypoint: str, status: str) -> None:
         """Count one request that has been answered: `entrypoint` GRPC or REST, `status` a code's name.
 
         A name that is not served is counted as an empty one: clients must not be able to make series.
         """
-        took = time.perf_counter() - call.started
-        api, ok = call.method, status == "OK"
-        version = str(call.version) if call.version else ""
-        labels = (call.model, version, api, entrypoint)
+        took = time.perf_counter() - context.started
+        api, ok = context.method, status == "OK"
+        version = str(context.version) if context.version else ""
+        labels = (context.model, version, api, entrypoint)
         registry = self.registry
         with registry.lock:
-            registry.observe(SECONDS, (*labels, status), took + call.waited)
+            registry.observe(SECONDS, (*labels, status), took + context.waited)
             if api not in _INFERENCE:
                 return
-            registry.add(REQUESTS, (call.model, status))
+            registry.add(REQUESTS, (context.model, status))
             if not ok:
                 return
-            registry.observe(LATENCY, (call.model, api, entrypoint), took * 1e6)
-            registry.observe(RUNTIME, (call.model, api, "TF1"), (call.queued + call.ran) * 1e6)
-            registry.observe(STAGES, (*labels, "wait"), call.waited)
-            registry.observe(STAGES, (*labels, "run"), call.ran)
-            registry.observe(STAGES, (*labels, "rest"), max(0.0, took - call.queued - call.ran))
-            registry.observe(EXAMPLES, (call.model,), call.rows)
+            registry.observe(LATENCY, (context.model, api, entrypoint), took * 1e6)
+            registry.observe(RUNTIME, (context.model, api, "TF1"), (context.queued + context.ran) * 1e6)
+            registry.observe(STAGES, (*labels, "wait"), context.waited)
+            registry.observe(STAGES, (*labels, "run"), context.ran)
+            registry.observe(STAGES, (*labels, "rest"), max(0.0, took - context.queued - context.ran))
+            registry.observe(EXAMPLES, (context.model,), context.rows)
             if self._pool is not None:
-                registry.observe(STAGES, (*labels, "queue"), call.queued)
-                registry.observe(QUEUING, (self._pool,), call.queued * 1e6)
-                registry.observe(BATCHES, (call.model, version), call.batch)
+                registry.observe(STAGES, (*labels, "queue"), context.queued)
+                registry.observe(QUEUING, (self._pool,), context.queued * 1e6)
+                registry.observe(BATCHES, (context.model, version), context.batch)
 
     def forget(self, available: list[tuple[str, int]]) -> None:
         """Drop the series with a version for all but those available and the newest ones of each model.

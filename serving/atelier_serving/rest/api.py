@@ -139,23 +139,23 @@ class RestApi:
         method, path = request.method, request.path
         # The patterns ignore case, what they found is compared with it: `m:PREDICT` is no predict.
         if method == "POST" and (match := _POST.fullmatch(path)):
-            spec = _spec(match)
+            model_spec = _model_spec(match)
             if match["method"] in ("predict", "classify", "regress"):
                 document = _document(request, reading)
                 was_read = reading.holds if reading else _nothing
                 if match["method"] == "predict":
-                    return self._predict(spec, document, was_read)
+                    return self._predict(model_spec, document, was_read)
                 answer = self._classify if match["method"] == "classify" else self._regress
-                return [answer(spec, document, was_read)]
+                return [answer(model_spec, document, was_read)]
         if method == "GET" and (match := _GET.fullmatch(path)):
-            spec = _spec(match)
-            if not spec.name:
+            model_spec = _model_spec(match)
+            if not model_spec.name:
                 raise invalid("Missing model name in request.")
-            return [self._metadata(spec) if match["part"] == "/metadata" else self._status(spec)]
+            return [self._metadata(model_spec) if match["part"] == "/metadata" else self._status(model_spec)]
         raise invalid(f"Malformed request: {method} {path}")
 
     def _predict(
-        self, spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
+        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
     ) -> Iterator[str]:
         """Predict from a parsed JSON document, which is emptied, to the pieces of the answer's text.
 
@@ -163,7 +163,7 @@ class RestApi:
         bytes are held in place of the document: the inputs, later the outputs.
         """
         name = signature_name(document)
-        with self._api.servable(spec) as (servable, _):
+        with self._api.servable(model_spec) as (servable, _):
             signature = servable.signatures.get(name or DEFAULT_SIGNATURE)
             if signature is None:
                 text = f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found in signature def'
@@ -179,30 +179,30 @@ class RestApi:
         return json_text.rows(outputs) if as_rows else json_text.columns(outputs)
 
     def _classify(
-        self, spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
+        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
     ) -> str:
-        request = classification_pb2.ClassificationRequest(model_spec=spec)
+        request = classification_pb2.ClassificationRequest(model_spec=model_spec)
         _fill(request, document)
         document.clear()
         was_read(request.ByteSize())
         return json_text.classification(self._api.classify(request).result)
 
     def _regress(
-        self, spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
+        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
     ) -> str:
-        request = regression_pb2.RegressionRequest(model_spec=spec)
+        request = regression_pb2.RegressionRequest(model_spec=model_spec)
         _fill(request, document)
         document.clear()
         was_read(request.ByteSize())
         return json_text.regression(self._api.regress(request).result)
 
-    def _status(self, spec: model_pb2.ModelSpec) -> str:
-        answer = self._api.status(get_model_status_pb2.GetModelStatusRequest(model_spec=spec))
+    def _status(self, model_spec: model_pb2.ModelSpec) -> str:
+        answer = self._api.status(get_model_status_pb2.GetModelStatusRequest(model_spec=model_spec))
         return _printed(_message(answer))
 
-    def _metadata(self, spec: model_pb2.ModelSpec) -> str:
+    def _metadata(self, model_spec: model_pb2.ModelSpec) -> str:
         request = get_model_metadata_pb2.GetModelMetadataRequest(
-            model_spec=spec, metadata_field=["signature_def"]
+            model_spec=model_spec, metadata_field=["signature_def"]
         )
         answer = self._api.metadata(request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
@@ -218,17 +218,17 @@ class _UnreadablePathError(Exception):
     """The path has the right form, and a version that is no int64: answered with an empty body."""
 
 
-def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
+def _model_spec(match: re.Match[str]) -> model_pb2.ModelSpec:
     # Bytes that are no UTF-8 cannot stand in a proto's string.
-    spec = model_pb2.ModelSpec(name=unquote(match["name"] or "", errors="replace"))
+    model_spec = model_pb2.ModelSpec(name=unquote(match["name"] or "", errors="replace"))
     if match["version"]:
         number = int(match["version"][:30])
         if number >= 2**63:
             raise _UnreadablePathError
-        spec.version.value = number
+        model_spec.version.value = number
     if match["label"]:
-        spec.version_label = unquote(match["label"], errors="replace")
-    return spec
+        model_spec.version_label = unquote(match["label"], errors="replace")
+    return model_spec
 
 
 def _fill(request: Any, document: dict[str, Any]) -> None:

@@ -23,7 +23,8 @@ class DocumentMemory:
     """The bytes held now. Thread-safe."""
 
     def __init__(self) -> None:
-        self.budget, self._held = MOST_BYTES, 0
+        self.budget = MOST_BYTES
+        self._held = 0
         self._lock = threading.Lock()
         self.turn = threading.Lock()
 
@@ -44,7 +45,9 @@ class Reading:
     """One large document: what it holds, whose turn it is, and whether anybody still waits for the answer."""
 
     def __init__(self, shared: DocumentMemory) -> None:
-        self._shared, self._held, self._most = shared, 0, 0
+        self._shared = shared
+        self._held = 0
+        self._most = 0
         self._has_turn = False
         self.client_has_gone = False
 

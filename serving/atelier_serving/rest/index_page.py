@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from atelier_serving.models.cluster_view import ClusterView
 from atelier_serving.models.manager import Manager
-from atelier_serving.models.version import State
+from atelier_serving.models.version import VersionState
 from atelier_serving.rest.answer import Answer
 from atelier_serving.status import ServingError
 
@@ -58,7 +58,7 @@ class IndexPage:
         table = (
             f"<table><tr><th>version<th>state<th>error{rows}</table>" if rows else "<p>No version yet.</p>"
         )
-        newest = next((v.number for v in versions if v.state == State.AVAILABLE), None)
+        newest = next((v.number for v in versions if v.state == VersionState.AVAILABLE), None)
         return f"<h2>{escape(name)}</h2>{table}{self._signatures(name, newest) if newest else ''}"
 
     def _signatures(self, name: str, number: int) -> str:

@@ -33,7 +33,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """A connection has HEADER_SECONDS for its first request's headers; after that uvicorn's keep-alive rules."""
         super().connection_made(transport)
         self._header_bytes = 0
-        self._in_headers, self._unknown = True, False
+        self._in_headers = True
+        self._unknown = False
         self._header_timer = self.loop.call_later(HEADER_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:
@@ -58,7 +59,8 @@ class LimitedProtocol(HttpToolsProtocol):
         """A request's first byte."""
         super().on_message_begin()
         if not self._in_headers:
-            self._in_headers, self._header_bytes = True, 0
+            self._in_headers = True
+            self._header_bytes = 0
             self._header_timer = self.loop.call_later(HEADER_SECONDS, self.transport.close)
 
     def on_headers_complete(self) -> None:
@@ -77,7 +79,8 @@ class Bodies:
     """Reads bodies within `seconds` each and MAX_BODY_BYTES together."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds, self._held = seconds, 0
+        self._seconds = seconds
+        self._held = 0
 
     async def read(self, receive: Any) -> tuple[bytes, int]:
         """The whole body, to be given back with `release`. The number is an HTTP status: 200, 413, 408, or 499."""

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 
 from atelier_serving.drain import CONNECTION_SECONDS
-from atelier_serving.monitoring.request_recorder import Answers
+from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.request_context import begin
 from atelier_serving.rest.answer import Answer, json_answer
 from atelier_serving.rest.api import Request, RestApi
@@ -89,16 +89,20 @@ class RestApp:
     """The ASGI application. What is asked of a model is answered by the pool's threads, all else at once."""
 
     def __init__(
-        self, api: RestApi, answers: Answers, pool: ThreadPool, pages: Pages, seconds: float
+        self, api: RestApi, recorder: RequestRecorder, pool: ThreadPool, pages: Pages, seconds: float
     ) -> None:
-        """`pages` are answered whatever the models do, on the event loop: they must not wait (`aside` may).
+        """`pages` are answered whatever the models do, on the event loop: they must not wait (`in_thread` may).
 
         A body has `seconds` to arrive.
         """
-        self._api, self._answers, self._pool, self._pages = api, answers, pool, pages
+        self._api = api
+        self._recorder = recorder
+        self._pool = pool
+        self._pages = pages
         self._bodies = Bodies(seconds)
         # What waits for its turn keeps no thread of the pool.
-        self._documents, self._large = DocumentMemory(), ThreadPool(_LARGE_THREADS, "large")
+        self._documents = DocumentMemory()
+        self._large = ThreadPool(_LARGE_THREADS, "large")
 
     def start(self, free: int) -> None:
         """Models are loaded, and `free` bytes of memory are left."""
@@ -172,9 +176,9 @@ class RestApp:
         reading: Reading | None = None,
     ) -> None:
         found = _METHOD.search(request.path)
-        call = begin(found[1] if found else "status", None, seconds_waited())
+        context = begin(found[1] if found else "status", None, seconds_waited())
         answer = self._api.respond(request, reading)
-        self._answers.rest(call, peer)
+        self._recorder.rest(context, peer)
         loop.call_soon_threadsafe(_set, answered, answer)
 
 
@@ -184,7 +188,7 @@ async def _watch(receive: Any, reading: Reading) -> None:
     reading.client_has_gone = True
 
 
-def aside(page: Callable[[], Answer]) -> Callable[[], Awaitable[Answer]]:
+def in_thread(page: Callable[[], Answer]) -> Callable[[], Awaitable[Answer]]:
     """A page that asks other processes, in a thread: 503 when it raises `ServingError`."""
 
     async def answer() -> Answer:

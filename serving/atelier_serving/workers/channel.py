@@ -1,4 +1,4 @@
-"""The line between the supervisor and a worker: questions and answers as lines of JSON, over a pair of sockets.
+"""The channel between the supervisor and a worker: questions and answers as lines of JSON, over a pair of sockets.
 
 Either end asks: {"id": 1, "ask": "versions", "with": ["fashion"]}; the other answers {"id": 1, "answer": [...]} or
 {"id": 1, "error": [5, "..."]}. Every question is answered in a thread of its own.
@@ -20,29 +20,32 @@ from atelier_serving.status import Code, ServingError, of_exception
 
 # So many small questions fit into the socket of an end that is stopped; with more, asking would have to wait for it.
 _MAX_WAITING = 200
-# What the other end does not take within this ends the line.
+# What the other end does not take within this ends the channel.
 _SEND_SECONDS = 5
 
 
-class Line:
+class Channel:
     """One end. Thread-safe; never waits for the other end longer than it is told to."""
 
     def __init__(
-        self, end: socket.socket, answers: dict[str, Callable[..., Any]], on_end: Callable[[], object]
+        self, end: socket.socket, handlers: dict[str, Callable[..., Any]], on_end: Callable[[], object]
     ) -> None:
-        """`answers` by question; `on_end` is called once, when the other end has gone or either has closed."""
+        """`handlers` by question; `on_end` is called once, when the other end has gone or either has closed."""
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
-        self.answers, self._end, self._on_end = answers, end, on_end
+        self.handlers = handlers
+        self._end = end
+        self._on_end = on_end
         self._waiting: dict[int, Future[Any]] = {}
         self._numbers = itertools.count()
         self._ended = False
-        self._lock, self._sending = threading.Lock(), threading.Lock()
-        threading.Thread(target=self._read, daemon=True, name="line").start()
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        threading.Thread(target=self._read, daemon=True, name="channel").start()
 
     def ask(self, question: str, *arguments: Any) -> Future[Any]:
         """Ask; the future's exception is what the other end raised, a `ServingError`.
 
-        It is a ConnectionError when the line has ended, and a TimeoutError when too many questions wait.
+        It is a ConnectionError when the channel has ended, and a TimeoutError when too many questions wait.
         """
         future: Future[Any] = Future()
         with self._lock:
@@ -54,7 +57,7 @@ class Line:
         self._send({"id": number, "ask": question, "with": arguments})
         return future
 
-    def answer(self, question: str, *arguments: Any, seconds: float) -> Any:
+    def call(self, question: str, *arguments: Any, seconds: float) -> Any:
         """Ask and wait. Raises `ServingError`: the other end's, or UNAVAILABLE when there is no answer in time."""
         try:
             return self.ask(question, *arguments).result(seconds)
@@ -62,7 +65,7 @@ class Line:
             raise ServingError(Code.UNAVAILABLE, "The server's supervisor does not answer.") from None
 
     def close(self) -> None:
-        """End the line; the other end notices."""
+        """End the channel; the other end notices."""
         with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RDWR)
 
@@ -104,7 +107,7 @@ class Line:
 
     def _reply(self, message: dict[str, Any]) -> None:
         try:
-            said: dict[str, Any] = {"answer": self.answers[message["ask"]](*message["with"])}
+            said: dict[str, Any] = {"answer": self.handlers[message["ask"]](*message["with"])}
         except Exception as error:
             failure = of_exception(error)
             said = {"error": [failure.code, failure.message]}

@@ -1,4 +1,4 @@
-"""All workers, as one of them sees them: their versions, reloads and metrics, asked for through the supervisor.
+"""All workers, as one of them sees them: their versions, reloads and metrics, asked through the supervisor.
 
 Its `versions` and `reload` are the manager's, for all. Nothing else that a request needs is asked for here.
 """
@@ -14,10 +14,10 @@ from typing import Any
 from atelier_serving.models import settings as model_settings
 from atelier_serving.models.manager import Manager, Reload
 from atelier_serving.models.settings import ModelSettings
-from atelier_serving.models.version import State
+from atelier_serving.models.version import VersionState
 from atelier_serving.monitoring.registry import Snapshot, from_json, to_json
 from atelier_serving.status import Code, ServingError
-from atelier_serving.workers.channel import Line
+from atelier_serving.workers.channel import Channel
 
 # More than the supervisor gives the others (worker_pool.py).
 _SECONDS = 3.0
@@ -30,25 +30,29 @@ class CombinedStatus:
     """A version's state in all workers."""
 
     number: int
-    state: State
+    state: VersionState
     error: ServingError | None
 
 
-class AllWorkers:
-    """Through `line`. `available` and `snapshot` are this worker's own versions that answer, and metrics."""
+class SupervisedClusterView:
+    """Through `channel`. `available` and `snapshot` are this worker's own versions that answer, and metrics."""
 
     def __init__(
         self,
-        line: Line,
+        channel: Channel,
         manager: Manager,
         available: Callable[[], dict[str, list[int]]],
         snapshot: Callable[[], Snapshot],
     ) -> None:
-        self._line, self._manager, self._available, self._snapshot = line, manager, available, snapshot
+        self._channel = channel
+        self._manager = manager
+        self._available = available
+        self._snapshot = snapshot
         self._number = 0
         self._reload: Reload | None = None
-        self._taken, self._taking = 0, threading.Lock()
-        line.answers.update(
+        self._taken = 0
+        self._taking = threading.Lock()
+        channel.handlers.update(
             available=available,
             versions=self._own_versions,
             check=self._check,
@@ -81,7 +85,7 @@ class AllWorkers:
     def configured(self, models: list[ModelSettings] | None) -> None:
         """Tell that the configuration file has been read, for a worker that is started later."""
         if models is not None:
-            self._line.ask("configured", model_settings.to_json(models))
+            self._channel.ask("configured", model_settings.to_json(models))
 
     def versions(self, name: str) -> list[CombinedStatus]:
         """As `Manager.versions`: AVAILABLE is what every worker that listens has AVAILABLE. Raises `ServingError`."""
@@ -89,7 +93,7 @@ class AllWorkers:
 
     def reload(self, models: list[ModelSettings], waiting: Callable[[], bool]) -> None:
         """As `Manager.reload`: all workers take it over, or none; the error is the first one's."""
-        number = self._line.answer("reload", model_settings.to_json(models), seconds=_AGREE_SECONDS)
+        number = self._channel.call("reload", model_settings.to_json(models), seconds=_AGREE_SECONDS)
         while not self._ask("settled", number):
             if not waiting():
                 raise ServingError(Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
@@ -100,7 +104,7 @@ class AllWorkers:
         return [from_json(document) for document in self._ask("snapshots")]
 
     def _ask(self, question: str, *arguments: Any) -> Any:
-        return self._line.answer(question, *arguments, seconds=_SECONDS)
+        return self._channel.call(question, *arguments, seconds=_SECONDS)
 
     def _own_versions(self, name: str) -> list[list[Any]]:
         return [
@@ -119,10 +123,8 @@ class AllWorkers:
 
     def _apply(self, number: int, models: list[Any]) -> bool:
         # What is available may have changed since the check, but all have agreed.
-        self._number, self._reload = (
-            number,
-            self._manager.apply(model_settings.from_json(models), accepted=True),
-        )
+        self._number = number
+        self._reload = self._manager.apply(model_settings.from_json(models), accepted=True)
         self._manager.poll()
         return True
 
@@ -142,19 +144,19 @@ def combined(workers: list[list[list[Any]]]) -> list[CombinedStatus]:
     While one still has to come up in some worker, the lowest state: START where a worker does not know of it yet. Else
     the highest, with its error: one that has ended somewhere has ended, and AVAILABLE is what is so everywhere.
     """
-    found: dict[int, list[tuple[State, ServingError | None]]] = {}
+    found: dict[int, list[tuple[VersionState, ServingError | None]]] = {}
     for versions in workers:
         for number, state, error in versions:
             failure = ServingError(Code(error[0]), error[1]) if error else None
-            found.setdefault(number, []).append((State(state), failure))
+            found.setdefault(number, []).append((VersionState(state), failure))
     statuses = []
     for number in sorted(found, reverse=True):
         seen = found[number]
         # A worker that was started later does not know what had ended before.
-        if len(seen) < len(workers) and max(state for state, _ in seen) <= State.AVAILABLE:
-            seen.append((State.START, None))
+        if len(seen) < len(workers) and max(state for state, _ in seen) <= VersionState.AVAILABLE:
+            seen.append((VersionState.START, None))
         states = [state for state, _ in seen]
-        state = min(states) if min(states) < State.AVAILABLE else max(states)
+        state = min(states) if min(states) < VersionState.AVAILABLE else max(states)
         error = next((failure for one, failure in seen if one == state and failure), None)
         statuses.append(CombinedStatus(number, state, error))
     return statuses

@@ -1,6 +1,6 @@
 """The parent of `--workers` server processes that share the ports: starts them, replaces those that die, ends them.
 
-It answers no request and imports neither TensorFlow nor gRPC: what does not work does not die.
+It answers no request and imports neither TensorFlow nor gRPC, so little can go wrong in it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from atelier_serving.drain import STOP_SECONDS
 from atelier_serving.flags import Flags, command_line
 from atelier_serving.log import print_state
 from atelier_serving.status import Code, ServingError
-from atelier_serving.workers.channel import Line
+from atelier_serving.workers.channel import Channel
 from atelier_serving.workers.held_ports import hold
-from atelier_serving.workers.worker_pool import Crew, Member
+from atelier_serving.workers.worker_pool import Worker, WorkerPool
 
 # Before a worker whose predecessor died on its start: doubled from the first to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0
@@ -32,10 +32,10 @@ class Supervisor:
 
     def __init__(self, flags: Flags) -> None:
         self._flags = flags
-        self._crew = Crew(flags.workers)
+        self._pool = WorkerPool(flags.workers)
         self._signals: list[int] = []
         # A worker that has died, or None after a signal; a put is allowed in a signal handler.
-        self._events: queue.SimpleQueue[Member | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Worker | None] = queue.SimpleQueue()
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises `ServingError` or `OSError` when it cannot start."""
@@ -48,9 +48,9 @@ class Supervisor:
         # Of those that are to be replaced: when, and the pause it took.
         due: list[tuple[float, float]] = []
         while not self._signals:
-            member = self._next_event(min((when for when, _ in due), default=None))
-            if member:
-                due.append(self._bury(member))
+            worker = self._next_event(min((when for when, _ in due), default=None))
+            if worker:
+                due.append(self._reap(worker))
             now = time.monotonic()
             for _, pause in [one for one in due if one[0] <= now]:
                 self._start_worker(pause)
@@ -67,43 +67,43 @@ class Supervisor:
             process = subprocess.Popen(
                 [*module, *command_line(self._flags)], pass_fds=[theirs.fileno()], start_new_session=True
             )
-        member = Member(process, pause)
-        member.line = Line(ours, self._crew.answers(member), lambda: self._on_line_end(member))
-        self._crew.join(member)
-        threading.Thread(target=self._watch, args=(member,), daemon=True).start()
+        worker = Worker(process, pause)
+        worker.channel = Channel(ours, self._pool.handlers(worker), lambda: self._on_channel_end(worker))
+        self._pool.add(worker)
+        threading.Thread(target=self._watch, args=(worker,), daemon=True).start()
 
-    def _watch(self, member: Member) -> None:
-        member.process.wait()
-        self._events.put(member)
+    def _watch(self, worker: Worker) -> None:
+        worker.process.wait()
+        self._events.put(worker)
 
-    def _next_event(self, until: float | None) -> Member | None:
+    def _next_event(self, until: float | None) -> Worker | None:
         try:
             return self._events.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
         except queue.Empty:
             return None
 
-    def _bury(self, member: Member) -> tuple[float, float]:
+    def _reap(self, worker: Worker) -> tuple[float, float]:
         """Say what has died; when it is to be replaced, and after which pause. Raises when it ends the start."""
-        self._crew.leave(member)
-        code = member.process.returncode
+        self._pool.remove(worker)
+        code = worker.process.returncode
         how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
-        if not self._crew.started:
+        if not self._pool.started:
             self._kill()
             text = f"a worker {how} before it was ready"
-            raise member.failure or ServingError(Code.UNAVAILABLE, text)
-        if member.ready:
+            raise worker.failure or ServingError(Code.UNAVAILABLE, text)
+        if worker.ready:
             pause, when = 0.0, "; it is being replaced"
         else:
-            pause = min(_LAST_PAUSE, max(_FIRST_PAUSE, 2 * member.pause))
-            cause = f": {member.failure}" if member.failure else ""
+            pause = min(_LAST_PAUSE, max(_FIRST_PAUSE, 2 * worker.pause))
+            cause = f": {worker.failure}" if worker.failure else ""
             when = f" before it was ready{cause}; the next one starts in {pause:.0f} s"
-        print_state(f"Worker {member.process.pid} {how}{when}.")
+        print_state(f"Worker {worker.process.pid} {how}{when}.")
         return time.monotonic() + pause, pause
 
-    def _on_line_end(self, member: Member) -> None:
+    def _on_channel_end(self, worker: Worker) -> None:
         # A worker that cannot be told anything any more is of no use; its death is seen as any other.
         if not self._signals:
-            member.process.kill()
+            worker.process.kill()
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._signals.append(number)
@@ -115,20 +115,20 @@ class Supervisor:
     def _stop(self) -> None:
         """Have all workers drain, and wait for them.
 
-        Told by the line and not by a signal: whoever sends SIGTERM to a whole group of processes, as systemd does,
+        Told by the channel and not by a signal: whoever sends SIGTERM to a whole group of processes, as systemd does,
         would else have sent them two.
         """
         deadline = time.monotonic() + STOP_SECONDS
-        members = self._crew.members()
-        for member in members:
-            member.line.close()
-        for member in members:
+        workers = self._pool.workers()
+        for worker in workers:
+            worker.channel.close()
+        for worker in workers:
             try:
-                member.process.wait(max(0.0, deadline - time.monotonic()))
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                member.process.kill()
-                member.process.wait()
+                worker.process.kill()
+                worker.process.wait()
 
     def _kill(self) -> None:
-        for member in self._crew.members():
-            member.process.kill()
+        for worker in self._pool.workers():
+            worker.process.kill()

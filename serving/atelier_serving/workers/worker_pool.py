@@ -1,4 +1,4 @@
-"""The crew: what the supervisor knows of its workers, and asks them all for one of them.
+"""The worker pool: what the supervisor knows of its workers, and asks them all for one of them.
 
 A configuration is what all have agreed on, so it is kept here; so are the counts of workers that have died.
 """
@@ -17,7 +17,7 @@ from atelier_serving.log import print_state
 from atelier_serving.monitoring.registry import Snapshot, added, from_json, to_json
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.status import Code, ServingError
-from atelier_serving.workers.channel import Line
+from atelier_serving.workers.channel import Channel
 
 # What is asked of all is known within this, or taken from what was known before.
 _SECONDS = 1.0
@@ -26,12 +26,12 @@ _AGREE_SECONDS = 5.0
 
 
 @dataclass(eq=False)
-class Member:
+class Worker:
     """One worker. `pause` (seconds) was made before its start; `last` is what it last said of each model."""
 
     process: subprocess.Popen[bytes]
     pause: float
-    line: Line = field(init=False)
+    channel: Channel = field(init=False)
     loaded: bool = False
     waits: bool = False
     ready: bool = False
@@ -41,13 +41,13 @@ class Member:
     last: dict[str, list[Any]] = field(default_factory=dict)
 
 
-class Crew:
+class WorkerPool:
     """All workers. Thread-safe; each question of a worker is answered in a thread of its own."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self.started = False
-        self._members: list[Member] = []
+        self._workers: list[Worker] = []
         self._number = 0
         self._models: list[Any] | None = None
         self._gone: Snapshot = {}
@@ -56,28 +56,28 @@ class Crew:
         # Held while a configuration is agreed on or a worker becomes ready: none may miss one.
         self._agreeing = threading.Lock()
 
-    def members(self) -> list[Member]:
+    def workers(self) -> list[Worker]:
         """Those that live, ready or not."""
         with self._lock:
-            return list(self._members)
+            return list(self._workers)
 
-    def join(self, member: Member) -> None:
+    def add(self, worker: Worker) -> None:
         """A worker has been started."""
         with self._lock:
-            self._members.append(member)
+            self._workers.append(worker)
 
-    def leave(self, member: Member) -> None:
+    def remove(self, worker: Worker) -> None:
         """A worker has died: its counts stay."""
         with self._lock:
-            self._members.remove(member)
-            self._gone = added([self._gone, self._registry.counters(member.snapshot)])
+            self._workers.remove(worker)
+            self._gone = added([self._gone, self._registry.counters(worker.snapshot)])
 
-    def answers(self, member: Member) -> dict[str, Callable[..., Any]]:
-        """What `member` may ask."""
+    def handlers(self, worker: Worker) -> dict[str, Callable[..., Any]]:
+        """What `worker` may ask."""
         return {
             "configuration": lambda: [self._number, self._models],
-            "ready": partial(self._ready, member),
-            "failed": partial(self._failed, member),
+            "ready": partial(self._ready, worker),
+            "failed": partial(self._failed, worker),
             "configured": self._configured,
             "reload": self._reload,
             "settled": self._settled,
@@ -85,25 +85,27 @@ class Crew:
             "snapshots": self._snapshots,
         }
 
-    def _ask(self, question: str, *arguments: Any, seconds: float = _SECONDS) -> list[tuple[Member, Any]]:
+    def _ask(self, question: str, *arguments: Any, seconds: float = _SECONDS) -> list[tuple[Worker, Any]]:
         """What each ready worker answers, None for one that does not in time; one that has died is left out.
 
         Raises `ServingError` as the first one does that refuses.
         """
-        asked = [(m, m.line.ask(question, *arguments)) for m in self.members() if m.ready]
+        asked = [
+            (worker, worker.channel.ask(question, *arguments)) for worker in self.workers() if worker.ready
+        ]
         wait([future for _, future in asked], seconds)
         answers = []
-        for member, future in asked:
+        for worker, future in asked:
             try:
-                answers.append((member, future.result(0)))
+                answers.append((worker, future.result(0)))
             except TimeoutError:
-                answers.append((member, None))
+                answers.append((worker, None))
             except ConnectionError:
                 pass
         return answers
 
     def _ready(
-        self, member: Member, number: int, available: dict[str, list[int]], models: list[Any] | None
+        self, worker: Worker, number: int, available: dict[str, list[int]], models: list[Any] | None
     ) -> dict[str, Any]:
         """Whether the worker may listen: {"ready": bool}, with "configuration" when there is a newer one than its.
 
@@ -114,20 +116,20 @@ class Crew:
         with self._agreeing:
             if number != self._number:
                 return {"ready": False, "configuration": [self._number, self._models]}
-            member.loaded = True
+            worker.loaded = True
             if not self.started:
-                members = self.members()
-                self.started = len(members) == self._size and all(one.loaded for one in members)
+                workers = self.workers()
+                self.started = len(workers) == self._size and all(one.loaded for one in workers)
             if not self.started:
                 return {"ready": False}
             if lacking := self._lacking(available):
-                if not member.waits:
-                    member.waits = True
+                if not worker.waits:
+                    worker.waits = True
                     print_state(
-                        f"Worker {member.process.pid} waits until it has {lacking}, as the others do."
+                        f"Worker {worker.process.pid} waits until it has {lacking}, as the others do."
                     )
                 return {"ready": False}
-            member.ready = True
+            worker.ready = True
             if self._models is None:
                 self._models = models
             return {"ready": True}
@@ -143,8 +145,8 @@ class Crew:
         lacking = set.intersection(*others) - mine if others else set()
         return ", ".join(f"{name} version {version}" for name, version in sorted(lacking))
 
-    def _failed(self, member: Member, code: int, message: str) -> None:
-        member.failure = ServingError(Code(code), message)
+    def _failed(self, worker: Worker, code: int, message: str) -> None:
+        worker.failure = ServingError(Code(code), message)
 
     def _configured(self, models: list[Any]) -> None:
         """A worker has read its configuration file; the others do so themselves."""
@@ -158,10 +160,10 @@ class Crew:
                     raise ServingError(Code.UNAVAILABLE, "A worker does not answer; nothing is changed.")
             self._number += 1
             self._models = models
-            for member, answer in self._ask("apply", self._number, models, seconds=_AGREE_SECONDS):
+            for worker, answer in self._ask("apply", self._number, models, seconds=_AGREE_SECONDS):
                 if answer is None:
                     # Its successor begins with the new configuration.
-                    member.process.kill()
+                    worker.process.kill()
             return self._number
 
     def _settled(self, number: int) -> bool:
@@ -171,11 +173,11 @@ class Crew:
     def _versions(self, name: str) -> list[list[Any]]:
         """Each ready worker's versions of a model; of one that does not answer, those it told of last."""
         found = []
-        for member, answer in self._ask("versions", name):
-            versions = member.last.get(name, []) if answer is None else answer
+        for worker, answer in self._ask("versions", name):
+            versions = worker.last.get(name, []) if answer is None else answer
             # Of names that no worker knows nothing is kept: clients may send any.
             if versions:
-                member.last[name] = versions
+                worker.last[name] = versions
             found.append(versions)
         return found
 
@@ -183,9 +185,9 @@ class Crew:
         """The metrics of each worker, those of the dead added up; of one that does not answer, the last known."""
         answers = [(m, *answer) for m, answer in self._ask("snapshot") if answer is not None]
         with self._lock:
-            for member, taken, document in answers:
+            for worker, taken, document in answers:
                 # Two scrapes at a time may get theirs in either order.
-                if taken > member.taken:
-                    member.taken, member.snapshot = taken, from_json(document)
-            lasting = [member.snapshot for member in self._members if member.snapshot]
+                if taken > worker.taken:
+                    worker.taken, worker.snapshot = taken, from_json(document)
+            lasting = [worker.snapshot for worker in self._workers if worker.snapshot]
             return [to_json(snapshot) for snapshot in (*lasting, self._gone)]

@@ -22,7 +22,9 @@ class Reader:
     """rapidjson's recursive descent: the same decisions in the same order, so the same errors at the same offsets."""
 
     def __init__(self, body: bytes) -> None:
-        self._body, self._at, self._depth = body, 3 if body.startswith(b"\xef\xbb\xbf") else 0, 0
+        self._body = body
+        self._at = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+        self._depth = 0
 
     def document(self) -> Any:
         self._space()
