@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+from atelier_serving import __version__, log
 from atelier_serving.flags import Flags, parse, usage, validated
 from atelier_serving.quiet import silence_first_session, silence_startup
 from atelier_serving.status import Code, ServingError
@@ -24,9 +25,11 @@ def main() -> None:
     try:
         flags = parse(arguments)
         if flags.version:
-            print("atelier-serving 0.1.0 (TensorFlow Serving 2.20 API)")
+            print(f"atelier-serving {__version__} (TensorFlow Serving 2.20 API)")
             return
-        if validated(flags).workers > 1:
+        validated(flags)
+        log.configure(flags.log_format)
+        if flags.workers > 1:
             Supervisor(flags).run()
         else:
             _serve(flags)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+from atelier_serving.log import FORMATS, TEXT
 from atelier_serving.status import ServingError, invalid
 
 
@@ -42,6 +43,7 @@ class Flags:
     rest_api_timeout_in_ms: int = 30_000
     workers: int = 1
     access_log_file: str = ""
+    log_format: str = TEXT
     request_log_dir: str = ""
     request_log_sampling_rate: float = 0.01
     enable_model_warmup: bool = True
@@ -56,6 +58,7 @@ _OWN = {
     "host": "the address to listen on",
     "workers": "so many processes share the ports, each with the models in its memory",
     "access_log_file": "a line of JSON for each request; - is standard output",
+    "log_format": "the server's own log on standard error: text, or json for a JSON object a line",
     "request_log_dir": "where a sample of gRPC requests is kept, as PredictionLog TFRecords",
     "request_log_sampling_rate": "the part of the requests that is kept, 0 to 1",
 }
@@ -161,6 +164,8 @@ def validated(flags: Flags) -> Flags:
             f"--request_log_sampling_rate={flags.request_log_sampling_rate}: expected a number from 0 to 1."
         )
         raise invalid(text)
+    if flags.log_format not in FORMATS:
+        raise invalid(f"--log_format={flags.log_format}: expected {' or '.join(FORMATS)}.")
     if flags.workers < 1:
         raise invalid(f"--workers={flags.workers}: expected a positive whole number.")
     if flags.grpc_max_threads < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from pathlib import Path
@@ -18,7 +19,6 @@ from atelier_serving.flags import Flags, threads
 from atelier_serving.grpc.server import GrpcServer
 from atelier_serving.inference.api import Api
 from atelier_serving.inference.warmup import warm_up
-from atelier_serving.log import print_state
 from atelier_serving.models import settings as model_settings
 from atelier_serving.models.manager import Manager
 from atelier_serving.models.servable import Servable
@@ -39,6 +39,8 @@ from atelier_serving.thread_pool import ThreadPool
 from atelier_serving.tls import read_tls
 from atelier_serving.workers.channel import Channel
 from atelier_serving.workers.cluster_view import SupervisedClusterView
+
+_log = logging.getLogger(__name__)
 
 _HEALTH_SECONDS = 0.2
 _METRICS_PATH = "/monitoring/prometheus/metrics"
@@ -84,10 +86,10 @@ class Server:
         grpc_server, rest = claimed or self._servers()
         grpc_server.set_ready(self._health.ready())
         grpc_server.start()
-        print_state(f"Running gRPC ModelServer at {flags.host}:{flags.port} ...")
+        _log.info(f"Running gRPC ModelServer at {flags.host}:{flags.port} ...")
         if rest:
             rest.start(memory.available() // flags.workers)
-            print_state(f"Exporting HTTP/REST API at:{flags.host}:{flags.rest_api_port} ...")
+            _log.info(f"Exporting HTTP/REST API at:{flags.host}:{flags.rest_api_port} ...")
         self._poll_until_stopped(grpc_server)
         self._drain(grpc_server, rest)
 
@@ -118,7 +120,7 @@ class Server:
         return grpc_server, RestServer(app, flags.host, flags.rest_api_port, context, workers > 1)
 
     def _drain(self, grpc_server: GrpcServer, rest: RestServer | None) -> None:
-        print_state(f"Draining: requests in flight have {DRAIN_SECONDS:.0f} s; a second signal ends at once.")
+        _log.info(f"Draining: requests in flight have {DRAIN_SECONDS:.0f} s; a second signal ends at once.")
         self._health.draining = True
         deadline = time.monotonic() + DRAIN_SECONDS
         grpc_server.refuse()
@@ -129,7 +131,7 @@ class Server:
         grpc_server.stop(DRAIN_SECONDS)
         if stopping:
             stopping.join(max(0.0, deadline - time.monotonic()))
-        print_state("Stopped.")
+        _log.info("Stopped.")
 
     def _load(self, folder: Path) -> Servable:
         path, began = str(folder), time.perf_counter()
@@ -214,7 +216,7 @@ class Server:
             if self._cluster:
                 self._cluster.configured(models)
         except ServingError as error:
-            print_state(f"PollFilesystemAndReloadConfig failed to ReloadConfig: {error}")
+            _log.error(f"PollFilesystemAndReloadConfig failed to ReloadConfig: {error}")
 
 
 class _Timer:

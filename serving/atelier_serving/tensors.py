@@ -67,7 +67,7 @@ def numpy_dtype(number: int) -> np.dtype:
 def type_name(number: int) -> str:
     """A dtype in TensorFlow's errors: `float`, `int32`, `half`."""
     try:
-        return types_pb2.DataType.Name(number)[3:].lower()
+        return str(types_pb2.DataType.Name(number))[3:].lower()
     except ValueError:
         return f"unknown dtype enum ({number})"
 
@@ -167,7 +167,7 @@ def _from_list(values: object, field: str, dtype: np.dtype, count: int) -> np.nd
             array[len(items) :] = items[-1]
         return array
     if field == "half_val":
-        given = np.fromiter(values, np.uint32).astype(np.uint16).view(dtype)  # type: ignore[call-overload]
+        given: np.ndarray = np.fromiter(values, np.uint32).astype(np.uint16).view(dtype)  # type: ignore[call-overload]
     elif field.endswith("complex_val"):
         parts = np.float32 if field == "scomplex_val" else np.float64
         given = np.array(values, parts)

@@ -13,6 +13,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from atelier_serving import log
 from atelier_serving.drain import STOP_SECONDS
 from atelier_serving.flags import parse
 from atelier_serving.quiet import silence_first_session, silence_startup
@@ -41,6 +42,7 @@ def main() -> None:
 
     channel = Channel(socket.socket(fileno=int(sys.argv[1])), {}, stop)
     flags = parse(sys.argv[2:])
+    log.configure(flags.log_format)
     silence_startup()
     from atelier_serving.models.servable import session_config
     from atelier_serving.server import Server

@@ -43,7 +43,7 @@ class MessageGuard(grpc.ServerInterceptor):
         """`slow_clients` learns that a message is there."""
         self._large = large
         self._slow_clients = slow_clients
-        self._known: dict[str, grpc.RpcMethodHandler] = {}
+        self._known: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def intercept_service(self, continuation: Callable[..., Any], handler_call_details: Any) -> Any:
         """The method's handler with another reader; made once for each method there is."""
@@ -55,7 +55,7 @@ class MessageGuard(grpc.ServerInterceptor):
             self._known[method] = self._guarded(handler)
         return self._known[method]
 
-    def _guarded(self, handler: Any) -> grpc.RpcMethodHandler:
+    def _guarded(self, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         make, kind = _HANDLERS[handler.request_streaming, handler.response_streaming]
         behavior, read, received = (
             getattr(handler, kind),

@@ -15,7 +15,7 @@ _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelSe
 _MODULES = ("tensorflow_serving.apis.prediction_service_pb2", "tensorflow_serving.apis.model_service_pb2")
 
 
-class _Reflection(reflection.ReflectionServicer):
+class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc]  # the library has no types
     def ServerReflectionInfo(self, request_iterator: Iterator[Any], context: grpc.ServicerContext) -> Any:
         return super().ServerReflectionInfo(request_iterator, context)
 

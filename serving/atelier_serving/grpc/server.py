@@ -7,6 +7,7 @@ matters, and every status is set in one place.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,11 +30,12 @@ from atelier_serving.grpc.message_guard import MessageGuard
 from atelier_serving.grpc.reflection import add_reflection
 from atelier_serving.grpc.slow_clients import SlowClients
 from atelier_serving.inference.api import Api
-from atelier_serving.log import print_state
 from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.request_context import begin
 from atelier_serving.status import Code, of_exception, truncated
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
+
+_log = logging.getLogger(__name__)
 
 _MAX_MESSAGE = 2**31 - 1
 # Of one connection, and of all: each waiting request holds its message.
@@ -127,7 +129,7 @@ class GrpcServer:
         self._server.stop(seconds).wait()
 
 
-class _Health(health.HealthServicer):
+class _Health(health.HealthServicer):  # type: ignore[misc]  # the library has no types
     """The library's, without keeping every name that was ever watched."""
 
     def Watch(self, request: Any, context: Any, send_response_callback: Any = None) -> Any:
@@ -147,7 +149,7 @@ class _Dispatcher:
 
     def handler(
         self, name: str, call: Callable[..., Any], request: Any, response: Any
-    ) -> grpc.RpcMethodHandler:
+    ) -> grpc.RpcMethodHandler[Any, Any]:
         """The handler of one method."""
 
         def answer(message: Any, context: grpc.ServicerContext) -> Any:
@@ -161,7 +163,7 @@ class _Dispatcher:
                 failure = of_exception(error)
                 request_context.code = failure.code.name
                 if failure.code == Code.INTERNAL:
-                    print_state(f"internal error: {failure.message}")
+                    _log.error(f"internal error: {failure.message}")
             self._recorder.grpc(request_context, message, result, context)
             if failure is not None:
                 context.abort(_CODES[failure.code], truncated(failure.message))

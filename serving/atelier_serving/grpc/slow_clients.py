@@ -44,7 +44,8 @@ class _Waiting:
 
     def peer(self) -> str:
         """The connection's other end, as contexts name it."""
-        return self.call.peer().decode()
+        peer: bytes = self.call.peer()
+        return peer.decode()
 
     def end(self, reason: str) -> None:
         """Give the client RESOURCE_EXHAUSTED with the reason, and free what the call holds."""
@@ -74,7 +75,11 @@ class SlowClients(Executor):
         if waiting is None:
             return
         waiting.received, waiting.since = True, None
-        forget = lambda: self._calls.discard(waiting)  # noqa: E731 - called by grpcio, once the client has everything
+
+        def forget() -> None:
+            # grpcio calls this once the client has everything.
+            self._calls.discard(waiting)
+
         if context is None or not context.add_callback(forget):
             forget()
         elif self._refused and context.peer() in self._refused:

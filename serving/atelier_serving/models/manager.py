@@ -6,19 +6,21 @@ Rules: core/aspired_versions_manager.cc, core/availability_preserving_policy.cc,
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier_serving.log import print_state
 from atelier_serving.models.servable import Servable
 from atelier_serving.models.settings import PLATFORM, ModelSettings
 from atelier_serving.models.source import scan
 from atelier_serving.models.version import Version, VersionState
 from atelier_serving.request_context import current
 from atelier_serving.status import Code, ServingError, invalid
+
+_log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SECONDS = 0.2
 
@@ -66,7 +68,7 @@ class Manager:
         gc.freeze()
         if models is None:
             # Labels stay unusable until there is a first configuration.
-            print_state("Taking no action for empty config.")
+            _log.info("Taking no action for empty config.")
             return
         self.apply(models, accepted)
         self.poll()
@@ -343,7 +345,7 @@ class Manager:
             ]
         for text in warnings:
             if text not in self._warned[model.name]:
-                print_state(text)
+                _log.warning(text)
         self._warned[model.name] = warnings
 
 

@@ -118,7 +118,7 @@ def _platform(entry: model_server_config_pb2.ModelConfig) -> str:
                 "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
                 f"ModelServerConfig::model_platform, model name is {entry.name}"
             )
-        return entry.model_platform
+        return str(entry.model_platform)
     if entry.model_platform:
         raise invalid(
             "Illegal setting both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from atelier_serving import memory
-from atelier_serving.log import print_state
 from atelier_serving.models.servable import Servable
 from atelier_serving.status import ServingError, of_exception
+
+_log = logging.getLogger(__name__)
 
 # A request that never ends must not keep its version's memory for ever.
 UNLOAD_WAIT_SECONDS = 60.0
@@ -102,7 +104,7 @@ class Version:
             self.failures += 1
             if not self.wanted.is_set() or self.failures >= attempts:
                 break
-            print_state(
+            _log.warning(
                 f"Retrying of Loading servable: {self} retry: {self.failures} in {interval:g} s, after: {failure}"
             )
             self._changed(self)
@@ -127,5 +129,5 @@ class Version:
 
     def _move(self, state: VersionState) -> None:
         self.state = state
-        print_state(f"Servable {self} is {state.name}" + (f": {self.error}" if self.error else ""))
+        _log.info(f"Servable {self} is {state.name}" + (f": {self.error}" if self.error else ""))
         self._changed(self)

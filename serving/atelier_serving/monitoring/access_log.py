@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from atelier_serving.log import print_state
 from atelier_serving.request_context import RequestContext
+
+_log = logging.getLogger(__name__)
 
 _STDOUT = "-"
 
@@ -50,4 +52,4 @@ class AccessLog:
             # A full disk must not fail requests; said once, not a million times.
             if not self._failed:
                 self._failed = True
-                print_state(f"The access log cannot be written: {error.strerror}.")
+                _log.error(f"The access log cannot be written: {error.strerror}.")

@@ -6,6 +6,7 @@ more than the 1,000 records that a warm-up may have.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import re
@@ -16,9 +17,10 @@ from typing import Any
 
 from tensorflow_serving.apis import prediction_log_pb2
 
-from atelier_serving.log import print_state
 from atelier_serving.models.warmup_file import MAX_RECORDS
 from atelier_serving.monitoring.request_metrics import RequestMetrics
+
+_log = logging.getLogger(__name__)
 
 # Of each model the newest files are kept.
 MAX_FILES = 10
@@ -70,7 +72,7 @@ class RequestLog:
                 safe = _UNSAFE.sub("_", model)
                 name = f"{safe}-{time.time_ns() // 1_000_000:d}-{os.getpid()}.tfrecord"
                 self._drop_old(safe)
-                print_state(f"Request log: {self._folder / name}")
+                _log.info(f"Request log: {self._folder / name}")
                 writer, count = tf.io.TFRecordWriter(str(self._folder / name)), 0
             writer.write(record)
             # Whole records only, whatever becomes of this process.

@@ -6,6 +6,7 @@ Routing, codes and texts: model_servers/http_rest_api_handler.cc, http_rest_api_
 from __future__ import annotations
 
 import json
+import logging
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +26,6 @@ from tensorflow_serving.apis import (
 
 from atelier_serving.inference.api import Api
 from atelier_serving.inference.predict import DEFAULT_SIGNATURE, predict
-from atelier_serving.log import print_state
 from atelier_serving.request_context import current
 from atelier_serving.rest.answer import Answer
 from atelier_serving.rest.document_memory import Reading
@@ -34,6 +34,8 @@ from atelier_serving.rest.json.document import LARGE, parse_document, to_bytes
 from atelier_serving.rest.json.examples import read_examples
 from atelier_serving.rest.json.tensors import read_inputs, signature_name
 from atelier_serving.status import Code, invalid, of_exception
+
+_log = logging.getLogger(__name__)
 
 _SPEC = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
 _POST = re.compile(
@@ -126,7 +128,7 @@ class RestApi:
             failure = of_exception(error)
             current().code = failure.code.name
             if failure.code == Code.INTERNAL:
-                print_state(f"internal error: {failure.message}")
+                _log.error(f"internal error: {failure.message}")
             return Answer(
                 _HTTP.get(failure.code, 500),
                 to_bytes(json_text.error(failure.message)),

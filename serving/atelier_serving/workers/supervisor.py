@@ -5,6 +5,7 @@ It answers no request and imports neither TensorFlow nor gRPC, so little can go 
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
@@ -17,11 +18,12 @@ from typing import Any
 
 from atelier_serving.drain import STOP_SECONDS
 from atelier_serving.flags import Flags, command_line
-from atelier_serving.log import print_state
 from atelier_serving.status import Code, ServingError
 from atelier_serving.workers.channel import Channel
 from atelier_serving.workers.held_ports import hold
 from atelier_serving.workers.worker_pool import Worker, WorkerPool
+
+_log = logging.getLogger(__name__)
 
 # Before a worker whose predecessor died on its start: doubled from the first to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0
@@ -97,7 +99,7 @@ class Supervisor:
             pause = min(_LAST_PAUSE, max(_FIRST_PAUSE, 2 * worker.pause))
             cause = f": {worker.failure}" if worker.failure else ""
             when = f" before it was ready{cause}; the next one starts in {pause:.0f} s"
-        print_state(f"Worker {worker.process.pid} {how}{when}.")
+        _log.warning(f"Worker {worker.process.pid} {how}{when}.")
         return time.monotonic() + pause, pause
 
     def _on_channel_end(self, worker: Worker) -> None:

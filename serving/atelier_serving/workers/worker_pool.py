@@ -5,6 +5,7 @@ A configuration is what all have agreed on, so it is kept here; so are the count
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import threading
 from collections.abc import Callable
@@ -13,11 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from atelier_serving.log import print_state
 from atelier_serving.monitoring.registry import Snapshot, added, from_json, to_json
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.status import Code, ServingError
 from atelier_serving.workers.channel import Channel
+
+_log = logging.getLogger(__name__)
 
 # What is asked of all is known within this, or taken from what was known before.
 _SECONDS = 1.0
@@ -125,7 +127,7 @@ class WorkerPool:
             if lacking := self._lacking(available):
                 if not worker.waits:
                     worker.waits = True
-                    print_state(
+                    _log.warning(
                         f"Worker {worker.process.pid} waits until it has {lacking}, as the others do."
                     )
                 return {"ready": False}

@@ -6,10 +6,11 @@ Source: rapidjson/reader.h and error/en.h at 1.1.0, without its check that nothi
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 from atelier_serving.status import invalid
 
+_T = TypeVar("_T")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _PLAIN_STRING = re.compile(rb'"([^"\\\x00-\x1f]*)"')
@@ -61,7 +62,7 @@ class Reader:
         self._depth -= 1
         return value
 
-    def _word(self, word: bytes, value: Any) -> Any:
+    def _word(self, word: bytes, value: _T) -> _T:
         for letter in word:
             if not self._take(bytes([letter])):
                 raise self._error("Invalid value.")
