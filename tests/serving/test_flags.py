@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,7 @@ def test_an_unknown_flag_is_reported_and_skipped(capsys):
         (["--use_alts_credentials"], "does not have"),
         ([], "model_base_path and server_options.model_config_file are empty"),
         (["--model_base_path=/m", "--port=8500", "--rest_api_port=8500"], "must differ"),
+        (["--model_base_path=/m", "--log_format=xml"], "--log_format=xml: expected text or json"),
         (["--model_base_path=/m", "--workers=0"], "--workers=0: expected a positive whole number"),
         (["--model_base_path=/m", "--workers=-2"], "--workers=-2: expected a positive whole number"),
         (["--model_base_path=/m", "--workers=all"], "--workers=all: expected a whole number"),
@@ -85,6 +88,16 @@ def test_a_failed_start_says_so_on_stdout_and_exits_255(tmp_path):
     assert done.returncode == 255
     assert done.stdout.startswith("Failed to start server. Error: NOT_FOUND")
     assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_the_distribution_s_and_stands_once():
+    project = Path(__file__).parents[2] / "serving" / "pyproject.toml"
+    assert tomllib.loads(project.read_text())["project"]["dynamic"] == ["version"]
+    done = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, check=True, timeout=60)
+    assert (
+        done.stdout
+        == f"atelier-serving {metadata.version('atelier-serving')} (TensorFlow Serving 2.20 API)\n"
+    )
 
 
 def test_help_lists_the_flags():

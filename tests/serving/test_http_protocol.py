@@ -1,0 +1,116 @@
+"""What rest/limits.py takes for granted of uvicorn's inside; a release that changes it has to fail here, loudly."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import uvicorn
+from atelier_serving.rest.limits import MAX_HEADER_BYTES, LimitedProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+# Each overridden method of uvicorn's protocol, and its parameters.
+OVERRIDDEN = {
+    "connection_made": ["transport"],
+    "data_received": ["data"],
+    "send_400_response": ["msg"],
+    "on_message_begin": [],
+    "on_headers_complete": [],
+    "connection_lost": ["exc"],
+}
+ADVICE = "uvicorn's protocol has changed: look through rest/limits.py, then move the bound in serving/pyproject.toml"
+
+
+def test_uvicorn_is_bounded_to_what_was_looked_at() -> None:
+    project = Path(__file__).parents[2] / "serving" / "pyproject.toml"
+    listed = tomllib.loads(project.read_text())["project"]["dependencies"]
+    bounds = [re.fullmatch(r"uvicorn>=(\d+)\.(\d+),<(\d+)\.(\d+)", one) for one in listed]
+    (lower, upper) = next(
+        (tuple(map(int, m.groups()[:2])), tuple(map(int, m.groups()[2:]))) for m in bounds if m
+    )
+    assert lower <= tuple(map(int, version("uvicorn").split(".")[:2])) < upper, ADVICE
+
+
+@pytest.mark.parametrize("name", OVERRIDDEN)
+def test_the_protocol_still_has_what_is_overridden(name: str) -> None:
+    assert name in vars(HttpToolsProtocol), ADVICE
+    assert list(inspect.signature(getattr(HttpToolsProtocol, name)).parameters)[1:] == OVERRIDDEN[name], (
+        ADVICE
+    )
+
+
+def test_nothing_else_of_the_protocol_is_overridden() -> None:
+    assert set(vars(LimitedProtocol)) & set(vars(HttpToolsProtocol)) - {"__doc__", "__module__"} == set(
+        OVERRIDDEN
+    )
+
+
+def test_the_protocol_names_none_of_the_attributes_that_the_subclass_adds() -> None:
+    source = inspect.getsource(HttpToolsProtocol)
+    added = ("_header_bytes", "_in_headers", "_unknown", "_header_timer")
+    assert [name for name in added if name in source] == [], ADVICE
+
+
+def test_the_parser_calls_the_overridden_methods_in_order() -> None:
+    """One connection on a real socket: two requests, then what is none."""
+    calls: list[str] = []
+
+    class Watched(LimitedProtocol):
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            calls.append(f"begin {self._in_headers}")
+
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            calls.append(f"headers {self._in_headers} {self._header_timer.cancelled()}")
+
+        def send_400_response(self, msg: str) -> None:
+            calls.append("400")
+            super().send_400_response(msg)
+
+    get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    answers = asyncio.run(_converse(Watched, [get, get, b"\r\nno request\r\n\r\n"]))
+    assert calls[:4] == ["begin True", "headers False True"] * 2, ADVICE
+    assert calls[-1] == "400", ADVICE
+    assert answers.count(b"HTTP/1.1 204") == 2
+
+
+def test_a_method_that_the_parser_does_not_know_is_answered_with_501() -> None:
+    answer = asyncio.run(_converse(LimitedProtocol, [b"FOO / HTTP/1.1\r\n\r\n"]))
+    assert answer.startswith(b"HTTP/1.1 501 "), ADVICE
+    assert answer.endswith(b"<HTML><HEAD><TITLE>501 Not Implemented</TITLE></HEAD></HTML>\n")
+
+
+def test_headers_without_an_end_close_the_connection() -> None:
+    piece = b"GET / HTTP/1.1\r\nX: " + b"a" * MAX_HEADER_BYTES
+    assert asyncio.run(_converse(LimitedProtocol, [piece])) == b"", ADVICE
+
+
+async def _converse(protocol: type[LimitedProtocol], requests: list[bytes]) -> bytes:
+    """Everything that a server with this protocol sends until it closes the connection."""
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})  # type: ignore[operator]
+        await send({"type": "http.response.body", "body": b""})  # type: ignore[operator]
+
+    config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
+    config.load()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: protocol(config, ServerState(), {}), "127.0.0.1", 0
+    )
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        received = b""
+        for index, request in enumerate(requests):
+            writer.write(request)
+            if index + 1 < len(requests):
+                received += await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        received += await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        return received
