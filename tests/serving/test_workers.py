@@ -17,8 +17,6 @@ import grpc
 import numpy as np
 import pytest
 from atelier_client import Client
-from atelier_serving.status import Code, ServingError
-from atelier_serving.workers.channel import Channel
 from atelier_serving.workers.cluster_view import combined
 
 from tests.serving.conftest import AVAILABLE, END, LOADING, ONCE, Peer, entry, replace
@@ -537,40 +535,3 @@ def test_a_version_is_available_when_it_is_so_in_every_worker(workers, state):
         (status,) = combined(order)
         assert (status.number, status.state) == (1, state)
         assert (status.error is not None) == (state == END)
-
-
-def test_a_channel_answers_refuses_and_ends():
-    ours, theirs = socket.socketpair()
-    ended, release = threading.Event(), threading.Event()
-
-    def refuse():
-        raise ServingError(Code.NOT_FOUND, "no")
-
-    answers = {"double": lambda x: 2 * x, "refuse": refuse, "wait": lambda: release.wait(20)}
-    other = Channel(theirs, answers, lambda: None)
-    channel = Channel(ours, {}, ended.set)
-    assert channel.call("double", 4, seconds=10) == 8
-    with pytest.raises(ServingError, match="NOT_FOUND: no"):
-        channel.call("refuse", seconds=10)
-    # One that does not answer keeps no other question waiting.
-    slow = channel.ask("wait")
-    assert channel.call("double", 4, seconds=10) == 8
-    with pytest.raises(ServingError, match="UNAVAILABLE"):
-        channel.call("wait", seconds=0.01)
-    other.close()
-    assert ended.wait(10)
-    assert isinstance(slow.exception(10), ConnectionError)
-    assert isinstance(channel.ask("double", 4).exception(10), ConnectionError)
-    release.set()
-
-
-def test_a_channel_whose_other_end_reads_nothing_does_not_wait_for_it():
-    ours, theirs = socket.socketpair()
-    with theirs:
-        channel = Channel(ours, {}, lambda: None)
-        asked = [channel.ask("anything", number) for number in range(1000)]
-        late = [future for future in asked if future.done()]
-        assert 0 < len(late) < 1000
-        assert {type(future.exception()) for future in late} == {TimeoutError}
-        channel.close()
-        assert {type(future.exception(10)) for future in asked} == {TimeoutError, ConnectionError}

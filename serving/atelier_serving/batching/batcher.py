@@ -26,8 +26,10 @@ Run = Callable[..., Sequence[np.ndarray]]
 class Scheduler:
     """The turns that all models share."""
 
-    def __init__(self, turns: int) -> None:
+    def __init__(self, turns: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` gives seconds; the deadlines of requests are in its time."""
         self.lock = threading.Lock()
+        self.clock = clock
         self._free = turns
         self._waiting: deque[Batcher] = deque()
 
@@ -41,7 +43,7 @@ class Scheduler:
         skipped = 0
         while self._free and skipped < len(self._waiting):
             batcher = self._waiting.popleft()
-            batch = batcher.take_ready(time.monotonic())
+            batch = batcher.take_ready(self.clock())
             if batcher.pending:
                 self._waiting.append(batcher)
                 skipped += batch is None
@@ -92,8 +94,8 @@ class Batcher:
     ) -> Sequence[np.ndarray]:
         arrays = [array for _, array in inputs]
         shapes = tuple(a.ndim if self._parameters.pad_variable_length_inputs else a.shape[1:] for a in arrays)
-        call = current()
-        task = _Task(arrays, rows, call.deadline)
+        context = current()
+        task = _Task(arrays, rows, context.deadline)
         with self._scheduler.lock:
             batch = self._enqueue((key, shapes), run, task)
             self._scheduler.start_ready()
@@ -103,9 +105,9 @@ class Batcher:
                 self._execute(batch)
             finally:
                 self._scheduler.end_turn()
-        call.queued += batch.began - task.created
-        call.ran += batch.ended - batch.began
-        call.batch += batch.rows
+        context.queued += batch.began - task.created
+        context.ran += batch.ended - batch.began
+        context.batch += batch.rows
         if task.error is not None:
             raise task.error
         return task.outputs
@@ -142,7 +144,7 @@ class Batcher:
         if batch is not None and batch.rows + task.rows > size:
             batch.full, batch = True, None
         if batch is None:
-            batch = _Batch(key, run, time.monotonic() + limits.timeout)
+            batch = _Batch(key, run, self._scheduler.clock() + limits.timeout)
             self.pending.append(batch)
         batch.tasks.append(task)
         batch.rows += task.rows
@@ -222,24 +224,23 @@ class _Task:
             leads = batch.tasks[0] is self
             if batch.started and leads:
                 return
-            self._wake.acquire(timeout=self._patience(batch, leads))
+            self._wake.acquire(timeout=self._patience(batch, leads, scheduler.clock()))
             if self.done or batch.started:
                 # A started batch ends; its leader wakes the others.
                 continue
             with scheduler.lock:
                 if batch.started:
                     continue
-                if self.deadline is not None and time.monotonic() >= self.deadline:
+                if self.deadline is not None and scheduler.clock() >= self.deadline:
                     batcher.abandon(self, batch)
                     text = "Run() timeout exceeded while waiting in batching queue"
                     raise ServingError(Code.RESOURCE_EXHAUSTED, text)
                 scheduler.start_ready()
 
-    def _patience(self, batch: _Batch, leads: bool) -> float:
+    def _patience(self, batch: _Batch, leads: bool, now: float) -> float:
         """Seconds until something must be done even if nobody wakes this task; -1 for never."""
         if batch.started:
             return -1
-        now = time.monotonic()
         moments = [self.deadline] if self.deadline is not None else []
         if leads and batch.due > now:
             moments.append(batch.due)
