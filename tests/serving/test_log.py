@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,9 @@ def test_libraries_log_from_warning_on(root: logging.Logger, capsys: pytest.Capt
 def test_every_line_of_every_process_is_json_when_asked_for(tmp_path: Path, workers: int) -> None:
     save_toy(tmp_path, version=1, factor=1.0)
     with running_server(tmp_path, "--log_format=json", f"--workers={workers}", model="toy") as server:
+        deadline = time.monotonic() + 20
+        while server.log_text().count("Exporting HTTP/REST API") < workers and time.monotonic() < deadline:
+            time.sleep(0.02)
         lines = [json.loads(line) for line in server.log_text().splitlines()]
     assert {line["level"] for line in lines} == {"INFO"}
     running = [line for line in lines if line["message"].startswith("Running gRPC ModelServer at")]
