@@ -37,7 +37,7 @@ LISTS = st.recursive(st.lists(SCALARS, max_size=3), lambda inner: st.lists(inner
 def value_by_value(value: Any, number: int) -> np.ndarray:
     tensor = Tensor(number)
     tensor.add(value)
-    return tensor.array()
+    return tensor.stacked()
 
 
 @given(LISTS, st.sampled_from(TYPES))
@@ -103,7 +103,7 @@ def test_rows_have_to_be_alike() -> None:
     tensor = Tensor(t.DT_INT32)
     tensor.add_row([1, 2])
     tensor.add_row([3, 4])
-    np.testing.assert_array_equal(tensor.array(2), [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(tensor.stacked(2), [[1, 2], [3, 4]])
     with pytest.raises(ServingError, match="Expecting tensor size: 2 but got: 3"):
         tensor.add_row([1, 2, 3])
     with pytest.raises(ServingError, match=r"Expecting shape \[2\] but got: \[2,1\]"):

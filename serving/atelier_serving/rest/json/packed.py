@@ -56,7 +56,7 @@ class Packed:
 
 def numbers(values: np.ndarray, whole: np.ndarray | None) -> list[Any]:
     """The numbers of a block [n] as Python's, in order."""
-    items = values.tolist()
+    items: list[Any] = values.tolist()
     if whole is not None:
         for position in np.flatnonzero(whole):
             items[position] = int(items[position])
