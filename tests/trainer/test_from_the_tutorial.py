@@ -43,7 +43,13 @@ def names(folder, monkeypatch):
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x, y = np.random.default_rng(0).random([8, 4]), np.arange(8) % 2
     history = model.fit(x, y, validation_split=0.25, verbose=0)
-    return {"tf": tf, "keras": keras, "model": model, "x": x, "y": y, "history": history}
+
+    def binary() -> keras.Model:
+        made = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+        made.compile("adam", "binary_crossentropy", metrics=["accuracy", "binary_crossentropy"])
+        return made
+
+    return {"tf": tf, "keras": keras, "model": model, "binary": binary, "x": x, "y": y, "history": history}
 
 
 def run(call, names):

@@ -21,7 +21,7 @@ from typing import Annotated
 
 import typer
 
-from atelier_trainer import interrupt
+from atelier_trainer import __version__, interrupt
 from atelier_trainer.cli.data import app as data_app
 from atelier_trainer.cli.options import Data, Models, Runs, Seed, Set, job_from, say
 from atelier_trainer.cli.runs import app as runs_app
@@ -31,6 +31,23 @@ from atelier_trainer.quiet import silence_startup
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+# Without a name of its own its commands stand beside train and evaluate.
+app.add_typer(runs_app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"atelier-trainer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
 
 
 @app.command()
@@ -84,10 +101,6 @@ def evaluate(
 
     exported = ExportedModel(version)
     print(json.dumps(exported.evaluate(read_test_file_of(version, data))), flush=True)
-
-
-for command in runs_app.registered_commands:
-    app.registered_commands.append(command)
 
 
 def main() -> None:
