@@ -21,7 +21,7 @@ def test_the_client_is_installed_and_the_snippet_runs_as_they_stand(
     assert len(snippets) == 1
     environment = tmp_path / "mine"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    install = [environment / "bin" / "pip", "install", "--quiet", "./client"]
+    install = [str(environment / "bin" / "pip"), "install", "--quiet", "./client"]
     subprocess.run(install, cwd=checkout.path, check=True)
     models = tmp_path / "models"
     publish_untrained(models)

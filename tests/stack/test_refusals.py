@@ -50,9 +50,9 @@ def test_an_engine_that_dies_is_told_from_an_image_that_is_missing(
 
 def test_a_dead_engine_does_not_keep_the_loop_from_running_locally(checkout: Checkout) -> None:
     states.save(checkout.path / ".atelier", State("compose", 1, 2, "fashion"))
-    gone = {"DOCKER_HOST": "unix:///nonexistent/engine.sock"}
-    assert "container engine" in checkout.make("evaluate", expect=1, **gone)
-    text = checkout.make("up", "ENGINE=local", "GPU=1", expect=1, PATH="/usr/bin:/bin", **gone)
+    gone = "unix:///nonexistent/engine.sock"
+    assert "container engine" in checkout.make("evaluate", expect=1, DOCKER_HOST=gone)
+    text = checkout.make("up", "ENGINE=local", "GPU=1", expect=1, PATH="/usr/bin:/bin", DOCKER_HOST=gone)
     assert "GPU=1 needs an NVIDIA driver" in text
 
 
