@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stack import engine as engines
 from stack import made
 from stack import state as states
 from stack.console import note
+from stack.engines import engine as engines
 from stack.settings import Settings
 
 NAMED = 10

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from stack import clean, loop, service, venv
+from stack import clean, loop, service
 from stack.console import note
+from stack.engines import venv
 from stack.errors import StackError
 from stack.settings import Settings, read_settings
 

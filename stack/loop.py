@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stack import engine as engines
 from stack import served, service
 from stack import state as states
 from stack.console import note, step
-from stack.engine import Engine
+from stack.engines import engine as engines
+from stack.engines.engine import Engine
 from stack.errors import StepFailed, UsageError
 from stack.jobs import JobFile, find_job, find_study
 from stack.ports import require_free

@@ -6,11 +6,11 @@ import contextlib
 import shlex
 from dataclasses import replace
 
-from stack import engine as engines
 from stack import served
 from stack import state as states
 from stack.console import note
-from stack.engine import Engine
+from stack.engines import engine as engines
+from stack.engines.engine import Engine
 from stack.errors import NotRunning, StackError, Unavailable
 from stack.jobs import find_job
 from stack.settings import Settings

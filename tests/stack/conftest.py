@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stack import docker
-from stack.docker import Docker
+from stack.engines import docker
+from stack.engines.docker import Docker
 from stack.errors import Unavailable
 from tests.support.checkout import Checkout, copy_checkout
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from stack import docker
-from stack.build import Built, image_id
-from stack.docker import Docker
+from stack.engines import docker
+from stack.engines.build import Built, image_id
+from stack.engines.docker import Docker
 
 IMAGE = "atelier-test-build"
 

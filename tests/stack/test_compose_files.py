@@ -8,7 +8,7 @@ import pytest
 import yaml
 from atelier_serving.flags import parse
 
-from stack.project import LAYERS
+from stack.engines.project import LAYERS
 from tests.support.checkout import ROOT
 
 

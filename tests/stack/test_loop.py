@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from stack import container
-from stack.project import project_name
+from stack.engines import container
+from stack.engines.project import project_name
 from tests.support.checkout import Checkout
 
 pytestmark = pytest.mark.timeout(1700)

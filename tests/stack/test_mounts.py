@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from stack.engines.mounts import HostNames, Mounts
 from stack.errors import UsageError
 from stack.jobs import find_job
-from stack.mounts import HostNames, Mounts
 
 
 @pytest.fixture

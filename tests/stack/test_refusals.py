@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from stack import docker
 from stack import state as states
-from stack.docker import Docker
-from stack.images import PYTHON_IMAGE
+from stack.engines import docker
+from stack.engines.docker import Docker
+from stack.engines.images import PYTHON_IMAGE
 from stack.state import State
 from tests.support.checkout import Checkout
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from stack.engines.project import project_name
 from stack.errors import UsageError
-from stack.project import project_name
 from stack.settings import container_user, read_settings
 
 ROOT = Path("checkout")

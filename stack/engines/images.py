@@ -6,9 +6,9 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack import base_image
 from stack.console import note, run_logged
-from stack.docker import find, has_image
+from stack.engines import base_image
+from stack.engines.docker import find, has_image
 from stack.errors import StepFailed, Unavailable
 
 PYTHON_IMAGE = "python:3.11-slim"

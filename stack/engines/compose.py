@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stack import build, container, docker
 from stack import state as states
 from stack.console import note, run_logged, run_shown
+from stack.engines import build, container, docker
+from stack.engines.images import PYTHON_IMAGE, Images, choose
+from stack.engines.mounts import HostNames, Mounts
+from stack.engines.project import Project
 from stack.errors import NotRunning
-from stack.images import PYTHON_IMAGE, Images, choose
 from stack.jobs import JobFile, files_of
-from stack.mounts import HostNames, Mounts
-from stack.project import Project
 from stack.settings import Settings, container_user
 from stack.state import State
 

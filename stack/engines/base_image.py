@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from stack.console import note, run_logged
-from stack.docker import has_image
+from stack.engines.docker import has_image
 from stack.errors import StepFailed, Unavailable
 
 IMAGE = "atelier-base:bookworm"

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stack import processes, venv
 from stack import state as states
 from stack.console import note, run_shown
+from stack.engines import processes, venv
 from stack.errors import StepFailed, Unavailable
 from stack.jobs import JobFile
 from stack.settings import Settings

@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from stack import docker
+from stack.engines import docker
 
 # As in the components' .dockerignore files.
 _IGNORED_FOLDERS = ("__pycache__",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stack import docker
+from stack.engines import docker
 
 _FIELDS = "{{.Id}} {{.State.Status}} {{.State.StartedAt}} {{.RestartCount}}"
 

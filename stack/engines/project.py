@@ -7,8 +7,8 @@ import os
 import re
 from pathlib import Path
 
-from stack import build
-from stack.images import Images
+from stack.engines import build
+from stack.engines.images import Images
 from stack.settings import Settings, container_user
 from stack.state import State
 

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from stack import docker
-from stack.compose import Compose
 from stack.console import note
+from stack.engines import docker
+from stack.engines.compose import Compose
+from stack.engines.local import Local
 from stack.errors import StackError, Unavailable, UsageError
 from stack.jobs import JobFile
-from stack.local import Local
 from stack.settings import Settings
 from stack.state import State
 
