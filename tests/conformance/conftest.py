@@ -7,6 +7,8 @@ ATELIER_TARGET is its gRPC host:port, ATELIER_REST_TARGET its REST address (http
         --allow_version_labels_for_unavailable_models --enable_grpc_healthcheck_service
 """
 
+from __future__ import annotations
+
 import os
 from types import SimpleNamespace
 
@@ -26,7 +28,7 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory):
     """`.grpc` and `.rest` of the server under test."""
     if target := os.environ.get("ATELIER_TARGET"):
         yield SimpleNamespace(grpc=target, rest=os.environ["ATELIER_REST_TARGET"])

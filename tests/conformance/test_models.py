@@ -1,5 +1,7 @@
 """Metadata, status, reload and health over gRPC, one row a fact. Nothing here changes what a server serves."""
 
+from __future__ import annotations
+
 import grpc
 import pytest
 import tensorflow as tf
@@ -92,17 +94,17 @@ RELOAD_REFUSED = {
 
 
 @pytest.mark.parametrize(("message", "code", "text"), METADATA_REFUSED.values(), ids=METADATA_REFUSED)
-def test_a_refused_metadata_request_has_its_code_and_text(prediction, message, code, text):
+def test_a_refused_metadata_request_has_its_code_and_text(prediction, message, code, text) -> None:
     assert refusal(prediction.GetModelMetadata, message) == (code, text)
 
 
 @pytest.mark.parametrize(("message", "code", "text"), STATUS_REFUSED.values(), ids=STATUS_REFUSED)
-def test_a_refused_status_request_has_its_code_and_text(models, message, code, text):
+def test_a_refused_status_request_has_its_code_and_text(models, message, code, text) -> None:
     assert refusal(models.GetModelStatus, message) == (code, text)
 
 
 @pytest.mark.parametrize(("config", "text"), RELOAD_REFUSED.values(), ids=RELOAD_REFUSED)
-def test_a_wrong_configuration_is_refused_and_changes_nothing(models, config, text):
+def test_a_wrong_configuration_is_refused_and_changes_nothing(models, config, text) -> None:
     message = model_management_pb2.ReloadConfigRequest()
     text_format.Parse(config, message.config)
     assert refusal(models.HandleReloadConfigRequest, message) == (INVALID, text)
@@ -111,7 +113,7 @@ def test_a_wrong_configuration_is_refused_and_changes_nothing(models, config, te
 
 
 @pytest.mark.parametrize("model", [{}, {"version": 1}, {"label": "stable"}], ids=str)
-def test_metadata_holds_every_signature(prediction, model):
+def test_metadata_holds_every_signature(prediction, model) -> None:
     answer = prediction.GetModelMetadata(metadata_request("signature_def", **model), timeout=10)
     named = answer.model_spec
     assert (named.name, named.version.value, named.signature_name) == ("toy", 1, "")
@@ -123,7 +125,7 @@ def test_metadata_holds_every_signature(prediction, model):
 
 
 @pytest.mark.parametrize("model", [{}, {"version": 1}, {"label": "no such label"}], ids=str)
-def test_status_holds_state_and_error_and_ignores_a_label(models, model):
+def test_status_holds_state_and_error_and_ignores_a_label(models, model) -> None:
     answer = models.GetModelStatus(status_request(**model), timeout=10)
     (entry,) = answer.model_version_status
     assert (entry.version, entry.state) == (1, AVAILABLE)
@@ -131,13 +133,13 @@ def test_status_holds_state_and_error_and_ignores_a_label(models, model):
 
 
 @pytest.mark.parametrize("service", ["", "PredictionService", "ModelService"])
-def test_health_is_serving(channel, service):
+def test_health_is_serving(channel, service) -> None:
     stub = health_pb2_grpc.HealthStub(channel)
     answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_health_of_an_unknown_service_is_not_found(channel):
+def test_health_of_an_unknown_service_is_not_found(channel) -> None:
     with pytest.raises(grpc.RpcError) as error:
         health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="nix"), timeout=10)
     assert error.value.code() == NOT_FOUND

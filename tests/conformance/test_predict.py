@@ -1,5 +1,10 @@
 """Predict over gRPC, one row a fact: a request, its status, its exact text."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import grpc
 import numpy as np
 import pytest
@@ -184,14 +189,16 @@ REFUSED_BY_THE_RUNTIME = {
 
 
 @pytest.mark.parametrize(("message", "code", "text"), REFUSED.values(), ids=REFUSED)
-def test_a_refusal_has_its_code_and_text(predict, message, code, text):
+def test_a_refusal_has_its_code_and_text(predict: Callable[..., Any], message, code, text) -> None:
     assert refusal(predict, message) == (code, text)
 
 
 @pytest.mark.parametrize(
     ("message", "code", "start"), REFUSED_BY_THE_RUNTIME.values(), ids=REFUSED_BY_THE_RUNTIME
 )
-def test_what_the_runtime_refuses_comes_in_its_words(predict, message, code, start):
+def test_what_the_runtime_refuses_comes_in_its_words(
+    predict: Callable[..., Any], message, code, start
+) -> None:
     got, text = refusal(predict, message)
     assert got == code
     assert text.startswith(start)
@@ -209,7 +216,9 @@ def test_what_the_runtime_refuses_comes_in_its_words(predict, message, code, sta
     ],
     ids=["plain", "version", "label", "signature", "version and signature", "label and signature"],
 )
-def test_the_answer_names_the_version_and_signature_that_answered(predict, message):
+def test_the_answer_names_the_version_and_signature_that_answered(
+    predict: Callable[..., Any], message
+) -> None:
     answer = predict(message, timeout=10)
     spec = answer.model_spec
     assert (spec.name, spec.version.value, spec.signature_name) == ("toy", 1, "serving_default")
@@ -217,7 +226,7 @@ def test_the_answer_names_the_version_and_signature_that_answered(predict, messa
     np.testing.assert_array_equal(tf.make_ndarray(answer.outputs["y"]), X * 2)
 
 
-def test_an_output_filter_chooses_outputs(predict):
+def test_an_output_filter_chooses_outputs(predict: Callable[..., Any]) -> None:
     inputs = {"text": np.array(["a"]), "number": np.array([1])}
     for outputs in (["number"], ["text", "number"]):
         answer = predict(predict_request(signature="echo", outputs=outputs, **inputs), timeout=10)
@@ -226,7 +235,7 @@ def test_an_output_filter_chooses_outputs(predict):
     assert set(every.outputs) == {"number", "raw_bytes", "text"}
 
 
-def test_a_default_stands_in_for_an_input_that_is_not_sent(predict):
+def test_a_default_stands_in_for_an_input_that_is_not_sent(predict: Callable[..., Any]) -> None:
     answer = predict(predict_request(signature="defaulted", x=X), timeout=10)
     np.testing.assert_array_equal(tf.make_ndarray(answer.outputs["y"]), X * 3)
     answer = predict(predict_request(signature="defaulted", x=X, factor=np.float32(5)), timeout=10)
@@ -244,12 +253,12 @@ def test_a_default_stands_in_for_an_input_that_is_not_sent(predict):
     ],
     ids=["the last value fills up", "list", "more than needed", "nothing is zeros", "content"],
 )
-def test_both_encodings_of_a_tensor_are_read(predict, proto, value):
+def test_both_encodings_of_a_tensor_are_read(predict: Callable[..., Any], proto, value) -> None:
     answer = predict(predict_request(x=proto), timeout=10)
     assert tf.make_ndarray(answer.outputs["y"]).tolist() == [2 * item for item in value]
 
 
-def test_an_unknown_rank_is_read_as_a_scalar(predict):
+def test_an_unknown_rank_is_read_as_a_scalar(predict: Callable[..., Any]) -> None:
     proto = tensor((), float_val=[4.0])
     proto.tensor_shape.unknown_rank = True
     answer = predict(predict_request(signature="type_float32", x=proto), timeout=10)
@@ -267,7 +276,7 @@ def _values(kind):
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
-def test_every_type_travels_both_ways(predict, kind):
+def test_every_type_travels_both_ways(predict: Callable[..., Any], kind) -> None:
     values = _values(kind)
     sent = [tf.make_tensor_proto(values)]
     if kind != tf.string:
@@ -281,7 +290,7 @@ def test_every_type_travels_both_ways(predict, kind):
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (2, 0), (2, 1, 2)], ids=str)
-def test_every_shape_travels_both_ways(predict, kind, shape):
+def test_every_shape_travels_both_ways(predict: Callable[..., Any], kind, shape) -> None:
     filled = np.full(shape, b"x" if kind == tf.string else 1, object if kind == tf.string else None)
     values = filled if kind == tf.string else filled.astype(kind.as_numpy_dtype)
     answer = predict(predict_request(signature=f"type_{kind.name}", x=values), timeout=10)
@@ -290,12 +299,12 @@ def test_every_shape_travels_both_ways(predict, kind, shape):
     assert got.tolist() == values.tolist()
 
 
-def test_shapes_are_not_compared_with_the_signature(predict):
+def test_shapes_are_not_compared_with_the_signature(predict: Callable[..., Any]) -> None:
     answer = predict(predict_request(x=np.ones([2, 3], np.float32)), timeout=10)
     assert tf.make_ndarray(answer.outputs["y"]).shape == (2, 3)
 
 
-def test_messages_over_four_and_over_a_hundred_megabytes_pass(predict):
+def test_messages_over_four_and_over_a_hundred_megabytes_pass(predict: Callable[..., Any]) -> None:
     answer = predict(predict_request(signature="large", size=np.array([30_000_000], np.int32)), timeout=60)
     assert answer.ByteSize() > 100_000_000
     del answer
@@ -305,7 +314,7 @@ def test_messages_over_four_and_over_a_hundred_megabytes_pass(predict):
     assert tf.make_ndarray(predict(sent, timeout=60).outputs["sum"]) == 26_000_000
 
 
-def test_a_long_message_is_cut_at_1024_characters(predict):
+def test_a_long_message_is_cut_at_1024_characters(predict: Callable[..., Any]) -> None:
     _, text = refusal(predict, predict_request(signature="s" * 2000, x=X))
     assert text == ('Serving signature key "' + "s" * 2000)[:1024] + "...TRUNCATED"
     whole = "s" * (1024 - len('Serving signature key "" not found.'))

@@ -1,5 +1,7 @@
 """REST predict, classify and regress, one row a fact: a body, its HTTP status, its exact text."""
 
+from __future__ import annotations
+
 import base64
 import json
 
@@ -394,29 +396,29 @@ EXAMPLES_REFUSED = {
 
 
 @pytest.mark.parametrize(("body", "answer"), ANSWERED.values(), ids=ANSWERED)
-def test_predict_answers(server, body, answer):
+def test_predict_answers(server, body, answer) -> None:
     assert ask(server, PREDICT, body) == (200, answer)
 
 
 @pytest.mark.parametrize(("body", "values"), ANSWERED_RAW.values(), ids=ANSWERED_RAW)
-def test_predict_reads_what_rapidjson_reads(server, body, values):
+def test_predict_reads_what_rapidjson_reads(server, body, values) -> None:
     got, text, _ = http(server, PREDICT, body)
     assert (got, text) == (200, b'{\n    "predictions": [' + values + b"\n    ]\n}")
 
 
 @pytest.mark.parametrize(("body", "text"), FORMATTED.values(), ids=FORMATTED)
-def test_an_answer_is_laid_out_as_by_tensorflow_serving(server, body, text):
+def test_an_answer_is_laid_out_as_by_tensorflow_serving(server, body, text) -> None:
     assert http(server, PREDICT, body)[1].decode() == text
 
 
 @pytest.mark.parametrize(("body", "code", "text"), REFUSED.values(), ids=REFUSED)
-def test_a_refused_predict_has_its_status_and_text(server, body, code, text):
+def test_a_refused_predict_has_its_status_and_text(server, body, code, text) -> None:
     got, document = ask(server, PREDICT, body)
     assert got == code
     assert document == {"error": text}
 
 
-def test_the_document_is_read_before_the_model_is_looked_for(server):
+def test_the_document_is_read_before_the_model_is_looked_for(server) -> None:
     got, document = ask(server, "/v1/models/nix:predict", b"{")
     assert (got, document["error"]) == (
         400,
@@ -427,7 +429,7 @@ def test_the_document_is_read_before_the_model_is_looked_for(server):
 
 
 @pytest.mark.deviation
-def test_deep_nesting_is_refused_instead_of_overflowing_the_stack(server):
+def test_deep_nesting_is_refused_instead_of_overflowing_the_stack(server) -> None:
     for body in (b"[" * 100_000, b'{"instances":' + b"[" * 100_000 + b"]" * 100_000 + b"}"):
         got, document = ask(server, PREDICT, body)
         assert got == 400
@@ -436,12 +438,12 @@ def test_deep_nesting_is_refused_instead_of_overflowing_the_stack(server):
         )
 
 
-def test_a_value_in_an_error_is_cut_at_256_bytes(server):
+def test_a_value_in_an_error_is_cut_at_256_bytes(server) -> None:
     _, document = ask(server, PREDICT, {"instances": "x" * 1000})
     assert document["error"].startswith('JSON Value: {\n    "instances": "' + "x" * 236 + " Expecting")
 
 
-def test_an_output_that_json_has_no_form_for_is_named(server):
+def test_an_output_that_json_has_no_form_for_is_named(server) -> None:
     got, document = ask(server, PREDICT, signature("to_half", instances=[1]))
     assert (got, document["error"]) == (400, "Failed to write JSON value for tensor type: half")
     # Without a value there is nothing to write.
@@ -449,17 +451,17 @@ def test_an_output_that_json_has_no_form_for_is_named(server):
 
 
 @pytest.mark.parametrize(("body", "results"), CLASSIFIED.values(), ids=CLASSIFIED)
-def test_classify_answers(server, body, results):
+def test_classify_answers(server, body, results) -> None:
     assert ask(server, "/v1/models/toy:classify", body) == (200, {"results": results})
 
 
 @pytest.mark.parametrize("path", ["toy", "toy/versions/1", "toy/labels/stable"])
-def test_regress_answers(server, path):
+def test_regress_answers(server, path) -> None:
     body = signature("regress", context={"bonus": 2}, examples=[{"value": 0.25}, {"value": 1.5, "bonus": 0}])
     assert ask(server, f"/v1/models/{path}:regress", body) == (200, {"results": [2.5, 3.0]})
 
 
-def test_results_are_laid_out_as_by_tensorflow_serving(server):
+def test_results_are_laid_out_as_by_tensorflow_serving(server) -> None:
     body = signature("classify", examples=[{"value": 0.25}, {"value": 1.5}])
     text = http(server, "/v1/models/toy:classify", body)[1].decode()
     assert text == (
@@ -472,11 +474,11 @@ def test_results_are_laid_out_as_by_tensorflow_serving(server):
 
 @pytest.mark.parametrize("method", ["classify", "regress"])
 @pytest.mark.parametrize(("body", "text"), EXAMPLES_REFUSED.values(), ids=EXAMPLES_REFUSED)
-def test_refused_examples_have_their_text(server, method, body, text):
+def test_refused_examples_have_their_text(server, method, body, text) -> None:
     assert ask(server, f"/v1/models/toy:{method}", body) == (400, {"error": text})
 
 
-def test_a_feature_of_another_type_is_the_runtimes_to_refuse(server):
+def test_a_feature_of_another_type_is_the_runtimes_to_refuse(server) -> None:
     body = signature("regress", examples=[{"value": {"b64": "YQ=="}}])
     got, document = ask(server, "/v1/models/toy:regress", body)
     assert got == 400

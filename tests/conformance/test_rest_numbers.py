@@ -1,5 +1,7 @@
 """Numbers in JSON: float types round what they cannot hold, and what no double holds is refused (57dac6cd, 2021)."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 

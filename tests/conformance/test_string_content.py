@@ -1,5 +1,7 @@
 """Strings in `tensor_content`: their lengths as varints, then their bytes, as TensorFlow itself packs them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Flags that change the API: CORS, tensor_content in answers, the check of method names, warm-up iterations."""
 
+from __future__ import annotations
+
 import grpc
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ TOY = "/v1/models/toy"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory):
     models = tmp_path_factory.mktemp("models")
     save_conformance_model(models)
     flags = (
@@ -53,7 +55,7 @@ def prediction(server):
         ("OPTIONS", f"{TOY}:predict", None, 200),
     ],
 )
-def test_cors_headers_come_with_every_answer(server, method, path, body, status):
+def test_cors_headers_come_with_every_answer(server, method, path, body, status) -> None:
     got, _, headers = http(server, path, body, method, Origin="https://page.example")
     assert got == status
     assert headers["Access-Control-Allow-Origin"] == "*"
@@ -62,18 +64,18 @@ def test_cors_headers_come_with_every_answer(server, method, path, body, status)
 
 
 @pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16, tf.int64, tf.bool], ids=lambda kind: kind.name)
-def test_answers_come_as_content(prediction, kind):
+def test_answers_come_as_content(prediction, kind) -> None:
     values = np.array([1, 0, 1], kind.as_numpy_dtype)
     got = prediction.Predict(predict_request(signature=f"type_{kind.name}", x=values), timeout=10)
     assert got.outputs["y"].tensor_content == values.tobytes()
 
 
-def test_strings_never_come_as_content(prediction):
+def test_strings_never_come_as_content(prediction) -> None:
     got = prediction.Predict(predict_request(signature="type_string", x=np.array([b"a"], object)), timeout=10)
     assert (got.outputs["y"].tensor_content, list(got.outputs["y"].string_val)) == (b"", [b"a"])
 
 
-def test_the_method_name_of_a_signature_is_checked(prediction):
+def test_the_method_name_of_a_signature_is_checked(prediction) -> None:
     assert refusal(prediction.Predict, predict_request(signature="__saved_model_init_op", x=X)) == (
         grpc.StatusCode.INTERNAL,
         "Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
@@ -98,7 +100,7 @@ def test_the_method_name_of_a_signature_is_checked(prediction):
     )
 
 
-def test_a_signature_of_the_right_method_passes(prediction):
+def test_a_signature_of_the_right_method_passes(prediction) -> None:
     inputs = tf.make_tensor_proto([example(value=0.5).SerializeToString()])
     for signature in ("serving_default", "classify", "regress"):
         message = predict_request(

@@ -1,8 +1,11 @@
 """Batching: rows go together and come back to their own request; limits, fairness, one bad request among good ones."""
 
+from __future__ import annotations
+
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,7 +60,7 @@ def held(batched, graph, arrays):
         return [future.exception() or future.result() for future in futures]
 
 
-def test_requests_that_wait_together_run_together_and_get_their_own_rows():
+def test_requests_that_wait_together_run_together_and_get_their_own_rows() -> None:
     graph, batched = Graph(), batcher()
     arrays = [np.full((size, 2), size) for size in (1, 3, 2, 5)]
     for array, (doubled, sums) in zip(arrays, held(batched, graph, arrays), strict=True):
@@ -66,7 +69,7 @@ def test_requests_that_wait_together_run_together_and_get_their_own_rows():
     assert graph.sizes == [1, 11]
 
 
-def test_one_bad_request_fails_alone():
+def test_one_bad_request_fails_alone() -> None:
     graph, batched = Graph(), batcher()
     arrays = [np.full((1, 2), value) for value in (1, 2, -3, 4, 5, 6, 7)]
     results = held(batched, graph, arrays)
@@ -75,7 +78,7 @@ def test_one_bad_request_fails_alone():
         np.testing.assert_array_equal(results[index][0], arrays[index] * 2)
 
 
-def test_other_shapes_run_apart_or_padded():
+def test_other_shapes_run_apart_or_padded() -> None:
     arrays = [np.full((1, 2), 5), np.full((2, 3), 7)]
     graph = Graph()
     results = held(batcher(), graph, arrays)
@@ -88,14 +91,14 @@ def test_other_shapes_run_apart_or_padded():
     assert results[0][0].tolist() == [[10, 10, 10]]
 
 
-def test_sizes_are_rounded_up_to_an_allowed_one_and_zero_rows_are_answered():
+def test_sizes_are_rounded_up_to_an_allowed_one_and_zero_rows_are_answered() -> None:
     graph, batched = Graph(), batcher(allowed_batch_sizes=(4, 8), max_batch_size=8)
     assert run(batched, graph, np.ones((3, 1)))[0].shape == (3, 1)
     assert run(batched, graph, np.ones((0, 1)))[0].shape == (0, 1)
     assert graph.sizes == [4, 0]
 
 
-def test_a_batch_is_cut_at_the_size_and_large_requests_are_split():
+def test_a_batch_is_cut_at_the_size_and_large_requests_are_split() -> None:
     graph = Graph()
     held(batcher(max_batch_size=4), graph, [np.ones((2, 1)) for _ in range(4)])
     assert graph.sizes == [1, 4, 4]
@@ -114,7 +117,7 @@ def test_a_batch_is_cut_at_the_size_and_large_requests_are_split():
         ([np.ones(9)], "Task size 9 is larger than maximum input batch size 8"),
     ],
 )
-def test_what_cannot_be_batched_is_refused(inputs, text):
+def test_what_cannot_be_batched_is_refused(inputs, text) -> None:
     with pytest.raises(ServingError) as raised:
         batcher(max_batch_size=8).run("k", Graph(), [(f"x{i}", a) for i, a in enumerate(inputs)])
     assert raised.value.message == text
@@ -130,12 +133,12 @@ def test_what_cannot_be_batched_is_refused(inputs, text):
         ),
     ],
 )
-def test_an_output_without_the_batch_dimension_is_refused(output, text):
+def test_an_output_without_the_batch_dimension_is_refused(output, text) -> None:
     with pytest.raises(ServingError, match=text):
         run(batcher(), lambda x: [output], np.ones((2, 1)))
 
 
-def test_a_full_queue_is_unavailable_and_recovers():
+def test_a_full_queue_is_unavailable_and_recovers() -> None:
     graph, batched = Graph(), batcher(max_batch_size=2, max_enqueued_batches=2)
     results = held(batched, graph, [np.ones((1, 1)) for _ in range(6)])
     refused = [result for result in results if isinstance(result, ServingError)]
@@ -145,7 +148,7 @@ def test_a_full_queue_is_unavailable_and_recovers():
     assert run(batched, graph, np.ones((1, 1)))[0].tolist() == [[2.0]]
 
 
-def test_a_partial_batch_waits_its_time_and_a_full_one_does_not():
+def test_a_partial_batch_waits_its_time_and_a_full_one_does_not() -> None:
     graph, batched = Graph(), batcher(timeout=0.3, max_batch_size=2)
     started = time.monotonic()
     run(batched, graph, np.ones((1, 1)))
@@ -156,7 +159,7 @@ def test_a_partial_batch_waits_its_time_and_a_full_one_does_not():
     assert time.monotonic() - started < 0.25
 
 
-def test_a_deadline_ends_the_wait_and_the_others_go_on():
+def test_a_deadline_ends_the_wait_and_the_others_go_on() -> None:
     graph, batched = Graph(), batcher(timeout=0.4)
 
     def late():
@@ -173,7 +176,7 @@ def test_a_deadline_ends_the_wait_and_the_others_go_on():
     assert graph.sizes == [1]
 
 
-def test_a_busy_model_does_not_starve_another():
+def test_a_busy_model_does_not_starve_another() -> None:
     """Two models share one turn: while one has a long queue, the other's request is next but one at the latest."""
     scheduler = Scheduler(1)
     busy, quiet = (
@@ -211,7 +214,7 @@ def test_a_busy_model_does_not_starve_another():
     st.sampled_from([0.0, 0.002]),
     st.booleans(),
 )
-def test_every_request_gets_its_own_answer_whatever_comes_together(sizes, threads, timeout, bad):
+def test_every_request_gets_its_own_answer_whatever_comes_together(sizes, threads, timeout, bad) -> None:
     """Random sizes, some of them bad, from many threads: nobody hangs, nobody gets another's rows."""
     graph, batched = (
         Graph(),
@@ -230,7 +233,7 @@ def test_every_request_gets_its_own_answer_whatever_comes_together(sizes, thread
         assert all(pool.map(one, range(len(sizes)), timeout=20))
 
 
-def test_a_parameters_file_is_read(tmp_path):
+def test_a_parameters_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "batching.config"
     file.write_text(
         "max_batch_size { value: 128 } batch_timeout_micros { value: 5000 } max_enqueued_batches { value: 100 }"
@@ -263,7 +266,7 @@ def test_a_parameters_file_is_read(tmp_path):
         ),
     ],
 )
-def test_a_wrong_parameters_file_is_refused(tmp_path, text, error):
+def test_a_wrong_parameters_file_is_refused(tmp_path: Path, text, error) -> None:
     (tmp_path / "batching.config").write_text(text)
     with pytest.raises(ServingError, match=error):
         read_batching_parameters(tmp_path / "batching.config")

@@ -1,8 +1,9 @@
 """Flags behave as TensorFlow Serving's."""
 
+from __future__ import annotations
+
 import os
 import subprocess
-import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -13,13 +14,11 @@ from atelier_client import Client
 from atelier_serving.flags import command_line, parse, validated
 from atelier_serving.status import ServingError
 
-from tests.support.server import free_port, running_server
+from tests.support.server import COMMAND, free_port, running_server
 from tests.support.toy_models import save_toy
 
-COMMAND = str(Path(sys.executable).parent / "atelier-serving")
 
-
-def test_both_forms_of_a_flag_and_the_last_of_two():
+def test_both_forms_of_a_flag_and_the_last_of_two() -> None:
     flags = parse(
         [
             "--port=1",
@@ -36,7 +35,7 @@ def test_both_forms_of_a_flag_and_the_last_of_two():
     )
 
 
-def test_an_unknown_flag_is_reported_and_skipped(capsys):
+def test_an_unknown_flag_is_reported_and_skipped(capsys: pytest.CaptureFixture[str]) -> None:
     assert parse(["--prot=1", "--model_name=m"]).model_name == "m"
     assert "unknown argument: --prot=1" in capsys.readouterr().err
 
@@ -59,12 +58,12 @@ def test_an_unknown_flag_is_reported_and_skipped(capsys):
         (["--model_base_path=/m", "--workers=all"], "--workers=all: expected a whole number"),
     ],
 )
-def test_a_flag_that_cannot_be_honoured_is_refused(arguments, text):
+def test_a_flag_that_cannot_be_honoured_is_refused(arguments, text) -> None:
     with pytest.raises(ServingError, match=text):
         validated(parse(arguments))
 
 
-def test_a_worker_gets_the_flags_of_its_server():
+def test_a_worker_gets_the_flags_of_its_server() -> None:
     arguments = [
         "--port=1",
         "--host=::1",
@@ -76,7 +75,7 @@ def test_a_worker_gets_the_flags_of_its_server():
     assert len(command_line(flags)) == len(arguments)
 
 
-def test_a_failed_start_says_so_on_stdout_and_exits_255(tmp_path):
+def test_a_failed_start_says_so_on_stdout_and_exits_255(tmp_path: Path) -> None:
     done = subprocess.run(
         [COMMAND, f"--port={free_port()}", "--model_config_file=nowhere.config"],
         cwd=tmp_path,
@@ -90,7 +89,7 @@ def test_a_failed_start_says_so_on_stdout_and_exits_255(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_the_version_is_the_distribution_s_and_stands_once():
+def test_the_version_is_the_distribution_s_and_stands_once() -> None:
     project = Path(__file__).parents[2] / "serving" / "pyproject.toml"
     assert tomllib.loads(project.read_text())["project"]["dynamic"] == ["version"]
     done = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, check=True, timeout=60)
@@ -100,7 +99,7 @@ def test_the_version_is_the_distribution_s_and_stands_once():
     )
 
 
-def test_help_lists_the_flags():
+def test_help_lists_the_flags() -> None:
     done = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True, timeout=60)
     assert "--file_system_poll_wait_seconds" in done.stdout
     assert "so many processes share the ports" in done.stdout
@@ -110,7 +109,7 @@ def test_help_lists_the_flags():
     "flag",
     ["tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism"],
 )
-def test_the_threads_of_the_runtime_are_as_many_as_asked_for(tmp_path, flag):
+def test_the_threads_of_the_runtime_are_as_many_as_asked_for(tmp_path: Path, flag) -> None:
     save_toy(tmp_path, version=1, factor=1.0)
     counted = []
     for wanted in (1, 33):

@@ -1,35 +1,37 @@
 """Start and end of the process, and its configuration file: each test has a server of its own."""
 
+from __future__ import annotations
+
 import signal
 import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import pytest
 
-from tests.serving.conftest import AVAILABLE, END, LOADING, ONCE, Peer, entry, replace
-from tests.serving.test_flags import COMMAND
 from tests.support.models import publish_untrained
-from tests.support.server import free_port, running_server
+from tests.support.peer import AVAILABLE, END, LOADING, ONCE, Peer, entry, replace
+from tests.support.server import COMMAND, free_port, running_server
 from tests.support.toy_models import save_toy
 
 
 @pytest.fixture
-def models(tmp_path):
+def models(tmp_path: Path):
     save_toy(tmp_path, version=1, factor=1.0)
     return tmp_path
 
 
 @pytest.fixture
-def own(models):
+def own(models: Path):
     """A server of this test's own, with `toy`."""
     with running_server(models, *ONCE, model="toy") as server:
         yield Peer(server, models, "toy")
 
 
-def test_the_published_models_warm_up_file_is_replayed(tmp_path):
+def test_the_published_models_warm_up_file_is_replayed(tmp_path: Path) -> None:
     publish_untrained(tmp_path)
     with running_server(tmp_path, *ONCE) as server:
         log = server.log_text()
@@ -38,7 +40,7 @@ def test_the_published_models_warm_up_file_is_replayed(tmp_path):
     assert "cudart" not in log
 
 
-def test_a_broken_and_a_missing_model_keep_no_other_from_starting(models):
+def test_a_broken_and_a_missing_model_keep_no_other_from_starting(models: Path) -> None:
     """The broken one is in its retries for an hour; the missing one comes later."""
     broken = save_toy(models, name="broken")
     (broken / "saved_model.pb").write_bytes((broken / "saved_model.pb").read_bytes()[:100])
@@ -60,7 +62,7 @@ def test_a_broken_and_a_missing_model_keep_no_other_from_starting(models):
         assert peer.scale(name="broken") == (2.0, 2)
 
 
-def test_a_load_is_tried_again_until_it_succeeds_or_the_tries_are_used_up(models):
+def test_a_load_is_tried_again_until_it_succeeds_or_the_tries_are_used_up(models: Path) -> None:
     flags = (
         "--file_system_poll_wait_seconds=0.1",
         "--load_retry_interval_micros=300000",
@@ -84,7 +86,7 @@ def test_a_load_is_tried_again_until_it_succeeds_or_the_tries_are_used_up(models
         assert [f"{retry}{number} " in server.log_text() for number in (1, 2, 3, 4)] == [True] * 3 + [False]
 
 
-def test_a_version_that_goes_away_in_its_retries_is_given_up(models):
+def test_a_version_that_goes_away_in_its_retries_is_given_up(models: Path) -> None:
     flags = ("--file_system_poll_wait_seconds=0.1", "--load_retry_interval_micros=1500000")
     with running_server(models, *flags, model="toy") as server:
         peer = Peer(server, models, "toy")
@@ -97,7 +99,7 @@ def test_a_version_that_goes_away_in_its_retries_is_given_up(models):
         assert peer.scale() == (1.0, 1)
 
 
-def test_the_configuration_file_is_read_again(models):
+def test_the_configuration_file_is_read_again(models: Path) -> None:
     config = models / "models.config"
     toy, second, missing = (entry(models, name) for name in ("toy", "second", "missing"))
 
@@ -142,7 +144,7 @@ def test_the_configuration_file_is_read_again(models):
             peer.scale(label="newer")
 
 
-def test_an_empty_configuration_file_starts_a_server_that_waits_for_a_reload(models):
+def test_an_empty_configuration_file_starts_a_server_that_waits_for_a_reload(models: Path) -> None:
     config = models / "models.config"
     config.write_text("")
     with running_server(models, f"--model_config_file={config}", *ONCE) as server:
@@ -159,7 +161,7 @@ def test_an_empty_configuration_file_starts_a_server_that_waits_for_a_reload(mod
 
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_requests_in_flight(own, which):
+def test_a_signal_drains_requests_in_flight(own, which) -> None:
     results, stop = [], threading.Event()
 
     def load():
@@ -184,7 +186,7 @@ def test_a_signal_drains_requests_in_flight(own, which):
     assert results.count(1.0) > 10
 
 
-def test_a_taken_port_is_named(models):
+def test_a_taken_port_is_named(models: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -196,7 +198,7 @@ def test_a_taken_port_is_named(models):
             assert f"port {port} on 127.0.0.1 cannot be bound" in done.stdout
 
 
-def test_a_model_that_cannot_load_ends_the_start_with_255(models):
+def test_a_model_that_cannot_load_ends_the_start_with_255(models: Path) -> None:
     (models / "toy" / "1" / "saved_model.pb").write_bytes(b"\x08")
     assert _failed_start(f"--model_base_path={models}/toy", "--model_name=toy") == (
         "UNKNOWN: 1 servable(s) did not become available: "
@@ -204,7 +206,7 @@ def test_a_model_that_cannot_load_ends_the_start_with_255(models):
     )
 
 
-def test_a_label_at_the_start_needs_the_flag(models):
+def test_a_label_at_the_start_needs_the_flag(models: Path) -> None:
     config = models / "models.config"
     labelled = entry(models, "toy", 'version_labels { key: "a" value: 1 }')
     config.write_text(f"model_config_list {{ {labelled} }}")

@@ -1,5 +1,7 @@
 """What requests and versions leave behind: nothing."""
 
+from __future__ import annotations
+
 import re
 import tracemalloc
 from pathlib import Path
@@ -12,8 +14,8 @@ from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.request_context import RequestContext
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.serving.conftest import END, FAST, Peer, entry
 from tests.support.conformance_model import save_conformance_model
+from tests.support.peer import END, FAST, Peer, entry
 from tests.support.server import running_server
 from tests.support.toy_models import save_toy
 
@@ -24,19 +26,19 @@ MB = 2**20
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models(tmp_path_factory: pytest.TempPathFactory):
     return tmp_path_factory.mktemp("memory")
 
 
 @pytest.fixture(scope="module")
-def server(models):
+def server(models: Path):
     save_toy(models, "toy", 1, 1.0)
     with running_server(models, *FAST, "--max_num_load_retries=0", model="toy") as server:
         yield server
 
 
 @pytest.fixture
-def peer(server, models):
+def peer(server, models: Path):
     """Each test has a connection of its own."""
     peer = Peer(server, models, "toy")
     yield peer
@@ -53,7 +55,7 @@ def peer(server, models):
         ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "stream_stream"),
     ],
 )
-def test_messages_that_are_no_protos_are_refused_and_leave_nothing(peer, method, kind):
+def test_messages_that_are_no_protos_are_refused_and_leave_nothing(peer: Peer, method, kind) -> None:
     ask = getattr(peer.channel, kind)(method)
     codes, before = set(), 0
     for number in range(UNREADABLE):
@@ -72,7 +74,7 @@ def test_messages_that_are_no_protos_are_refused_and_leave_nothing(peer, method,
     assert peer.server.resident() < before + 6 * MB
 
 
-def test_models_that_come_and_go_give_their_memory_back(peer, models):
+def test_models_that_come_and_go_give_their_memory_back(peer: Peer, models: Path) -> None:
     save_conformance_model(models / "wide")
     alone, both = peer.config(), entry(models, "wide", path=models / "wide" / "toy")
     sizes = []
@@ -84,7 +86,7 @@ def test_models_that_come_and_go_give_their_memory_back(peer, models):
     assert max(sizes[4:]) < sizes[3] + 12 * MB, [size // MB for size in sizes]
 
 
-def test_watched_names_are_forgotten(peer):
+def test_watched_names_are_forgotten(peer: Peer) -> None:
     """Each has a megabyte; those open at a time hold up no request either."""
     stub = health_pb2_grpc.HealthStub(peer.channel)
     before = peer.server.resident()
@@ -98,7 +100,7 @@ def test_watched_names_are_forgotten(peer):
     assert peer.server.resident() < before + 60 * MB
 
 
-def test_the_metrics_of_versions_long_gone_are_forgotten():
+def test_the_metrics_of_versions_long_gone_are_forgotten() -> None:
     metrics = RequestMetrics(None)
     for number in range(1, 61):
         context = RequestContext("Predict", None, 0.0)
@@ -115,7 +117,7 @@ def test_the_metrics_of_versions_long_gone_are_forgotten():
     assert ':tensorflow:serving:request_count{model_name="toy",status="OK"} 60' in text
 
 
-def test_names_that_clients_make_up_are_forgotten():
+def test_names_that_clients_make_up_are_forgotten() -> None:
     """Each is 100 kB long; kept, they would be 5 MB and more."""
 
     def load(folder):

@@ -1,5 +1,7 @@
 """What operators use: batching of a real server, health, metrics, draining; on real processes."""
 
+from __future__ import annotations
+
 import json
 import re
 import shutil
@@ -10,43 +12,27 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.serving.conftest import ONCE, Peer
+from tests.support.http import get, series
+from tests.support.peer import ONCE, Peer
 from tests.support.server import running_server
 from tests.support.toy_models import save_toy
 
 
-def get(server, path, method="GET"):
-    """(status, body)"""
-    request = urllib.request.Request(server.rest + path, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
-def series(server):
-    """Each line of the metrics page as {name{labels}: value}."""
-    _, text = get(server, "/monitoring/prometheus/metrics")
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
-
-
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("operations")
     save_toy(folder, version=1, factor=1.0)
     return folder
 
 
 @pytest.fixture(scope="module")
-def peer(models, tmp_path_factory):
+def peer(models: Path, tmp_path_factory: pytest.TempPathFactory):
     parameters = tmp_path_factory.mktemp("batching") / "batching.config"
     parameters.write_text("max_batch_size { value: 8 } batch_timeout_micros { value: 20000 }")
     flags = ("--enable_batching", f"--batching_parameters_file={parameters}")
@@ -57,12 +43,12 @@ def peer(models, tmp_path_factory):
         opened.channel.close()
 
 
-def health(peer, service=""):
+def health(peer: Peer, service=""):
     stub = health_pb2_grpc.HealthStub(peer.channel)
     return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5).status
 
 
-def test_requests_at_the_same_time_share_a_run(peer):
+def test_requests_at_the_same_time_share_a_run(peer: Peer) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: peer.scale()[0], range(64))) == [1.0] * 64
     seen = series(peer.server)
@@ -78,7 +64,7 @@ def test_requests_at_the_same_time_share_a_run(peer):
     )
 
 
-def test_metrics_count_by_status_version_and_entrypoint(peer):
+def test_metrics_count_by_status_version_and_entrypoint(peer: Peer) -> None:
     before = series(peer.server)
     peer.scale()
     body = json.dumps({"instances": [1.0]}).encode()
@@ -108,7 +94,7 @@ def test_metrics_count_by_status_version_and_entrypoint(peer):
     assert after["process_resident_memory_bytes{}"] > 1e8
 
 
-def test_the_metrics_page_is_prometheus_text(peer):
+def test_the_metrics_page_is_prometheus_text(peer: Peer) -> None:
     status, text = get(peer.server, "/monitoring/prometheus/metrics")
     assert status == 200
     sample = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_]+="[^"]*",?)*\})? [0-9.e+-]+(inf|nan)?')
@@ -123,7 +109,7 @@ def test_the_metrics_page_is_prometheus_text(peer):
     assert 'le="+Inf"' in buckets[-1]
 
 
-def test_health_is_ready_and_stays_so_during_a_swap(models, peer):
+def test_health_is_ready_and_stays_so_during_a_swap(models: Path, peer: Peer) -> None:
     assert get(peer.server, "/healthz")[0] == 200
     status, body = get(peer.server, "/readyz")
     assert (status, json.loads(body)["status"]) == (200, "ok")
@@ -148,7 +134,7 @@ def test_health_is_ready_and_stays_so_during_a_swap(models, peer):
     assert seen == {(200, health_pb2.HealthCheckResponse.SERVING)}
 
 
-def test_health_says_when_no_version_is_left_and_when_one_is_back(models, peer):
+def test_health_says_when_no_version_is_left_and_when_one_is_back(models: Path, peer: Peer) -> None:
     shutil.rmtree(models / "toy")
     (models / "toy").mkdir()
     peer.wait(lambda: get(peer.server, "/readyz")[0] == 503)
@@ -159,7 +145,7 @@ def test_health_says_when_no_version_is_left_and_when_one_is_back(models, peer):
     peer.wait(lambda: health(peer) == health_pb2.HealthCheckResponse.SERVING)
 
 
-def test_a_stop_is_bounded_whatever_clients_hold_open(models):
+def test_a_stop_is_bounded_whatever_clients_hold_open(models: Path) -> None:
     """A request whose body never ends, and one whose headers never end, do not keep the server from stopping."""
     with running_server(models, *ONCE, model="toy") as server:
         host, port = server.rest.removeprefix("http://").split(":")
@@ -177,7 +163,7 @@ def test_a_stop_is_bounded_whatever_clients_hold_open(models):
             assert time.monotonic() - started < 10
 
 
-def test_a_second_signal_ends_at_once(models):
+def test_a_second_signal_ends_at_once(models: Path) -> None:
     with running_server(models, *ONCE, model="toy") as server:
         host, port = server.rest.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as held:

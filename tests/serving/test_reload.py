@@ -1,5 +1,7 @@
 """HandleReloadConfigRequest and labels: what may change, what is refused, who waits for whom."""
 
+from __future__ import annotations
+
 import shutil
 import threading
 import time
@@ -7,26 +9,15 @@ import time
 import grpc
 import pytest
 
-from tests.serving.conftest import AVAILABLE, END
+from tests.support.peer import AVAILABLE, BOTH, END, Peer, label, refused
 from tests.support.wire import X, predict_request
 
-BOTH = "model_version_policy { specific { versions: 1 versions: 2 } }"
 NOT_AVAILABLE = (
     "Request to assign label to version {} of model {}, which is not currently available for inference"
 )
 
 
-def label(number, name="stable"):
-    return f'version_labels {{ key: "{name}" value: {number} }}'
-
-
-def refused(peer, *entries, **options):
-    with pytest.raises(grpc.RpcError) as error:
-        peer.reload(*entries, **options)
-    return error.value.code(), error.value.details()
-
-
-def test_labels_follow_reloads(peer):
+def test_labels_follow_reloads(peer: Peer) -> None:
     peer.save(2)
     peer.reload(peer.config(BOTH))
     peer.wait(lambda: peer.states() == {1: AVAILABLE, 2: AVAILABLE})
@@ -40,7 +31,7 @@ def test_labels_follow_reloads(peer):
         peer.scale(label="canary")
 
 
-def test_a_label_on_a_version_that_does_not_answer_is_refused_and_changes_nothing(peer):
+def test_a_label_on_a_version_that_does_not_answer_is_refused_and_changes_nothing(peer: Peer) -> None:
     peer.reload(peer.config(label(1)))
     code = grpc.StatusCode.FAILED_PRECONDITION
     assert refused(peer, peer.config(label(7))) == (code, NOT_AVAILABLE.format(7, peer.name))
@@ -56,7 +47,7 @@ def test_a_label_on_a_version_that_does_not_answer_is_refused_and_changes_nothin
         peer.wait(lambda: peer.scale(label="stable") is None)
 
 
-def test_an_omitted_model_is_unloaded_and_comes_back_with_a_later_reload(peer):
+def test_an_omitted_model_is_unloaded_and_comes_back_with_a_later_reload(peer: Peer) -> None:
     peer.reload()
     peer.wait(lambda: peer.states() == {1: END})
     with pytest.raises(grpc.RpcError, match="Servable not found for request"):
@@ -65,7 +56,7 @@ def test_an_omitted_model_is_unloaded_and_comes_back_with_a_later_reload(peer):
     assert peer.scale() == (1.0, 1)
 
 
-def test_a_new_model_answers_when_the_reload_returns(peer):
+def test_a_new_model_answers_when_the_reload_returns(peer: Peer) -> None:
     other = f"{peer.name}-new"
     peer.save(1, name=other, factor=3.0)
     answer = peer.reload(peer.config(), peer.config(name=other), metrics=["/any/metric"])
@@ -74,7 +65,7 @@ def test_a_new_model_answers_when_the_reload_returns(peer):
     assert [(metric.name, metric.int64_value_increase) for metric in answer.metric] == [("/any/metric", 0)]
 
 
-def test_a_new_model_that_does_not_load_is_reported(peer):
+def test_a_new_model_that_does_not_load_is_reported(peer: Peer) -> None:
     broken = peer.staged(name="broken")
     (broken / "saved_model.pb").write_bytes(b"\x08")
     peer.publish(broken, 1, name="broken")
@@ -88,7 +79,7 @@ def test_a_new_model_that_does_not_load_is_reported(peer):
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty"])
-def test_a_reload_waits_for_a_missing_model_as_long_as_the_caller_and_blocks_nobody(peer, kind):
+def test_a_reload_waits_for_a_missing_model_as_long_as_the_caller_and_blocks_nobody(peer: Peer, kind) -> None:
     other = f"{peer.name}-{kind}"
     if kind == "empty":
         (peer.models / other).mkdir()
@@ -104,7 +95,7 @@ def test_a_reload_waits_for_a_missing_model_as_long_as_the_caller_and_blocks_nob
     assert peer.scale(name=other) == (9.0, 1)
 
 
-def test_a_newer_reload_ends_the_wait_of_an_older_one(peer):
+def test_a_newer_reload_ends_the_wait_of_an_older_one(peer: Peer) -> None:
     results = []
     entries = (peer.config(), peer.config(name=f"{peer.name}-missing"))
     waiting = threading.Thread(target=lambda: results.append(refused(peer, *entries)))
@@ -115,7 +106,7 @@ def test_a_newer_reload_ends_the_wait_of_an_older_one(peer):
     assert results == [(grpc.StatusCode.ABORTED, "Another configuration has replaced this one.")]
 
 
-def test_a_base_path_may_change_and_a_loaded_number_stays(peer):
+def test_a_base_path_may_change_and_a_loaded_number_stays(peer: Peer) -> None:
     moved = peer.models / "moved"
     shutil.copytree(peer.save(2, name="source"), moved / "2")
     shutil.copytree(peer.save(3, name="source", factor=9.0), moved / "1")
@@ -125,7 +116,7 @@ def test_a_base_path_may_change_and_a_loaded_number_stays(peer):
     assert peer.scale(2) == (2.0, 2)
 
 
-def test_an_empty_name_is_accepted(peer):
+def test_an_empty_name_is_accepted(peer: Peer) -> None:
     peer.reload(peer.config(), peer.config(name="", path=peer.models / peer.name))
     with pytest.raises(grpc.RpcError, match=r"ModelSpec has no name specified\."):
         peer.prediction.Predict(predict_request(name="", x=X), timeout=5)
@@ -150,14 +141,14 @@ def test_an_empty_name_is_accepted(peer):
         ('name: "m" base_path: "gs://bucket/m" model_platform: "tensorflow"', "reads local folders only"),
     ],
 )
-def test_a_wrong_entry_is_refused_and_changes_nothing(peer, entry, text):
+def test_a_wrong_entry_is_refused_and_changes_nothing(peer: Peer, entry, text) -> None:
     code, details = refused(peer, f"config {{ {entry} }}")
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert text in details
     assert peer.scale() == (1.0, 1)
 
 
-def test_the_deprecated_model_type_and_a_file_uri_are_read(peer):
+def test_the_deprecated_model_type_and_a_file_uri_are_read(peer: Peer) -> None:
     peer.reload(
         f'config {{ name: "{peer.name}" base_path: "file://{peer.models}/{peer.name}" model_type: TENSORFLOW }}'
     )

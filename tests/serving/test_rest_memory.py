@@ -1,5 +1,7 @@
 """Documents whose values need far more memory than their bytes, and documents that are large: nobody else notices."""
 
+from __future__ import annotations
+
 import gzip
 import http.client
 import json
@@ -54,7 +56,7 @@ class Watch:
         self.failed: list[int] = []
         self._ended = threading.Event()
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Watch:
         self._threads = [threading.Thread(target=self._look), threading.Thread(target=self._ask)]
         for thread in self._threads:
             thread.start()

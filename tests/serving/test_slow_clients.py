@@ -1,8 +1,11 @@
 """Clients that stop in the middle hold up nobody, and hold no more memory than there is."""
 
+from __future__ import annotations
+
 import contextlib
 import threading
 import time
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -11,8 +14,8 @@ import tensorflow as tf
 from atelier_serving.grpc.slow_clients import MAX_UNREAD_MESSAGES
 from tensorflow_serving.apis import predict_pb2
 
-from tests.serving.conftest import ONCE, Peer
 from tests.support.memory_limit import memory_limit
+from tests.support.peer import ONCE, Peer
 from tests.support.server import running_server
 from tests.support.stalled_link import stalled_link
 from tests.support.toy_models import save_toy
@@ -23,20 +26,20 @@ UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_le
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("slow")
     save_toy(folder, version=1, factor=1.0)
     return folder
 
 
 @pytest.fixture(scope="module")
-def server(models):
+def server(models: Path):
     with running_server(models, *ONCE, model="toy") as server:
         yield server
 
 
 @contextlib.contextmanager
-def limited_server(models, size):
+def limited_server(models: Path, size):
     """A server that may hold `size` bytes; the test itself may hold more."""
     flag = "--enable_serialization_as_tensor_content"
     with memory_limit(size) as leave, running_server(models, *ONCE, flag, model="toy") as server:
@@ -60,7 +63,7 @@ def highest(server, seconds, until) -> int:
     return most
 
 
-def test_messages_that_do_not_come_hold_up_no_other_request(server, models):
+def test_messages_that_do_not_come_hold_up_no_other_request(server, models: Path) -> None:
     """More of them than there are threads, and more than there may be at all."""
     stop, opened, calls = threading.Event(), [], []
 
@@ -93,7 +96,7 @@ def test_messages_that_do_not_come_hold_up_no_other_request(server, models):
             channel.close()
 
 
-def test_messages_that_stop_in_the_middle_do_not_fill_the_memory(models):
+def test_messages_that_stop_in_the_middle_do_not_fill_the_memory(models: Path) -> None:
     data = message(np.zeros(40 * MB, np.float32))
     with limited_server(models, 1800 * MB) as server, contextlib.ExitStack() as stack:
         peer = Peer(server, models, "toy")
@@ -116,7 +119,7 @@ def test_messages_that_stop_in_the_middle_do_not_fill_the_memory(models):
 
 
 @pytest.mark.parametrize("stalled", [False, True], ids=["by the caller", "by the machine"])
-def test_answers_that_are_not_taken_do_not_fill_the_memory(models, stalled):
+def test_answers_that_are_not_taken_do_not_fill_the_memory(models: Path, stalled) -> None:
     data = message(np.array([10 * MB], np.int32), "large", "size")
     with limited_server(models, 1800 * MB) as server, contextlib.ExitStack() as stack:
         peer = Peer(server, models, "toy")
@@ -138,7 +141,7 @@ def test_answers_that_are_not_taken_do_not_fill_the_memory(models, stalled):
     assert server.process.returncode == 0
 
 
-def test_large_messages_at_once_do_not_fill_the_memory(models):
+def test_large_messages_at_once_do_not_fill_the_memory(models: Path) -> None:
     """Each needs several times its size; together they would need 4 GB."""
     values = np.arange(20 * MB, dtype=np.float32)
     data = message(values)

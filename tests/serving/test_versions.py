@@ -1,12 +1,14 @@
 """Versions come and go: swaps, policies, broken and half-written ones, the history of states."""
 
+from __future__ import annotations
+
 import shutil
 import threading
 
 import grpc
 import pytest
 
-from tests.serving.conftest import AVAILABLE, END, LOADING, Peer
+from tests.support.peer import AVAILABLE, END, LOADING, Peer
 
 DATA = "variables/variables.data-00000-of-00001"
 
@@ -54,7 +56,7 @@ HALF_WRITTEN = {
 
 
 @pytest.mark.parametrize(("damage", "error"), HALF_WRITTEN.values(), ids=HALF_WRITTEN)
-def test_a_half_written_version_ends_with_its_error_and_disturbs_nothing(peer, damage, error):
+def test_a_half_written_version_ends_with_its_error_and_disturbs_nothing(peer: Peer, damage, error) -> None:
     staged = peer.staged(factor=2.0)
     damage(staged)
     peer.publish(staged, 2)
@@ -64,7 +66,7 @@ def test_a_half_written_version_ends_with_its_error_and_disturbs_nothing(peer, d
     assert peer.states()[1] == AVAILABLE
 
 
-def test_a_version_copied_file_by_file_is_served_once_its_folder_comes_whole(peer):
+def test_a_version_copied_file_by_file_is_served_once_its_folder_comes_whole(peer: Peer) -> None:
     """What `cp -r` into the base path does: the poll finds the folder before its files are there."""
     whole = peer.staged(factor=2.0)
     slow = peer.models / peer.name / "2"
@@ -82,7 +84,7 @@ def test_a_version_copied_file_by_file_is_served_once_its_folder_comes_whole(pee
     assert peer.scale() == (2.0, 2)
 
 
-def test_swaps_under_load_fail_no_request(peer):
+def test_swaps_under_load_fail_no_request(peer: Peer) -> None:
     """Load from four threads over several swaps: every answer is right for the version that gave it."""
     failures, answers, stop = [], [], threading.Event()
 
@@ -117,7 +119,7 @@ def test_swaps_under_load_fail_no_request(peer):
     assert answers[-1] == 4
 
 
-def test_the_history_is_kept_highest_first(peer):
+def test_the_history_is_kept_highest_first(peer: Peer) -> None:
     for version in (10, 9, 2):
         peer.save(version)
         peer.wait(lambda: peer.scale()[1] == 10)
@@ -130,7 +132,7 @@ def test_the_history_is_kept_highest_first(peer):
     assert [version for version, _, _ in peer.history()] == [10, 9, 1]
 
 
-def test_deleting_the_newest_falls_back_and_deleting_all_unloads(peer):
+def test_deleting_the_newest_falls_back_and_deleting_all_unloads(peer: Peer) -> None:
     peer.save(2)
     peer.wait(lambda: peer.scale() == (2.0, 2))
     shutil.rmtree(peer.models / peer.name / "2")
@@ -144,7 +146,7 @@ def test_deleting_the_newest_falls_back_and_deleting_all_unloads(peer):
     assert peer.scale() == (7.0, 1)
 
 
-def test_a_base_path_that_goes_away_unloads_nothing(peer):
+def test_a_base_path_that_goes_away_unloads_nothing(peer: Peer) -> None:
     away = (peer.models / peer.name).rename(peer.models / "away")
     threading.Event().wait(0.4)
     assert peer.scale() == (1.0, 1)
@@ -153,19 +155,19 @@ def test_a_base_path_that_goes_away_unloads_nothing(peer):
     peer.wait(lambda: peer.scale() == (2.0, 2))
 
 
-def test_names_that_are_no_numbers_are_not_looked_at(peer):
+def test_names_that_are_no_numbers_are_not_looked_at(peer: Peer) -> None:
     for name in (".staging-x", "v2", "2.0", "latest", "2_", "99999999999999999999"):
         peer.staged().rename(peer.models / peer.name / name)
     threading.Event().wait(0.4)
     assert peer.states() == {1: AVAILABLE}
 
 
-def test_leading_zeros_are_read_as_the_number(peer):
+def test_leading_zeros_are_read_as_the_number(peer: Peer) -> None:
     peer.staged(factor=4.0).rename(peer.models / peer.name / "00000123")
     peer.wait(lambda: peer.scale() == (4.0, 123))
 
 
-def test_the_contents_of_a_loaded_version_are_never_looked_at_again(peer):
+def test_the_contents_of_a_loaded_version_are_never_looked_at_again(peer: Peer) -> None:
     shutil.rmtree(peer.models / peer.name / "1" / "variables")
     (peer.models / peer.name / "1" / "saved_model.pb").write_bytes(b"")
     threading.Event().wait(0.4)
@@ -184,7 +186,7 @@ def test_the_contents_of_a_loaded_version_are_never_looked_at_again(peer):
         ("specific { versions: 1 versions: 3 versions: 8 }", {1, 3}),
     ],
 )
-def test_a_policy_chooses_versions(peer, policy, served):
+def test_a_policy_chooses_versions(peer: Peer, policy, served) -> None:
     for version in (2, 3, 4):
         peer.save(version)
     peer.wait(lambda: peer.scale()[1] == 4)
@@ -196,7 +198,9 @@ def test_a_policy_chooses_versions(peer, policy, served):
     assert peer.scale()[1] == max(served)
 
 
-def test_a_specific_version_that_is_not_there_is_named_in_the_log_and_loaded_when_it_comes(peer):
+def test_a_specific_version_that_is_not_there_is_named_in_the_log_and_loaded_when_it_comes(
+    peer: Peer,
+) -> None:
     peer.reload(peer.config("model_version_policy { specific { versions: 1 versions: 3 } }"))
     text = f"Version 3 of servable {peer.name}, which was requested to be served as a 'specific' version"
     peer.wait(lambda: text in peer.server.log_text())
@@ -207,7 +211,7 @@ def test_a_specific_version_that_is_not_there_is_named_in_the_log_and_loaded_whe
     assert peer.server.log_text().count(text) == 1
 
 
-def test_two_models_do_not_disturb_each_other(peer: Peer):
+def test_two_models_do_not_disturb_each_other(peer: Peer) -> None:
     other = f"{peer.name}-other"
     peer.save(1, name=other, factor=5.0)
     peer.reload(peer.config(), peer.config(name=other))

@@ -1,19 +1,23 @@
 """Warm-up records: which are replayed, how many, and what a bad one does to its version."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from tests.serving.conftest import AVAILABLE, END, Peer
 from tests.support.conformance_model import save_conformance_model
+from tests.support.peer import AVAILABLE, END, Peer
 from tests.support.wire import X, classify_request, example, multi_request, predict_request, regress_request
 
 PATH = "assets.extra/tf_serving_warmup_requests"
 PREDICT = predict_request(x=X)
 
 
-def log(request) -> bytes:
+def log(request: pytest.FixtureRequest) -> bytes:
     """A PredictionLog record of a request."""
     name = type(request).__name__.removesuffix("Request")
     field = {
@@ -29,7 +33,7 @@ def log(request) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory: pytest.TempPathFactory):
     """The conformance model, which has a signature for each kind of request."""
     return save_conformance_model(tmp_path_factory.mktemp("whole"))
 
@@ -95,13 +99,15 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("records", REPLAYED.values(), ids=REPLAYED)
-def test_good_records_let_the_version_come_up(peer, publish, records):
+def test_good_records_let_the_version_come_up(peer: Peer, publish, records) -> None:
     assert publish(records) == ""
     assert peer.scale()[1] == 2
 
 
 @pytest.mark.parametrize(("records", "error"), REFUSED.values(), ids=REFUSED)
-def test_a_bad_record_fails_its_version_and_no_other(peer, publish, tmp_path, records, error):
+def test_a_bad_record_fails_its_version_and_no_other(
+    peer: Peer, publish, tmp_path: Path, records, error
+) -> None:
     if records is None:
         path = tmp_path / "records"
         with tf.io.TFRecordWriter(str(path)) as writer:
@@ -113,13 +119,13 @@ def test_a_bad_record_fails_its_version_and_no_other(peer, publish, tmp_path, re
 
 
 @pytest.mark.parametrize(("field", "number"), [("session_run_log", 5), ("predict_streamed_log", 7)])
-def test_other_kinds_of_records_are_not_supported(publish, field, number):
+def test_other_kinds_of_records_are_not_supported(publish, field, number) -> None:
     made = prediction_log_pb2.PredictionLog()
     getattr(made, field).SetInParent()
     assert publish([made.SerializeToString()]) == f"Unsupported log_type for warmup: {number}"
 
 
-def test_a_version_answers_only_after_its_warm_up(peer, publish):
+def test_a_version_answers_only_after_its_warm_up(peer: Peer, publish) -> None:
     """200 records of 400 MB each take a while; the version before answers meanwhile."""
     seen = []
     large = log(predict_request(signature="large", size=np.array([5_000_000], np.int32)))

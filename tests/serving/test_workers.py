@@ -1,5 +1,7 @@
 """Several workers: one that dies is replaced and missed by nobody else, and all answer as one; on real processes."""
 
+from __future__ import annotations
+
 import contextlib
 import http.client
 import itertools
@@ -19,11 +21,9 @@ import pytest
 from atelier_client import Client
 from atelier_serving.workers.cluster_view import combined
 
-from tests.serving.conftest import AVAILABLE, END, LOADING, ONCE, Peer, entry, replace
-from tests.serving.test_flags import COMMAND
-from tests.serving.test_operations import get
-from tests.serving.test_reload import BOTH, label, refused
-from tests.support.server import free_port, running_server
+from tests.support.http import get
+from tests.support.peer import AVAILABLE, BOTH, END, LOADING, ONCE, Peer, entry, label, refused, replace
+from tests.support.server import COMMAND, free_port, running_server
 from tests.support.toy_models import save_toy
 
 START, UNLOADING = 10, 40
@@ -72,7 +72,7 @@ class RestConnection:
         self.http.close()
 
 
-def counters(peer):
+def counters(peer: Peer):
     """Each series but the gauges, on a new connection to any worker."""
     status, text = get(peer.server, METRICS)
     assert status == 200
@@ -115,7 +115,7 @@ def owners(server):
     return {port: held[name] for port, name in sockets.items() if name in held}
 
 
-def connect(kind, peer):
+def connect(kind, peer: Peer):
     """A new connection to the peer's model, with `.pid` of the worker that has it."""
     before = owners(peer.server)
     opened = kind(peer.server, peer.models, peer.name)
@@ -125,7 +125,7 @@ def connect(kind, peer):
 
 
 @contextlib.contextmanager
-def to_each(peer, *kinds):
+def to_each(peer: Peer, *kinds):
     """Connections of each kind, so many that each worker has at least one."""
     with contextlib.ExitStack() as stack:
         opened = []
@@ -148,13 +148,13 @@ def gone(pid):
         return True
 
 
-def kill(peer, pid):
+def kill(peer: Peer, pid):
     """Kill a worker, and wait until the supervisor has seen it."""
     os.kill(pid, signal.SIGKILL)
     peer.wait(lambda: pid not in workers(peer.server))
 
 
-def wait_for_all(peer, count=2):
+def wait_for_all(peer: Peer, count=2):
     """Until so many workers listen."""
 
     port = f":{int(peer.server.rest.rsplit(':', 1)[1]):04X}"
@@ -166,7 +166,7 @@ def wait_for_all(peer, count=2):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory):
     """Two workers without models; tests give them theirs by reload, which replacements have to know of."""
     folder = tmp_path_factory.mktemp("none")
     config = folder / "models.config"
@@ -176,7 +176,7 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def peer(server, tmp_path):
+def peer(server, tmp_path: Path):
     """All workers with version 1 of a model whose name is this test's own."""
     opened = GrpcConnection(server, tmp_path, f"toy{next(_numbers)}")
     wait_for_all(opened)
@@ -191,7 +191,7 @@ def peer(server, tmp_path):
     last.close()
 
 
-def test_the_supervisor_has_neither_tensorflow_nor_grpc_and_its_workers_a_session_each(peer):
+def test_the_supervisor_has_neither_tensorflow_nor_grpc_and_its_workers_a_session_each(peer: Peer) -> None:
     maps = Path(f"/proc/{peer.server.process.pid}/maps").read_text()
     assert "tensorflow" not in maps
     assert "cygrpc" not in maps
@@ -199,7 +199,7 @@ def test_the_supervisor_has_neither_tensorflow_nor_grpc_and_its_workers_a_sessio
     assert len({os.getsid(pid) for pid in (os.getpid(), *workers(peer.server))}) == 3
 
 
-def test_a_killed_worker_fails_only_calls_on_its_own_connections_and_is_replaced(peer):
+def test_a_killed_worker_fails_only_calls_on_its_own_connections_and_is_replaced(peer: Peer) -> None:
     stop = threading.Event()
 
     def load(connection):
@@ -249,7 +249,9 @@ def test_a_killed_worker_fails_only_calls_on_its_own_connections_and_is_replaced
         assert victim not in {one.pid for one in connections}
 
 
-def test_no_counter_falls_when_a_worker_dies_and_when_its_successor_dies_before_it_is_ready(peer):
+def test_no_counter_falls_when_a_worker_dies_and_when_its_successor_dies_before_it_is_ready(
+    peer: Peer,
+) -> None:
     calls = f':tensorflow:serving:request_count{{model_name="{peer.name}",status="OK"}}'
     with to_each(peer, GrpcConnection, RestConnection) as connections:
         before = counters(peer)[calls]
@@ -275,7 +277,7 @@ def test_no_counter_falls_when_a_worker_dies_and_when_its_successor_dies_before_
     assert available in get(peer.server, METRICS)[1].splitlines()
 
 
-def test_a_configuration_is_all_workers_and_their_successors(peer):
+def test_a_configuration_is_all_workers_and_their_successors(peer: Peer) -> None:
     peer.save(2)
     peer.reload(peer.config(BOTH))
     with to_each(peer, GrpcConnection) as connections:
@@ -297,7 +299,7 @@ def test_a_configuration_is_all_workers_and_their_successors(peer):
     assert victim not in seen
 
 
-def test_a_successor_does_not_answer_in_the_place_of_others_before_it_can(peer):
+def test_a_successor_does_not_answer_in_the_place_of_others_before_it_can(peer: Peer) -> None:
     """They hold a version that has gone from the disk; it comes when there is one that all can load."""
     peer.save(1, name="other")
     peer.reload(peer.config(), peer.config(name="other"))
@@ -319,7 +321,7 @@ def test_a_successor_does_not_answer_in_the_place_of_others_before_it_can(peer):
         assert {one.scale() for one in connections} == {(2.0, 2)}
 
 
-def test_a_reload_that_is_refused_changes_no_worker(peer):
+def test_a_reload_that_is_refused_changes_no_worker(peer: Peer) -> None:
     code, text = refused(peer, peer.config(label(7)))
     assert code == grpc.StatusCode.FAILED_PRECONDITION
     assert "Request to assign label to version 7" in text
@@ -333,7 +335,9 @@ def test_a_reload_that_is_refused_changes_no_worker(peer):
         assert {one.error(1, name="broken") for one in connections} == {"Read less bytes than requested"}
 
 
-def test_a_worker_that_is_stuck_keeps_no_scrape_waiting_and_nothing_is_available_without_it(peer):
+def test_a_worker_that_is_stuck_keeps_no_scrape_waiting_and_nothing_is_available_without_it(
+    peer: Peer,
+) -> None:
     available = f'atelier_version_available{{model_name="{peer.name}",model_version="2"}} '
     with to_each(peer, GrpcConnection, RestConnection) as connections:
         rest = next(one for one in connections if isinstance(one, RestConnection))
@@ -362,7 +366,7 @@ def test_a_worker_that_is_stuck_keeps_no_scrape_waiting_and_nothing_is_available
             assert available + "1" in rest.ask(METRICS).splitlines()
 
 
-def test_the_index_page_speaks_for_all_workers(peer):
+def test_the_index_page_speaks_for_all_workers(peer: Peer) -> None:
     with to_each(peer, RestConnection) as connections:
         assert all(f"<h2>{peer.name}</h2>" in one.ask("/") for one in connections)
         assert all("<td>1<td>AVAILABLE<td>" in one.ask("/") for one in connections)
@@ -392,7 +396,7 @@ def own_session(folder, *more):
                 process.terminate()
 
 
-def test_a_successor_begins_with_the_newest_file_that_was_right(tmp_path):
+def test_a_successor_begins_with_the_newest_file_that_was_right(tmp_path: Path) -> None:
     config = tmp_path / "models.config"
     config.write_text(f"model_config_list {{ {entry(tmp_path, 'toy')} }}")
     flags = (f"--model_config_file={config}", "--model_config_file_poll_wait_seconds=0.1")
@@ -416,27 +420,27 @@ def labelled(connection):
         return False
 
 
-def interrupted(peer, pids):
+def interrupted(peer: Peer, pids):
     """Ctrl-C in a terminal: SIGINT for the supervisor's whole process group."""
     os.killpg(peer.server.process.pid, signal.SIGINT)
     assert peer.server.process.wait(timeout=15) == 0
 
 
-def terminated(peer, pids):
+def terminated(peer: Peer, pids):
     """As systemd does: SIGTERM for every process of the service."""
     for pid in (peer.server.process.pid, *pids):
         os.kill(pid, signal.SIGTERM)
     assert peer.server.process.wait(timeout=15) == 0
 
 
-def killed(peer, pids):
+def killed(peer: Peer, pids):
     """The supervisor alone, without a chance to tell anybody."""
     peer.server.process.kill()
     assert peer.server.process.wait(timeout=15) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("end", [interrupted, terminated, killed])
-def test_all_workers_drain_when_the_supervisor_is_told_to_end_or_has_died(tmp_path, end):
+def test_all_workers_drain_when_the_supervisor_is_told_to_end_or_has_died(tmp_path: Path, end) -> None:
     with own_session(tmp_path) as peer:
         pids, stop, results = workers(peer.server), threading.Event(), []
 
@@ -465,7 +469,7 @@ def test_all_workers_drain_when_the_supervisor_is_told_to_end_or_has_died(tmp_pa
         assert "replaced" not in peer.server.log_text()
 
 
-def test_a_second_signal_ends_all_at_once(tmp_path):
+def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
     with own_session(tmp_path) as peer, contextlib.ExitStack() as stack:
         pids = workers(peer.server)
         host, port = peer.server.rest.removeprefix("http://").split(":")
@@ -489,7 +493,7 @@ def failed_start(*flags):
     return done.stdout.strip()
 
 
-def test_a_start_that_fails_says_so_once_and_leaves_nobody_behind(tmp_path):
+def test_a_start_that_fails_says_so_once_and_leaves_nobody_behind(tmp_path: Path) -> None:
     (save_toy(tmp_path) / "saved_model.pb").write_bytes(b"\x08")
     port = free_port()
     assert failed_start(f"--port={port}", f"--model_base_path={tmp_path}/toy", "--model_name=toy") == (
@@ -501,7 +505,7 @@ def test_a_start_that_fails_says_so_once_and_leaves_nobody_behind(tmp_path):
 
 
 @pytest.mark.parametrize("sharing", [0, 1])
-def test_a_port_that_another_program_has_is_named_even_if_it_would_share_it(tmp_path, sharing):
+def test_a_port_that_another_program_has_is_named_even_if_it_would_share_it(tmp_path: Path, sharing) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, sharing)
         other.bind(("127.0.0.1", 0))
@@ -529,7 +533,7 @@ ERROR = [5, "why"]
         ([END, None], END),
     ],
 )
-def test_a_version_is_available_when_it_is_so_in_every_worker(workers, state):
+def test_a_version_is_available_when_it_is_so_in_every_worker(workers, state) -> None:
     rows = [[] if one is None else [[1, one, ERROR if one == END else None]] for one in workers]
     for order in (rows, rows[::-1]):
         (status,) = combined(order)

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from tests.serving.conftest import ONCE, Peer
+from tests.support.peer import ONCE, Peer
 from tests.support.server import running_server
 from tests.support.toy_models import save_toy
 

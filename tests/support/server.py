@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 START_SECONDS = 60
+# The console script of this environment.
+COMMAND = str(Path(sys.executable).parent / "atelier-serving")
 
 
 @dataclass
@@ -54,7 +56,7 @@ def running_server(
     """Serve `models/<model>` (or what `--model_config_file` says) until the block ends; `context` for TLS."""
     port, rest_port = port or free_port(), free_port()
     command = [
-        str(Path(sys.executable).parent / "atelier-serving"),
+        COMMAND,
         "--host=127.0.0.1",
         f"--port={port}",
         f"--rest_api_port={rest_port}",
