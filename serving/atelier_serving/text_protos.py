@@ -61,11 +61,13 @@ def _pool() -> descriptor_pool.DescriptorPool:
         for number, (field, kind) in enumerate(fields.items(), start=1):
             entry = message.field.add(name=field, number=number, label=_TYPES.LABEL_OPTIONAL)
             if kind.startswith("*"):
-                entry.label, kind = _TYPES.LABEL_REPEATED, kind[1:]
+                entry.label = _TYPES.LABEL_REPEATED
+                kind = kind[1:]
             if kind in _SCALARS:
                 entry.type = _SCALARS[kind]
             else:
-                entry.type, entry.type_name = _TYPES.TYPE_MESSAGE, f".atelier.{kind}"
+                entry.type = _TYPES.TYPE_MESSAGE
+                entry.type_name = f".atelier.{kind}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return pool

@@ -142,7 +142,8 @@ class Batcher:
             )
         batch = next((b for b in self.pending if b.key == key and not b.full), None)
         if batch is not None and batch.rows + task.rows > size:
-            batch.full, batch = True, None
+            batch.full = True
+            batch = None
         if batch is None:
             batch = _Batch(key, run, self._scheduler.clock() + limits.timeout)
             self.pending.append(batch)

@@ -83,7 +83,8 @@ class GrpcServer:
             ],
             maximum_concurrent_rpcs=_MAX_REQUESTS,
         )
-        self._dispatcher = dispatcher = _Dispatcher(recorder)
+        dispatcher = _Dispatcher(recorder)
+        self._dispatcher = dispatcher
         for service, methods in _methods(api).items():
             handlers = {name: dispatcher.handler(name, *method) for name, method in methods.items()}
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))

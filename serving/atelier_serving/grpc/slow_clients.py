@@ -74,7 +74,8 @@ class SlowClients(Executor):
         waiting = getattr(_local, "waiting", None)
         if waiting is None:
             return
-        waiting.received, waiting.since = True, None
+        waiting.received = True
+        waiting.since = None
 
         def forget() -> None:
             # grpcio calls this once the client has everything.

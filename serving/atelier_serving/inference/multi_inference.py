@@ -41,7 +41,8 @@ def multi_inference(
     fetched = dict(zip(names, fetch(servable, feeds, names), strict=True))
     for task, (name, signature, aliases) in zip(request.tasks, tasks, strict=True):
         result = response.results.add()
-        result.model_spec.name, result.model_spec.signature_name = task.model_spec.name, name
+        result.model_spec.name = task.model_spec.name
+        result.model_spec.signature_name = name
         values = {alias: fetched[signature.outputs[alias].name] for alias in aliases}
         if task.method_name == CLASSIFY:
             fill_classifications(values, len(examples), result.classification_result)

@@ -116,7 +116,8 @@ class Version:
     def unload(self) -> None:
         """Take no more requests, wait for those in flight, free the session."""
         with self._idle:
-            servable, self._servable = self._servable, None
+            servable = self._servable
+            self._servable = None
             self.state = VersionState.UNLOADING
         self._move(VersionState.UNLOADING)
         if servable is not None:

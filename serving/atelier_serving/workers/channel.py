@@ -80,7 +80,7 @@ class Channel:
     def _read(self) -> None:
         with contextlib.suppress(OSError), self._end.makefile("rb") as lines:
             for line in lines:
-                # Who is killed may leave half a line.
+                # A process that is killed while it writes leaves half a line.
                 if line.endswith(b"\n"):
                     self._take(json.loads(line))
         with self._sending:

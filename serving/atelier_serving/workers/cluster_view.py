@@ -66,7 +66,8 @@ class SupervisedClusterView:
 
         Raises `ServingError` as `configured` and `Manager.start` do.
         """
-        self._number, models = self._ask("configuration")
+        number, models = self._ask("configuration")
+        self._number = number
         if models is None:
             self._manager.start(configured())
         else:

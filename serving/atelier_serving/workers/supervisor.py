@@ -47,7 +47,7 @@ class Supervisor:
         signal.signal(signal.SIGINT, self._on_signal)
         for _ in range(flags.workers):
             self._start_worker(0.0)
-        # Of those that are to be replaced: when, and the pause it took.
+        # For each worker that is to be replaced: when to start it, and after which pause.
         due: list[tuple[float, float]] = []
         while not self._signals:
             worker = self._next_event(min((when for when, _ in due), default=None))
@@ -103,7 +103,7 @@ class Supervisor:
         return time.monotonic() + pause, pause
 
     def _on_channel_end(self, worker: Worker) -> None:
-        # A worker that cannot be told anything any more is of no use; its death is seen as any other.
+        # A worker without a channel cannot be told anything, so it is replaced: `_watch` sees that it has died.
         if not self._signals:
             worker.process.kill()
 

@@ -190,6 +190,7 @@ class WorkerPool:
             for worker, taken, document in answers:
                 # Two scrapes at a time may get theirs in either order.
                 if taken > worker.taken:
-                    worker.taken, worker.snapshot = taken, from_json(document)
+                    worker.taken = taken
+                    worker.snapshot = from_json(document)
             lasting = [worker.snapshot for worker in self._workers if worker.snapshot]
             return [to_json(snapshot) for snapshot in (*lasting, self._gone)]

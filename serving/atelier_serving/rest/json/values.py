@@ -70,7 +70,7 @@ def dense(value: list[Any], number: int) -> np.ndarray | None:
             return None
         shape.append(len(level[0]))
         level = list(chain.from_iterable(level))
-    # The innermost kinds, once and for all: a list among them means that the nesting is not the same everywhere.
+    # The types of the innermost values. A list among them means that the nesting differs from place to place.
     if number in _FLOATS and kinds <= {int, float}:
         return _floats(np.array(level, np.float64), number).reshape(shape)
     if number in _INTEGERS and kinds <= {int}:
@@ -130,7 +130,8 @@ class Tensor:
 
     def add(self, value: Any) -> None:
         """Append the values of a scalar or nested list."""
-        self._shape, leaf = [], value
+        self._shape = []
+        leaf = value
         while is_list(leaf):
             self._shape.append(len(leaf))
             leaf = leaf[0] if len(leaf) else None
