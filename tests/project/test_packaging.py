@@ -1,5 +1,6 @@
 """The three distributions can be published as they stand: whole metadata, one licence, one version."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -99,14 +100,21 @@ def test_wheel_holds_every_module_of_the_package(distribution: tuple[Path, Path]
 
 
 def test_one_version_in_all_three() -> None:
+    """Each package states it once, in its `__init__`: the metadata and `--version` take it from there."""
     versions = {}
     for component in COMPONENTS:
-        source = (ROOT / component / f"atelier_{component}" / "__init__.py").read_text(encoding="utf-8")
-        lines = [line for line in source.splitlines() if line.startswith("__version__ = ")]
         project = tomllib.loads((ROOT / component / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        versions[component] = project.get("version", lines[0].split('"')[1] if lines else None)
+        assert project["dynamic"] == ["version"]
+        source = (ROOT / component / f"atelier_{component}" / "__init__.py").read_text(encoding="utf-8")
+        [versions[component]] = re.findall(r'^__version__ = "(\d+\.\d+\.\d+)"$', source, re.MULTILINE)
     assert len(set(versions.values())) == 1, versions
-    assert None not in versions.values()
+
+
+def test_wheel_has_the_packages_version(distribution: tuple[Path, Path]) -> None:
+    package, version = distribution[0].name.split("-")[:2]
+    source = (ROOT / package.removeprefix("atelier_") / package / "__init__.py").read_text(encoding="utf-8")
+    assert f'__version__ = "{version}"' in source
+    assert metadata(distribution[0])["Version"] == version
 
 
 def test_one_licence_in_all_places() -> None:
