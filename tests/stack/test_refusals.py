@@ -228,3 +228,24 @@ def test_an_old_python_hands_over_to_a_newer_one(checkout: Checkout, tmp_path: P
         check=True,
     )
     assert "Nothing is running" in done.stdout
+
+
+def test_a_reader_that_has_enough_of_the_log_is_no_error(checkout: Checkout) -> None:
+    folder = checkout.path / ".atelier"
+    states.save(folder, State("local", 1, 2, "fashion"))
+    (folder / "serving.log").write_text("a line of the log\n" * 100_000)
+    line = "python3 -m stack logs | head -n 1"
+    done = subprocess.run(["sh", "-c", line], cwd=checkout.path, capture_output=True, text=True, check=True)
+    assert done.stdout == "a line of the log\n"
+    assert done.stderr == ""
+
+
+def test_a_service_that_ended_keeps_its_ports(checkout: Checkout) -> None:
+    """A bare `make up` looks for the ports that the service had, and one of them is taken."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        states.save(checkout.path / ".atelier", State("local", port, port + 1, "fashion", pid=2**22))
+        text = Checkout(checkout.path).make("up", expect=2)
+    assert f"Port {port} on 127.0.0.1 is taken" in text
