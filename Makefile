@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 help:  ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 GRPC_PORT=8500 REST_PORT=8501"
+	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 GRPC_PORT=8500 REST_PORT=8501 FORCE=1"
 
 up:  ## set up, train, publish, serve, evaluate; serving stays up
 	@$(STACK) up
