@@ -19,6 +19,7 @@ from atelier_client.errors import (
     ModelNotFound,
     NotReachable,
     ServerError,
+    ServerFailure,
     SettingsError,
     TimedOut,
     never_sent,
@@ -55,10 +56,10 @@ class Core:
         retry: Retry,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not model:
-            raise SettingsError("The model has no name.")
-        if not 0 < timeout < math.inf:
-            raise SettingsError(f"timeout must be a number of seconds above 0, not {timeout}.")
+        if not isinstance(model, str) or not model:
+            raise SettingsError(f"The model needs a name, not {model!r}.")
+        if not _is_number(timeout) or not 0 < timeout < math.inf:
+            raise SettingsError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
         self.target = ",".join(target.address for target in targets)
         self._addresses = [target.address for target in targets]
         self._model = model
@@ -80,7 +81,8 @@ class Core:
     ) -> Routine[Prediction]:
         """See `Client.predict`."""
 
-        asked = tuple(outputs)
+        messages.check_asked(version, label, rows_per_request)
+        asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
 
         def check(served: Mapping[str, Signature]) -> tuple[Signature, dict[str, NDArray[Any]]]:
             chosen = choose(served, signature)
@@ -89,8 +91,15 @@ class Core:
 
         frame = predict_frame(self._model, signature, version, label, asked)
         chosen, arrays = yield from self._checked(check, version, label)
-        requests = messages.predict_requests(frame, chosen, arrays, rows_per_request)
-        return (yield from self._all(PREDICT, requests))
+        requests = messages.predict_requests(frame, chosen, arrays, rows_per_request, asked)
+        prediction = yield from self._all(PREDICT, requests, version)
+        if missing := [name for name in asked if name not in prediction]:
+            raise ServerFailure(
+                f"{self.target} answered without the output {', '.join(missing)} that was asked for."
+            )
+        if len(requests) > 1:
+            messages.check_rows(prediction, len(next(iter(arrays.values()))))
+        return prediction
 
     def by_example(
         self,
@@ -106,11 +115,12 @@ class Core:
         def check(served: Mapping[str, Signature]) -> Signature:
             return choose(served, signature) if signature else choose_by_method(served, method.name)
 
+        messages.check_asked(version, label, rows_per_request)
         examples = to_examples(rows)
         chosen = yield from self._checked(check, version, label)
         asked = make_model_spec(self._model, chosen.name, version, label)
         requests = messages.example_requests(method.request, asked, examples, rows_per_request)
-        return (yield from self._all(method, requests))
+        return (yield from self._all(method, requests, version))
 
     def classify(self, *arguments: Any) -> Routine[Prediction]:
         """See `Client.classify`."""
@@ -122,10 +132,12 @@ class Core:
 
     def metadata(self, version: int | None, label: str | None) -> Routine[dict[str, Signature]]:
         """See `Client.metadata`."""
+        messages.check_asked(version, label)
         key = (version, label)
         found = self._signatures.get(key)
         if found is None:
             response, _ = yield from self._request(METADATA, self._metadata_request(version, label))
+            self._check_version(version, (response.model_spec.version.value,))
             found = self._signatures[key] = from_metadata(response)
         return found
 
@@ -149,8 +161,9 @@ class Core:
 
     def wait_ready(self, seconds: float, version: int | None) -> Routine[int]:
         """See `Client.wait_ready`."""
-        if not 0 <= seconds < math.inf:
-            raise SettingsError(f"wait_ready takes a number of seconds, 0 or more, not {seconds}.")
+        messages.check_asked(version, None)
+        if not _is_number(seconds) or not 0 <= seconds < math.inf:
+            raise SettingsError(f"wait_ready takes a number of seconds, 0 or more, not {seconds!r}.")
         deadline, lowest = self._clock() + seconds, None
         for replica in range(self._replicas.count):
             ready = yield from self._wait_for_replica(replica, deadline, seconds, version)
@@ -196,7 +209,7 @@ class Core:
             self._signatures.pop((version, label), None)
         return check((yield from self.metadata(version, label)))
 
-    def _all(self, method: Method, requests: Sequence[Request]) -> Routine[Prediction]:
+    def _all(self, method: Method, requests: Sequence[Request], version: int | None) -> Routine[Prediction]:
         try:
             if len(requests) == 1:
                 responses = [(yield from self._request(method, requests[0]))]
@@ -205,7 +218,20 @@ class Core:
         except (InvalidRequest, ModelNotFound):
             self._signatures.clear()
             raise
-        return messages.join([response for response, _ in responses], [seconds for _, seconds in responses])
+        prediction = messages.join(
+            [response for response, _ in responses], [seconds for _, seconds in responses]
+        )
+        self._check_version(version, prediction.versions)
+        return prediction
+
+    def _check_version(self, asked: int | None, answered: Sequence[int]) -> None:
+        """Raises `ServerFailure` for an answer of another version than the one asked for; 0 is none (REST)."""
+        others = [number for number in answered if number not in (0, asked)]
+        if asked is not None and others:
+            raise ServerFailure(
+                f"{self.target} was asked for version {asked} of {self._model} and answered with version "
+                f"{', '.join(map(str, others))}."
+            )
 
     def _request(self, method: Method, request: Request) -> Routine[tuple[Any, float]]:
         """One response, from any replica, within the deadline, and the seconds it took.
@@ -279,3 +305,7 @@ class Core:
         wanted = self._model if version is None else f"{self._model} version {version}"
         where = f" at {self._addresses[replica]}" if self._replicas.count > 1 else ""
         raise TimedOut(f"{wanted} was not ready{where} within {seconds:g} s. Last seen: {reason}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

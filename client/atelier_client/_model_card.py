@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,19 @@ from atelier_client._layout import Held, Kind, Layout
 from atelier_client.errors import DataError
 
 _AGAIN = "Publish the version again, or take the file away."
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+# 16 examples of a few megabytes each.
+_MOST_GOLDEN = 1 << 28
 _WORDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text", int: "a number"}
 
 
@@ -143,18 +158,46 @@ def _of_job(card: Any, key: str) -> str | None:
 def read_golden(version_folder: Path) -> Golden | None:
     """The golden examples beside a version, or None when it has none. Raises `DataError` for a damaged file."""
     path = version_folder / "assets.extra" / "golden.npz"
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is damaged: it is no file, but a folder, a pipe or a device.")
     try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            for member in archive.infolist():
+                _check_size(archive, member, unpacked)
         with np.load(path, allow_pickle=False) as arrays:
             named = {name: arrays[name] for name in arrays.files}
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise DataError(f"{path} is damaged: {error}.") from None
     sides = {
         side: {name.removeprefix(side): array for name, array in named.items() if name.startswith(side)}
         for side in ("inputs/", "outputs/")
     }
+    rows = {
+        len(array) if isinstance(array, np.ndarray) and array.ndim else -1
+        for array in sides["inputs/"].values()
+    }
+    if len(rows) != 1 or -1 in rows:
+        raise DataError(f"{path} is damaged: expected arrays inputs/NAME of equally many rows.")
     return Golden(sides["inputs/"], sides["outputs/"])
+
+
+def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo, unpacked: int) -> None:
+    """Raises `ValueError` for more than a few examples can be, as written or as an array's header promises it."""
+    if unpacked > _MOST_GOLDEN:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes, which no few examples have")
+    with archive.open(member) as handle:
+        version = np.lib.format.read_magic(handle)
+        header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = header(handle)
+    if math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ValueError(
+            f"{member.filename} promises the shape {list(shape)} and has {member.file_size:,} bytes"
+        )
 
 
 def _value(path: Path, card: Any, key: str, kind: type | tuple[type, ...], within: str = "") -> Any:

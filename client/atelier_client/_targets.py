@@ -39,7 +39,9 @@ def parse_targets(given: str | Sequence[str]) -> tuple[Target, ...]:
 
     A host name with several addresses is one target: gRPC itself sends to all of them in turn.
     """
-    listed = given.split(",") if isinstance(given, str) else list(given)
+    listed = given.split(",") if isinstance(given, str) else given
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(item, str) for item in listed):
+        raise SettingsError(f"The target is {given!r}. {_EXPECTED}")
     targets = tuple(_parse(item.strip()) for item in listed)
     if not targets:
         raise SettingsError(f"No target was given. {_EXPECTED}")

@@ -44,6 +44,8 @@ BY_NAME: dict[str, np.dtype[Any]] = {name: np.dtype(kind) for _, name, kind, _ i
 _NUMBERS: dict[str, int] = {np.dtype(kind).str: number for number, _, kind, _ in _TABLE}
 # tensor_content, field 4, of a length (https://protobuf.dev/programming-guides/encoding/#structure)
 _CONTENT_TAG = b"\x22"
+# Bytes of values that may come out of a message smaller than they are.
+_MOST_FILLED = 1 << 28
 _FIELDS: dict[int, str] = {number: field for number, _, _, field in _TABLE}
 
 
@@ -53,7 +55,9 @@ def as_array(value: Any) -> NDArray[Any]:
     Raises `InputError` for nested lists of different lengths.
     """
     if isinstance(value, np.ndarray):
-        return value
+        return _unmasked(value)
+    if isinstance(value, (list, tuple)) and any(isinstance(item, np.ma.MaskedArray) for item in value):
+        value = [_unmasked(item) if isinstance(item, np.ndarray) else item for item in value]
     try:
         array = np.asarray(value)
     except UnicodeDecodeError:
@@ -62,6 +66,18 @@ def as_array(value: Any) -> NDArray[Any]:
     except ValueError as error:
         raise InputError(f"Not a rectangular array: {error}.") from None
     return np.asarray(value, object) if array.dtype.kind in "SU" else array
+
+
+def _unmasked(array: NDArray[Any]) -> NDArray[Any]:
+    """A masked array's values when none is masked: what stands behind a mask is no value."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    masked = int(np.ma.getmaskarray(array).sum())
+    if masked:
+        raise InputError(
+            f"{masked} of {array.size} values are masked. Fill them (array.filled(value)), or leave out their rows."
+        )
+    return np.asarray(array.data)
 
 
 def encode(array: NDArray[Any]) -> tuple[bytes, memoryview]:
@@ -118,7 +134,7 @@ def _message(number: int, shape: tuple[int, ...]) -> pb.Tensor:
 def decode(tensor: pb.Tensor) -> NDArray[Any]:
     """The message's array; from `tensor_content` a read-only view without a copy. Raises `ServerFailure`."""
     shape = _shape(tensor.tensor_shape.SerializeToString())
-    count = math.prod(shape)
+    count = _count(tensor, shape)
     if tensor.dtype == STRING:
         strings, items = np.empty(count, object), list(tensor.string_val)
         strings[:] = items if len(items) == count else _repeated(items, count)
@@ -140,6 +156,19 @@ def decode(tensor: pb.Tensor) -> NDArray[Any]:
     # float16 travels as the bits of its values.
     given = np.array(values, np.uint16).view(dtype) if dtype.str == "<f2" else np.array(values, dtype)
     return _filled(given, count).reshape(shape)
+
+
+def _count(tensor: pb.Tensor, shape: tuple[int, ...]) -> int:
+    """How many values the shape has. Raises `ServerFailure` for one that no answer of its size can be meant to have."""
+    count = math.prod(shape)
+    if any(size < 0 for size in shape) or any(size >= 2**62 for size in shape):
+        raise ServerFailure(f"The server sent a tensor of shape {shape}.")
+    # The last value stands for those that are not sent (TensorFlow's rule): a few bytes would fill any memory.
+    if count * 8 > _MOST_FILLED and count > 8 * tensor.ByteSize():
+        raise ServerFailure(
+            f"The server sent a tensor of shape {shape}, {count:,} values, in {tensor.ByteSize():,} bytes."
+        )
+    return count
 
 
 @lru_cache(256)
@@ -171,11 +200,21 @@ def _filled(given: NDArray[Any], count: int) -> NDArray[Any]:
     return given[:count]
 
 
+def utf8(text: str) -> bytes:
+    """The text's bytes. Raises `InputError` for half a character, as JSON's escapes can write one."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{text[:60]!r} is no text: character {error.start + 1} is half of one (a lone surrogate)."
+        ) from None
+
+
 def _text(item: object) -> bytes:
     if isinstance(item, bytes):
         return item
     if isinstance(item, str):
-        return item.encode()
+        return utf8(item)
     raise UnsupportedType(f"a string tensor holds {type(item).__name__} {item!r}; expected str or bytes.")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from atelier_client._tensors import as_array
+from atelier_client._tensors import as_array, utf8
 from atelier_client.errors import InputError
 from atelier_client.protos import serving_pb2 as pb
 
@@ -58,7 +58,7 @@ def _fill(feature: pb.Feature, value: Any, where: str) -> None:
         feature.float_list.value.extend(array.astype(np.float32).tolist())
     elif array.dtype.kind in "OSU" and all(isinstance(item, str | bytes) for item in array.tolist()):
         feature.bytes_list.value.extend(
-            item.encode() if isinstance(item, str) else item for item in array.tolist()
+            utf8(item) if isinstance(item, str) else item for item in array.tolist()
         )
     else:
         raise InputError(f"{where}: expected integers, floats, str or bytes; {array.dtype} came.")

@@ -12,7 +12,7 @@ from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target, parse_targets
 from atelier_client._tf_example import FeatureRows
 from atelier_client.client import check_token
-from atelier_client.errors import ServerError
+from atelier_client.errors import ServerError, SettingsError
 from atelier_client.messages import Prediction, VersionStatus
 from atelier_client.model_config import ServedModel
 from atelier_client.retry import Retry
@@ -46,6 +46,8 @@ class AsyncClient:
         self.timeout = timeout
         make = connect or (lambda item: make_async_transport(item, tls, token, proxy))
         self._transports = [make(item) for item in targets]
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -57,6 +59,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections; calls under way end."""
+        self._closed = True
         for transport in self._transports:
             await transport.close()
 
@@ -125,6 +128,17 @@ class AsyncClient:
 
     async def _run(self, routine: Routine[T]) -> T:
         """Take a routine's steps, one after the other."""
+        if self._closed:
+            raise SettingsError(
+                "The client is closed. Ask within its `async with` block, or open another one."
+            )
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            raise SettingsError(
+                "An AsyncClient belongs to the event loop that it was first used in, and another one runs now. Open a "
+                "client in each (asyncio.run starts a new loop each time)."
+            )
         try:
             step = next(routine)
             while True:

@@ -61,6 +61,7 @@ class Client:
         self.timeout = timeout
         make = connect or (lambda item: make_transport(item, tls, token, proxy))
         self._transports = [make(item) for item in targets]
+        self._closed = False
 
     def __enter__(self) -> Client:
         return self
@@ -72,6 +73,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections; calls under way end."""
+        self._closed = True
         for transport in self._transports:
             transport.close()
 
@@ -152,6 +154,8 @@ class Client:
 
     def _run(self, routine: Routine[T]) -> T:
         """Take a routine's steps, one after the other."""
+        if self._closed:
+            raise SettingsError("The client is closed. Ask within its `with` block, or open another one.")
         try:
             step = next(routine)
             while True:

@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import grpc
 
+from atelier_client._printable import printable
+
 __all__ = [
     "ClientError",
     "DataError",
@@ -174,6 +176,7 @@ _TLS = (
 
 def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float) -> ServerError:
     """The exception for a failed call to `target` (host:port) with a deadline of `timeout` seconds."""
+    details = printable(details)
     kind, message = KINDS[code], f"{target} answered {code.name}: {details or 'no details'}"
     if any(mark in details for mark in _TOO_LARGE):
         kind, message = TooLarge, f"{target}: {details}. Send fewer rows a request (rows_per_request)."

@@ -61,6 +61,17 @@ class Prediction(dict[str, NDArray[Any]]):
     seconds: tuple[float, ...] = ()
 
 
+def check_asked(version: object, label: object, rows_per_request: object = None) -> None:
+    """Raises `InputError` for a version that is no whole number from 0, a label that is no text, and the like."""
+    whole = isinstance(version, (int, np.integer)) and not isinstance(version, bool)
+    if version is not None and not (whole and 0 <= int(version) < 2**63):  # type: ignore[call-overload]
+        raise InputError(f"A version is a whole number from 0, not {version!r}.")
+    if label is not None and not isinstance(label, str):
+        raise InputError(f"A label is a text, not {label!r}.")
+    if rows_per_request is not None and not isinstance(rows_per_request, (int, np.integer)):
+        raise InputError(f"rows_per_request is a whole number, not {rows_per_request!r}.")
+
+
 def make_model_spec(
     model: str, signature: str = "", version: int | None = None, label: str | None = None
 ) -> pb.ModelSpec:
@@ -90,13 +101,25 @@ def predict_requests(
     signature: Signature,
     arrays: Mapping[str, NDArray[Any]],
     rows_per_request: int | None,
+    outputs: tuple[str, ...] = (),
 ) -> list[Request]:
     """One request, or as many as the rows need; a batch without rows is one request.
 
-    Raises `UnsupportedType`: here for one of several requests, else when its bytes are asked for.
+    Rows are split when every output has a row for each of them by the signature. Where a first dimension may be
+    another than the batch's (`Signature.of_one_example`), only `rows_per_request` splits them.
+    Raises `InputError` for `rows_per_request` with an output that cannot be joined; `UnsupportedType`: here for one of
+    several requests, else when its bytes are asked for.
     """
     rows = len(next(iter(arrays.values()))) if arrays and signature.splittable else 1
     if rows <= 1:
+        return [partial(_request, frame, arrays)]
+    whole = signature.joined(outputs)
+    if whole is not None and rows_per_request is not None and 0 < rows_per_request < rows:
+        raise InputError(
+            f"The output {whole} has no row for each row of the inputs, so that requests of {rows_per_request} rows "
+            "cannot be joined. Leave rows_per_request out, or ask for other outputs (outputs=)."
+        )
+    if rows_per_request is None and (whole is not None or signature.of_one_example):
         return [partial(_request, frame, arrays)]
     arrays = {name: strings(array) if array.dtype.kind in "OSU" else array for name, array in arrays.items()}
     return [
@@ -135,6 +158,16 @@ def join(responses: Sequence[Any], seconds: Sequence[float]) -> Prediction:
     result.versions = tuple(sorted({response.model_spec.version.value for response in responses} - {0}))
     result.seconds = tuple(seconds)
     return result
+
+
+def check_rows(prediction: Prediction, rows: int) -> None:
+    """Raises `ServerFailure` when joined answers have not a row for each row sent."""
+    for name, array in prediction.items():
+        if len(array) != rows:
+            raise ServerFailure(
+                f"The answers for output {name!r} have {len(array)} rows together, {rows} were sent: it has no row "
+                f"for each. Send all rows in one request (rows_per_request={rows})."
+            )
 
 
 def read_status(response: pb.GetModelStatusResponse) -> list[VersionStatus]:

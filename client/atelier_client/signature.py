@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import ArrayLike, NDArray
 
 from atelier_client._tensors import BFLOAT16, BY_NAME, NAMES, STRING, as_array
-from atelier_client.errors import InputError
+from atelier_client.errors import InputError, ServerFailure
 from atelier_client.protos import serving_pb2 as pb
 
 
@@ -40,8 +41,26 @@ class Signature:
 
     @cached_property
     def splittable(self) -> bool:
-        """True when every input's first dimension is free, so that rows may travel in several requests."""
+        """True when every input's first dimension is free: inputs of any number of rows."""
         return bool(self.inputs) and all(spec.shape and spec.shape[0] == -1 for spec in self.inputs.values())
+
+    def joined(self, outputs: tuple[str, ...]) -> TensorSpec | None:
+        """The first of the outputs (none: of all) that has no row for each row of the inputs, so far as is known.
+
+        Answers to parts of the rows cannot be joined to one: a constant, a scalar, an output of unknown rank.
+        """
+        specs = [self.outputs[name] for name in outputs or self.outputs]
+        return next((spec for spec in specs if not spec.shape or spec.shape[0] != -1), None)
+
+    @cached_property
+    def of_one_example(self) -> bool:
+        """True when an input may be a single example: of two free dimensions, [N,N] or [N,N,C], the first may be rows
+        of the batch, or of a picture.
+        """
+        return any(
+            spec.shape is not None and len(spec.shape) <= 3 and spec.shape[:2] == (-1, -1)
+            for spec in self.inputs.values()
+        )
 
     def check(self, given: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, NDArray[Any]]:
         """The inputs as arrays of the signature's dtypes. Raises `InputError`.
@@ -89,7 +108,10 @@ def from_metadata(metadata: pb.GetModelMetadataResponse) -> dict[str, Signature]
     """The signatures of a GetModelMetadata answer; the init op, which takes and gives nothing, is left out."""
     packed = pb.SignatureDefMap()
     # The Any names the official type; its bytes are those of our own message.
-    packed.ParseFromString(metadata.metadata["signature_def"].value)
+    try:
+        packed.ParseFromString(metadata.metadata["signature_def"].value)
+    except DecodeError as error:
+        raise ServerFailure(f"The server's metadata is no SignatureDefMap: {error}.") from None
     return {
         name: Signature(
             name,

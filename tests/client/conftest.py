@@ -13,12 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from atelier_client import Client
 from numpy.typing import NDArray
 
-from tests.support.idx_files import write_split
+from tests.support.idx_files import split_examples, write_split
 from tests.support.models import publish_untrained
 from tests.support.server import running_server
 
@@ -58,15 +57,14 @@ def client(server: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def images() -> Any:
-    """2,500 random images: several requests' worth, the last one not full."""
-    return np.random.default_rng(5).integers(0, 256, [2500, 28, 28], np.uint8)
+def images() -> NDArray[Any]:
+    """The images of `split_examples`."""
+    return split_examples()[0]
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory, images: NDArray[Any]) -> Any:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A data folder with those images, as the contract lays it out."""
     folder = tmp_path_factory.mktemp("data")
-    labels = np.random.default_rng(6).integers(0, 10, len(images)).astype(np.uint8)
-    write_split(folder, images, labels)
+    write_split(folder, *split_examples())
     return folder

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.support.client_command import command, start
-from tests.support.idx_files import write_split
+from tests.support.idx_files import split_examples, write_split
 from tests.support.models import publish_untrained
 from tests.support.server import free_port, running_server
 
@@ -123,6 +123,8 @@ def test_csv_and_junit_say_the_same_as_the_json(
         "accuracy >= 0.99": True,
         "macro_f1 >= 0": False,
         "golden examples come back as trained": False,
+        "the test examples are those of training": False,
+        "metrics are the trainer's": False,
         "every example was counted": False,
     }
     assert suite.get("failures") == "1"
@@ -154,6 +156,59 @@ def test_a_mistake_in_the_command_is_one_message(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_trainers_metrics_come_back_and_say_so(
+    server: Any, models: Path, data: Path, tmp_path: Path
+) -> None:
+    done = evaluate(server, models, data, tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "evaluation.json").read_text())
+    assert report["trained"]["max_abs_diff"] < 1e-4
+    assert report["trained"]["sha256"] == report["dataset"]["sha256"]
+    cases = {case.get("name") for case in ElementTree.parse(tmp_path / "evaluation.xml").iter("testcase")}
+    assert {"metrics are the trainer's", "the test examples are those of training"} <= cases
+
+
+@pytest.mark.parametrize("changed", ["labels", "a pixel", "metrics"])
+def test_what_contradicts_the_trainer_is_a_verdict(
+    server: Any, models: Path, tmp_path: Path, changed: str
+) -> None:
+    images, labels = split_examples()
+    mine = tmp_path / "models"
+    shutil.copytree(models, mine)
+    if changed == "labels":
+        labels[:200] = (labels[:200] + 1) % 10
+    elif changed == "a pixel":
+        images[0, 0, 0] ^= 1
+    else:
+        path = mine / "fashion/1/assets.extra/model_card.json"
+        card = json.loads(path.read_text())
+        card["metrics"]["test"]["loss"] += 4.4
+        path.write_text(json.dumps(card))
+    write_split(tmp_path, images, labels)
+    reports = tmp_path / "reports"
+    done = evaluate(server, mine, tmp_path, reports)
+    assert done.returncode == 1
+    failed = [
+        case.get("name")
+        for case in ElementTree.parse(reports / "evaluation.xml").iter("testcase")
+        if len(case)
+    ]
+    expected = {
+        "labels": ["the test examples are those of training", "metrics are the trainer's"],
+        "a pixel": ["the test examples are those of training"],
+        "metrics": ["metrics are the trainer's"],
+    }
+    assert failed == expected[changed]
+    assert done.stderr.count("error: ") == len(failed)
+    assert (reports / "evaluation.html").read_text().count('class="bad">✗') == len(failed)
+    # The same examples, named on purpose from elsewhere, are compared with nothing.
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "fashion-mnist", other)
+    done = evaluate(server, mine, tmp_path, reports, other)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((reports / "evaluation.json").read_text())["trained"]["metrics"] is None
 
 
 def test_json_is_one_document_on_stdout(server: Any, models: Path, data: Path, tmp_path: Path) -> None:
@@ -201,7 +256,9 @@ def much(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @contextlib.contextmanager
 def evaluating(server: Any, models: Path, data: Path, reports: Path, *more: Any) -> Iterator[Any]:
+    # A file of the user's: the metrics are not compared with the trainer's.
     arguments = [
+        data / "fashion-mnist",
         "--target",
         server.grpc,
         "--models",
@@ -237,7 +294,7 @@ def kill(server: Any) -> None:
 
 def test_a_server_killed_and_started_again_costs_no_example(models: Path, much: Path, tmp_path: Path) -> None:
     with running_server(models) as first:
-        whole = evaluate(first, models, much, tmp_path, "--json")
+        whole = evaluate(first, models, much, tmp_path, much / "fashion-mnist", "--json")
         with evaluating(first, models, much, tmp_path) as process:
             wait_for_the_middle(process)
             kill(first)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from atelier_client._printable import printable
 from atelier_client.cli.options import add_command, choose_model, connect, connection
 
 if TYPE_CHECKING:
@@ -98,6 +99,6 @@ def _print(finding: Finding) -> None:
     mark = _MARKS[finding.state]
     if sys.stdout.isatty():
         mark = f"\x1b[{_COLORS[finding.state]}m{mark}\x1b[0m"
-    print(f"{mark}  {finding.check}: {finding.text}")
+    print(printable(f"{mark}  {finding.check}: {finding.text}"))
     if finding.advice:
-        print(f"{'':9}{finding.advice}")
+        print(printable(f"{'':9}{finding.advice}"))

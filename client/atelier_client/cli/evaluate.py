@@ -165,6 +165,10 @@ def _finish(
     skewed = skew.verdict(report["skew"])
     if report["skew"]["examples"] is not None:
         conditions.append(("golden examples come back as trained", skewed))
+    if report["trained"]["sha256"] is not None and report["dataset"]["sha256"] is not None:
+        conditions.append(("the test examples are those of training", skew.data_verdict(report)))
+    if report["trained"]["metrics"]:
+        conditions.append(("metrics are the trainer's", skew.metrics_verdict(report)))
     stopped = result.stopped
     done, of = report["dataset"]["examples"], report["dataset"]["of"]
     cut = f"stopped after {done:,}" + (f" of {of:,}" if of else "") + " examples"

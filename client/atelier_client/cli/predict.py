@@ -110,12 +110,14 @@ def _parts(
     if len(files) > 1:
         raise DataError("Several files are taken only when all are images (.png, .jpg).")
     if files and str(files[0]) == "-":
+        if sys.stdin is None:
+            raise DataError("There is no stdin to read JSON lines from: it is closed.")
         return inputs.of_json_lines(sys.stdin, "stdin", signature, rows)
     if files and files[0].suffix in (".txt", ".jsonl"):
         if not files[0].exists():
             raise DataError(f"{files[0]} does not exist.")
         try:
-            lines = files[0].read_text(encoding="utf-8").splitlines()
+            lines = files[0].read_text(encoding="utf-8").split("\n")
         except UnicodeDecodeError as error:
             raise DataError(f"{files[0]} is no UTF-8 text: {error}.") from None
         if files[0].suffix == ".txt":

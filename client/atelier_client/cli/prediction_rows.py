@@ -12,16 +12,22 @@ def readable_rows(
     prediction: Prediction, names: Sequence[int | str], class_names: Sequence[str], top: int
 ) -> list[dict[str, Any]]:
     """One mapping a row: `row` (its name), `label`, `top` ([class, probability], best first), `outputs`."""
-    return [_row(prediction, index, name, class_names, top) for index, name in enumerate(names)]
+    return [_row(prediction, index, len(names), name, class_names, top) for index, name in enumerate(names)]
 
 
 def _row(
-    prediction: Prediction, index: int, name: int | str, class_names: Sequence[str], top: int
+    prediction: Prediction, index: int, rows: int, name: int | str, class_names: Sequence[str], top: int
 ) -> dict[str, Any]:
-    outputs = {key: _plain(array[index]) for key, array in prediction.items()}
+    outputs = {
+        key: _plain(array[index]) for key, array in prediction.items() if array.ndim and len(array) == rows
+    }
+    # A constant, or one value for all rows, belongs to each.
+    outputs |= {key: _plain(array) for key, array in prediction.items() if key not in outputs}
     probabilities = outputs.get("probabilities", [])
-    if not isinstance(probabilities, list):
+    if isinstance(probabilities, float):
         probabilities = [1 - probabilities, probabilities]
+    if not isinstance(probabilities, list) or not all(isinstance(value, float) for value in probabilities):
+        probabilities = []
     order = sorted(range(len(probabilities)), key=lambda item: -probabilities[item])
     named = len(class_names) == len(probabilities)
     label = outputs.get("label")

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from atelier_client._printable import printable
 from atelier_client.messages import VersionStatus
 from atelier_client.signature import Signature
 
@@ -21,12 +22,12 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     title = f"{model['name']} version {model['version']} on {data['examples']:,} {kind}"
     if report["partial"]:
         title += " (partial)"
-    table = Table("class", title=title, title_justify="left")
+    table = Table("class", title=_text(title), title_justify="left")
     for name in ("precision", "recall", "F1", "ROC AUC", "PR AUC", "examples"):
         table.add_column(name, justify="right")
     keys = ("precision", "recall", "f1", "roc_auc", "pr_auc")
     for row in report["per_class"]:
-        table.add_row(Text(row["label"]), *(_number(row[key]) for key in keys), f"{row['support']:,}")
+        table.add_row(_text(row["label"]), *(_number(row[key]) for key in keys), f"{row['support']:,}")
     table.add_section()
     table.add_row("mean", *(_number(metrics.get(f"macro_{key}")) for key in keys), f"{data['examples']:,}")
     console.print(table)
@@ -44,8 +45,9 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     trained = report["trained"]
     if trained["metrics"]:
         console.print(
-            f"trainer's own: accuracy {trained['metrics']['accuracy']:.4f}   loss {trained['metrics']['loss']:.4f}   "
-            f"largest difference {trained['max_abs_diff']:.1e}",
+            "trainer's own: "
+            + "".join(f"{name} {value:.4f}   " for name, value in list(trained["metrics"].items())[:2])
+            + f"largest difference {trained['max_abs_diff']:.1e}",
             highlight=False,
         )
     skew = report["skew"]
@@ -63,12 +65,12 @@ def _slices(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(name, justify="right")
     for row in rows:
         if not row["examples"]:
-            table.add_row(Text(row["name"]), "0")
+            table.add_row(_text(row["name"]), "0")
             continue
         low, high = row["intervals"]["accuracy"]
         metrics = row["metrics"]
         table.add_row(
-            Text(row["name"]),
+            _text(row["name"]),
             f"{row['examples']:,}",
             f"{metrics['accuracy']:.4f}",
             f"{low:.4f} to {high:.4f}",
@@ -76,6 +78,11 @@ def _slices(rows: Sequence[Mapping[str, Any]]) -> Table:
             row["differs"] or "",
         )
     return table
+
+
+def _text(value: object) -> Text:
+    """Text from elsewhere: no sign in it steers the terminal, no bracket is a style."""
+    return Text(printable(str(value)))
 
 
 def _number(value: float | None) -> str:
@@ -86,7 +93,7 @@ def print_status(model: str, entries: Sequence[VersionStatus]) -> None:
     """One row a version."""
     table = Table("version", "state", "error", title=model, title_justify="left")
     for entry in entries:
-        table.add_row(str(entry.version), entry.state.name, entry.error)
+        table.add_row(str(entry.version), entry.state.name, _text(entry.error))
     Console().print(table)
 
 
@@ -97,7 +104,7 @@ def print_metadata(model: str, signatures: Mapping[str, Signature]) -> None:
         table.add_section()
         for direction, specs in (("input", signature.inputs), ("output", signature.outputs)):
             for spec in specs.values():
-                table.add_row(signature.name, direction, str(spec))
+                table.add_row(_text(signature.name), direction, _text(spec))
     # A name in brackets is a shape here, not a style.
     Console(markup=False).print(table)
 
@@ -109,5 +116,5 @@ def print_predictions(rows: Sequence[Mapping[str, Any]]) -> None:
         best = ", ".join(f"{name} {probability:.1%}" for name, probability in row["top"])
         if not best:
             best = ", ".join(f"{name} {value}" for name, value in row["outputs"].items())
-        table.add_row(Text(str(row["row"])), Text(str(row["label"] or "")), Text(best))
+        table.add_row(_text(row["row"]), _text("" if row["label"] is None else row["label"]), _text(best))
     Console().print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from atelier_client._layout import Held
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 # Keras's own data sets are an .npz of these.
 _TRAIN_SPLIT = ("x_train", "y_train")
 
@@ -35,7 +36,7 @@ class NumpyReader:
         lengths = {}
         for name, member in members.items():
             with ExitStack() as stack:
-                _, shape = _start(path, self._open(stack, member))
+                _, shape, _ = _start(path, self._open(stack, member))
                 lengths[name] = shape[0] if shape else 0
         if len(set(lengths.values())) != 1 or not all(lengths.values()):
             told = ", ".join(f"{name} has {count}" for name, count in lengths.items()) or "no array"
@@ -47,12 +48,23 @@ class NumpyReader:
         assert self.rows is not None
         with ExitStack() as stack:
             streams: dict[str, tuple[IO[bytes], Any, tuple[int, ...]]] = {}
+            whole: dict[str, NDArray[Any]] = {}
             for name, member in self._members.items():
                 handle = self._open(stack, member)
-                streams[name] = (handle, *_start(self._path, handle))
+                dtype, shape, columns_first = _start(self._path, handle)
+                streams[name] = (handle, dtype, shape)
+                if columns_first:
+                    # Rows of such an array are spread over the whole file.
+                    array = self._rows(name, self.rows, handle, dtype, shape)
+                    whole[name] = array.reshape(-1).reshape(shape, order="F")
             for first in range(0, self.rows, rows):
                 count = min(rows, self.rows - first)
-                yield {name: self._rows(name, count, *stream) for name, stream in streams.items()}
+                yield {
+                    name: whole[name][first : first + count]
+                    if name in whole
+                    else self._rows(name, count, *stream)
+                    for name, stream in streams.items()
+                }
 
     def sha256(self) -> str:
         """See `Reader`."""
@@ -67,10 +79,13 @@ class NumpyReader:
     def _rows(
         self, name: str, count: int, handle: IO[bytes], dtype: Any, shape: tuple[int, ...]
     ) -> NDArray[Any]:
-        size = count * int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        size = count * math.prod(shape[1:]) * dtype.itemsize
+        if not size:
+            # Texts that are all empty.
+            return np.zeros([count, *shape[1:]], dtype)
         try:
             block = handle.read(size)
-        except _DAMAGED as error:
+        except (*_DAMAGED, MemoryError) as error:
             raise DataError(f"{self._path}, array {name}: {error}.") from None
         if len(block) < size:
             raise DataError(f"{self._path}, array {name}: it ends early.")
@@ -81,6 +96,8 @@ def open_numpy(path: Path) -> NumpyReader:
     """The reader of an .npy or .npz. Raises `DataError`."""
     if path.suffix == ".npy":
         return NumpyReader(path, {"": ""})
+    if not path.is_file():
+        raise DataError(f"{path} is no file of arrays: it is a pipe, a socket or a device.")
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}
@@ -91,8 +108,11 @@ def open_numpy(path: Path) -> NumpyReader:
     return NumpyReader(path, members)
 
 
-def _start(path: Path, handle: IO[bytes]) -> tuple[Any, tuple[int, ...]]:
-    """Dtype and shape; the handle then stands at the first row. Raises `DataError`."""
+def _start(path: Path, handle: IO[bytes]) -> tuple[Any, tuple[int, ...], bool]:
+    """Dtype, shape, and whether several dimensions are in Fortran order. Raises `DataError`.
+
+    The handle then stands at the first row.
+    """
     try:
         version = np.lib.format.read_magic(handle)
         read = (
@@ -103,7 +123,4 @@ def _start(path: Path, handle: IO[bytes]) -> tuple[Any, tuple[int, ...]]:
         raise DataError(f"{path} cannot be read as a NumPy file: {error}.") from None
     if dtype.hasobject:
         raise DataError(f"{path}: it holds pickled Python objects, which are not read. Save numbers or text.")
-    if columns_first and len(shape) > 1:
-        # Rows of such an array are spread over the whole file. Rare: written of a transposed array.
-        raise DataError(f"{path}: an array is in Fortran order. Save it with np.ascontiguousarray(array).")
-    return dtype, shape
+    return dtype, shape, columns_first and len(shape) > 1

@@ -68,7 +68,7 @@ def of_json_lines(lines: Iterable[str], name: str, signature: Signature, rows: s
     wanted: list[tuple[int, dict[str, Any]]] = []
     first, last = rows.start or 0, rows.stop
     number = 0
-    for line_number, line in enumerate(lines, 1):
+    for line_number, line in enumerate(_read(lines, name), 1):
         if not line.strip():
             continue
         if number >= first and (last is None or number < last):
@@ -113,6 +113,13 @@ def parse_rows(text: str) -> slice:
         return slice(int(first), int(first) + 1)
     except ValueError:
         raise DataError(f"--rows {text}: expected A:B, such as 0:5, or one number.") from None
+
+
+def _read(lines: Iterable[str], name: str) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is no UTF-8 text: {error}.") from None
 
 
 def _only_input(signature: Signature, what: str) -> Any:

@@ -16,7 +16,14 @@ from atelier_client._progress import Progress
 from atelier_client.client import Client
 from atelier_client.data.binding import Binding, rows_at_once
 from atelier_client.data.table import Reader, Table
-from atelier_client.errors import ClientError, DataError, InputError, InvalidRequest, TooLarge
+from atelier_client.errors import (
+    ClientError,
+    DataError,
+    InputError,
+    InvalidRequest,
+    ServerFailure,
+    TooLarge,
+)
 from atelier_client.evaluation.class_names import LABEL_OUTPUT, answers_labels, names_in
 from atelier_client.evaluation.curves import Scores
 from atelier_client.evaluation.metrics import Tally
@@ -241,7 +248,9 @@ def _probabilities(
 
 
 def _both_classes(values: NDArray[Any]) -> NDArray[Any]:
-    """Of a sigmoid, [N] or [N,1], the probabilities of both classes [N,2]; else the values."""
+    """Of a sigmoid, [N] or [N,1], the probabilities of both classes [N,2]; else the values. Raises `ServerFailure`."""
+    if values.dtype.kind != "f":
+        raise ServerFailure(f"The server promised floats as probabilities and sent {values.dtype}.")
     if values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1):
         column = values.reshape(-1, 1)
         return np.concatenate([1 - column, column], axis=1)

@@ -1,7 +1,8 @@
-"""Train/serve skew: the golden examples, sent to the very version they belong to, must come back as computed."""
+"""Train/serve skew: golden examples must come back as computed, metrics on the trainer's examples as the trainer's."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from atelier_client.client import Client
 
 # Two builds of TensorFlow sum in another order; a float32 probability then differs by about 1e-6.
 TOLERANCE = 1e-4
+# Of metrics over all examples; a loss above 1 counts by its share.
+METRIC_TOLERANCE = 1e-3
 UNKNOWN: dict[str, Any] = {"examples": None, "max_abs_diff": None, "mismatched_labels": None}
 
 
@@ -48,4 +51,35 @@ def verdict(skew: dict[str, Any]) -> str | None:
         f"The served model answers its golden examples wrongly: of {skew['examples']} labels "
         f"{skew['mismatched_labels']} differ, and a value by {skew['max_abs_diff']:.3g} (allowed {TOLERANCE:g}). "
         "It is not the model that was trained; publish it again (make up RETRAIN=1)."
+    )
+
+
+def metrics_verdict(report: Mapping[str, Any]) -> str | None:
+    """A sentence when a metric is not the trainer's, else None; also without metrics to compare with."""
+    trained = report["trained"]["metrics"] or {}
+    measured = report["metrics"]
+    wrong = [
+        name
+        for name, value in trained.items()
+        # `not <=` also holds for NaN.
+        if not abs(measured[name] - value) <= METRIC_TOLERANCE * max(1.0, abs(value))
+    ]
+    if not wrong:
+        return None
+    shown = ", ".join(f"{name} {measured[name]:.4f} (trainer: {trained[name]:.4f})" for name in wrong[:4])
+    more = ", .." if len(wrong) > 4 else ""
+    return (
+        f"On the trainer's own test examples the served model has {shown}{more}. The model, the examples or their "
+        "labels are not those of training; fetch the data again, or publish the model again (make up RETRAIN=1)."
+    )
+
+
+def data_verdict(report: Mapping[str, Any]) -> str | None:
+    """A sentence when the test examples are not those of training, else None; also when one digest is not known."""
+    trained, measured = report["trained"]["sha256"], report["dataset"]["sha256"]
+    if None in (trained, measured) or trained == measured:
+        return None
+    return (
+        f"The test examples are not those of training: their SHA-256 is {measured[:12]}.., the model card says "
+        f"{trained[:12]}... Fetch the data again; to evaluate other examples, name their FILE."
     )

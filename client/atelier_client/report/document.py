@@ -65,7 +65,8 @@ def report_of(
         "exact_areas": result.scores.exact,
         "trained": _against_the_trainer(
             values, card.metrics if card and own_test_split and not partial else {}
-        ),
+        )
+        | {"sha256": _digest(card) if card and own_test_split else None},
         "per_class": classes,
         "confusion_matrix": tally.confusion.tolist(),
         "calibration": tally.calibration.bins(),
@@ -103,10 +104,21 @@ def _histogram(seconds: Sequence[float], bins: int = 24) -> dict[str, list[float
     return {"edges_ms": [round(float(edge), 4) for edge in edges], "counts": counts.tolist()}
 
 
+def _digest(card: ModelCard) -> str | None:
+    """The digest of the test file at training; None when an older card does not tell that of the file itself."""
+    known = card.test_file.get("sha256")
+    if known is None and card.test_file["format"] == "idx":
+        known = card.document["data"]["test"].get("sha256")
+    return known if isinstance(known, str) else None
+
+
 def _against_the_trainer(measured: Mapping[str, float], trained: Mapping[str, float]) -> dict[str, Any]:
     """The trainer's own metrics on the same examples, and the largest difference; both None when there are none."""
     shared = [name for name in measured if name in trained]
     if not shared:
         return {"metrics": None, "max_abs_diff": None}
     own = {name: trained[name] for name in shared}
-    return {"metrics": own, "max_abs_diff": max(abs(measured[name] - own[name]) for name in shared)}
+    differences = [abs(measured[name] - own[name]) for name in shared]
+    # A NaN is no small difference.
+    largest = max(difference if np.isfinite(difference) else np.inf for difference in differences)
+    return {"metrics": own, "max_abs_diff": largest}

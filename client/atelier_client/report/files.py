@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from atelier_client._printable import printable
+
+# How spreadsheets tell a formula (https://owasp.org/www-community/attacks/CSV_Injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _COLUMNS = ("scope", "name", "metric", "value", "low", "high", "examples")
 
 
@@ -16,8 +20,16 @@ def as_csv(report: Mapping[str, Any]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    writer.writerows(_rows(report))
+    writer.writerows([_harmless(cell) for cell in row] for row in _rows(report))
     return text.getvalue()
+
+
+def _harmless(cell: Any) -> Any:
+    """A text that a spreadsheet does not take for a formula."""
+    if not isinstance(cell, str):
+        return cell
+    text = printable(cell)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def as_junit(report: Mapping[str, Any], conditions: Sequence[tuple[str, str | None]]) -> str:
@@ -48,7 +60,8 @@ def as_junit(report: Mapping[str, Any], conditions: Sequence[tuple[str, str | No
                 f"      <failure message={quoteattr(reason)}>{escape(reason)}</failure>",
                 "    </testcase>",
             ]
-    return "\n".join([*lines, "  </testsuite>", "</testsuites>", ""])
+    # XML has no form for control characters.
+    return printable("\n".join([*lines, "  </testsuite>", "</testsuites>", ""]))
 
 
 def _rows(report: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:

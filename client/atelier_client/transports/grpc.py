@@ -7,9 +7,10 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from atelier_client._targets import Target
-from atelier_client.errors import from_status
+from atelier_client.errors import ServerFailure, SettingsError, from_status
 from atelier_client.tls import TLS
 from atelier_client.transports.base import METHODS, Method
 
@@ -55,9 +56,13 @@ class GrpcTransport:
     def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `Transport.call`."""
         try:
-            return self._calls[method](request, timeout=timeout, metadata=self._headers())
+            answer = self._calls[method](request, timeout=timeout, metadata=self._headers())
         except grpc.RpcError as error:
             raise from_status(error.code(), error.details() or "", self._target, timeout) from None
+        except ValueError as error:
+            # gRPC's own word for a channel that another thread has closed.
+            raise SettingsError(f"The client was closed ({error}).") from None
+        return _message(method, answer, self._target)
 
     def close(self) -> None:
         """As `Transport.close`."""
@@ -80,9 +85,12 @@ class AsyncGrpcTransport:
         if self._channel is None:
             self._open()
         try:
-            return await self._calls[method](request, timeout=timeout, metadata=self._headers())
+            answer = await self._calls[method](request, timeout=timeout, metadata=self._headers())
         except grpc.aio.AioRpcError as error:
             raise from_status(error.code(), error.details() or "", self._target, timeout) from None
+        except grpc.aio.UsageError as error:
+            raise SettingsError(f"The client was closed ({error}).") from None
+        return _message(method, answer, self._target)
 
     async def close(self) -> None:
         """As `AsyncTransport.close`."""
@@ -116,10 +124,17 @@ def bearer(token: Token) -> str:
 
 
 def _calls(channel: Any) -> dict[Method, Any]:
-    return {
-        method: channel.unary_unary(method.path, response_deserializer=method.response.FromString)
-        for method in METHODS
-    }
+    return {method: channel.unary_unary(method.path) for method in METHODS}
+
+
+def _message(method: Method, answer: bytes, target: str) -> Any:
+    """The answer as its message. gRPC's own deserializing would print a stack trace for one that is none."""
+    try:
+        return method.response.FromString(answer)
+    except DecodeError as error:
+        raise ServerFailure(
+            f"{target} answered {method.name} with what is no message of it: {error}."
+        ) from None
 
 
 def _options(tls: TLS | None, proxy: bool) -> list[tuple[str, int | str]]:

@@ -1,0 +1,427 @@
+"""What is broken or hostile becomes an error of the client's own, and no sign of it steers the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from atelier_client import AsyncClient, Client
+from atelier_client._files import write_text
+from atelier_client._model_card import read_golden
+from atelier_client._printable import printable
+from atelier_client._tensors import decode
+from atelier_client.cli.prediction_rows import readable_rows
+from atelier_client.data.csv_file import CsvReader
+from atelier_client.data.npz import open_numpy
+from atelier_client.errors import ClientError, DataError, InputError, ServerFailure, SettingsError
+from atelier_client.messages import Prediction
+from atelier_client.protos import serving_pb2 as pb
+from atelier_client.report.files import as_csv, as_junit
+from atelier_client.testing import InMemoryServer
+from atelier_client.transports.base import METADATA, PREDICT
+
+from tests.support.client_command import COMMAND, command
+from tests.support.small_server import small_server
+
+SPECS = {"x": ("float32", (-1,))}
+X = np.zeros(2, np.float32)
+
+
+def echo() -> InMemoryServer:
+    server = InMemoryServer()
+    server.serve("m", lambda inputs: inputs, inputs=SPECS, outputs=SPECS)
+    server.serve(
+        "words", lambda inputs: inputs, inputs={"x": ("string", (-1,))}, outputs={"x": ("string", (-1,))}
+    )
+    return server
+
+
+def changed(server: InMemoryServer, which: Any, change: Any) -> Any:
+    """A `connect` whose answers to one method are changed on their way."""
+
+    def connect(target: Any) -> Any:
+        transport = server.connect(target)
+
+        class Changing:
+            def call(self, method: Any, request: bytes, timeout: float) -> Any:
+                answer = transport.call(method, request, timeout)
+                if method is which:
+                    change(answer)
+                return answer
+
+            def close(self) -> None:
+                transport.close()
+
+        return Changing()
+
+    return connect
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (",a,label\n0,1,x\n", r"column 1 of 3 has no name \(pandas writes its index so: index=False\)"),
+        ("a,label,\n1,x,\n", r"column 3 of 3 has no name \(the header ends with a separator\)"),
+        ("a, ,label\n1,2,x\n", "column 2 of 3 has no name"),
+        ("", "is empty"),
+        ("\n \n", "is empty"),
+    ],
+)
+def test_a_column_without_a_name_is_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        list(CsvReader(tmp_path / "a.csv").tables(10))
+
+
+def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('a,b\n\n1,2\n  \n"x\n\ny",3\n\n')
+    [table] = CsvReader(tmp_path / "a.csv").tables(10)
+    assert table["a"].tolist() == ["1", "x\n\ny"]
+
+
+def test_arrays_in_fortran_order_and_empty_texts_are_read(tmp_path: Path) -> None:
+    array = np.arange(24).reshape(4, 3, 2)
+    np.savez(tmp_path / "a.npz", x=np.asfortranarray(array), label=np.array(["", "", "", ""]))
+    for rows in (1, 3, 10):
+        tables = list(open_numpy(tmp_path / "a.npz").tables(rows))
+        np.testing.assert_array_equal(np.concatenate([table["x"] for table in tables]), array)
+        assert [text for table in tables for text in table["label"].tolist()] == [""] * 4
+
+
+def test_labels_without_rows_and_pipes_are_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros([2, 2]), label=np.array("cat"))
+    with pytest.raises(DataError, match="x has 2, label has 0"):
+        open_numpy(tmp_path / "a.npz")
+    os.mkfifo(tmp_path / "b.npz")
+    with pytest.raises(DataError, match="it is a pipe"):
+        open_numpy(tmp_path / "b.npz")
+
+
+def golden(folder: Path) -> Path:
+    path = folder / "assets.extra" / "golden.npz"
+    path.parent.mkdir()
+    return path
+
+
+def test_a_golden_file_that_is_a_bomb_is_told(tmp_path: Path) -> None:
+    with zipfile.ZipFile(golden(tmp_path), "w", zipfile.ZIP_DEFLATED) as archive:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 29,)}
+        )
+        with archive.open("inputs/x.npy", "w") as member:
+            member.write(header.getvalue())
+            for _ in range(512):
+                member.write(bytes(1 << 20))
+    with pytest.raises(DataError, match="which no few examples have"):
+        read_golden(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder", "promise", "nothing", "rows", "text"])
+def test_a_golden_file_that_is_none_is_told(tmp_path: Path, what: str) -> None:
+    path = golden(tmp_path)
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    elif what == "promise":
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 40,)}
+        )
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("inputs/x.npy", header.getvalue() + bytes(8))
+    elif what == "nothing":
+        np.savez(path, **{"outputs/y": X})
+    elif what == "rows":
+        np.savez(path, **{"inputs/x": np.zeros(3), "inputs/y": np.array(1)})
+    else:
+        path.write_text("{}")
+    with pytest.raises(DataError, match=r"golden\.npz is damaged"):
+        read_golden(tmp_path)
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "evaluation.json"
+    script = (
+        "import resource; from pathlib import Path; from atelier_client._files import write_text\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        f"try:\n    write_text('x' * 9000, Path({str(path)!r}))\nexcept OSError as error:\n    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert f"File too large: '{path}'" in done.stdout
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "reports").write_text("a file")
+    with pytest.raises(OSError, match=r"reports/evaluation\.json"):
+        write_text("x", tmp_path / "reports" / "evaluation.json")
+
+
+# Answers
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "values"),
+    [
+        (1, (1 << 20, 20_000), {"float_val": [1.0]}),
+        (7, (1 << 40,), {"string_val": [b"x"]}),
+        (14, (1 << 40,), {"half_val": [1]}),
+        (1, (-1,), {"float_val": [1.0]}),
+        (7, (-2,), {"string_val": [b"x"]}),
+        (3, (1 << 62, 4, 0), {}),
+    ],
+)
+def test_a_few_bytes_fill_no_memory(dtype: int, shape: tuple[int, ...], values: dict[str, Any]) -> None:
+    tensor = pb.Tensor(dtype=dtype, **values)
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+    with pytest.raises(ServerFailure, match="sent a tensor of shape"):
+        decode(tensor)
+
+
+def test_the_last_value_still_stands_for_the_rest() -> None:
+    tensor = pb.Tensor(dtype=1, float_val=[1.0, 2.0])
+    tensor.tensor_shape.dim.add(size=1000)
+    assert decode(tensor).tolist() == [1.0] + [2.0] * 999
+
+
+def test_an_answer_without_the_output_is_an_error() -> None:
+    client = Client(
+        "localhost:8500", "m", connect=changed(echo(), PREDICT, lambda answer: answer.outputs.clear())
+    )
+    with client, pytest.raises(ServerFailure, match="without the output x"):
+        client.predict(X, outputs=["x"])
+
+
+def test_garbage_metadata_is_an_error() -> None:
+    def spoil(answer: Any) -> None:
+        answer.metadata["signature_def"].value = b"\xff\xff\xff"
+
+    client = Client("localhost:8500", "m", connect=changed(echo(), METADATA, spoil))
+    with client, pytest.raises(ServerFailure, match="no SignatureDefMap"):
+        client.metadata()
+
+
+def test_garbage_on_the_wire_is_an_error_without_a_stack_trace(capfd: pytest.CaptureFixture[str]) -> None:
+    class Garbage(grpc.GenericRpcHandler):
+        def service(self, details: Any) -> Any:
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: b"\xff\xff\xff")
+
+    from concurrent import futures
+
+    server = grpc.server(futures.ThreadPoolExecutor(2), handlers=(Garbage(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with (
+            Client(f"127.0.0.1:{port}", "m") as client,
+            pytest.raises(ServerFailure, match="no message of it"),
+        ):
+            client.metadata()
+    finally:
+        server.stop(0).wait()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_strings_as_probabilities_and_outputs_without_rows_have_rows_to_show() -> None:
+    answer = Prediction(
+        probabilities=np.array([["a", "b"]], object),
+        label=np.array([b"x"], object),
+        scale=np.array(2.0),
+        few=np.zeros(3),
+    )
+    [row] = readable_rows(answer, [0], ("a", "b"), 3)
+    assert row["label"] == "x"
+    assert row["top"] == []
+    assert row["outputs"]["scale"] == 2.0
+
+
+# The library's own errors
+
+
+@pytest.mark.parametrize("version", ["1", 1.0, True, -1, 2**63, [1]])
+def test_a_version_that_is_none_is_told(version: Any) -> None:
+    with echo().client("m") as client:
+        for call in (client.predict, client.classify, client.regress):
+            with pytest.raises(InputError, match="A version is a whole number"):
+                call({"x": X}, version=version)
+        with pytest.raises(InputError, match="A version is a whole number"):
+            client.metadata(version=version)
+        with pytest.raises(InputError, match="A version is a whole number"):
+            client.wait_ready(1, version)
+        assert client.predict(X, version=np.int64(1)).versions == (1,)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"timeout": None}, {"timeout": "3"}, {"timeout": True}, {"timeout": float("nan")}, {"timeout": 0}],
+)
+def test_a_timeout_that_is_none_is_told(settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="timeout must be a number of seconds"):
+        Client("localhost:8500", "m", **settings)
+
+
+@pytest.mark.parametrize(
+    ("target", "model"),
+    [(None, "m"), (8500, "m"), ([8500], "m"), ("localhost:8500", None), ("localhost:8500", 3)],
+)
+def test_a_target_or_model_that_is_none_is_told(target: Any, model: Any) -> None:
+    with pytest.raises(SettingsError):
+        Client(target, model)
+
+
+def test_a_label_or_number_of_rows_of_another_type_is_told() -> None:
+    with echo().client("m") as client:
+        with pytest.raises(InputError, match="A label is a text, not 3"):
+            client.predict(X, label=3)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="rows_per_request is a whole number"):
+            client.predict(X, rows_per_request="3")  # type: ignore[arg-type]
+        assert client.predict(X, outputs="x")["x"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("rest", [False, True])
+def test_a_closed_client_says_so(rest: bool) -> None:
+    address = "http://127.0.0.1:9" if rest else "127.0.0.1:9"
+    client = Client(address, "m")
+    client.close()
+    with pytest.raises(SettingsError, match="The client is closed"):
+        client.predict(X)
+
+    async def ask() -> None:
+        other = AsyncClient(address, "m")
+        await other.close()
+        with pytest.raises(SettingsError, match="The client is closed"):
+            await other.predict(X)
+
+    asyncio.run(ask())
+
+
+def test_an_async_client_belongs_to_one_event_loop() -> None:
+    with small_server(echo()) as server:
+        client = AsyncClient(server.address, "m")
+        assert asyncio.run(client.predict(X))["x"].tolist() == [0, 0]
+        with pytest.raises(SettingsError, match="belongs to the event loop"):
+            asyncio.run(client.predict(X))
+
+
+def test_http_on_a_grpc_port_is_told_without_control_bytes() -> None:
+    with small_server(echo()) as server:
+        client = Client(f"http://{server.address}", "m", timeout=3)
+        with client, pytest.raises(ClientError) as told:
+            client.predict(X)
+    assert printable(str(told.value)) == str(told.value)
+
+
+@pytest.mark.parametrize("text", ["half \ud83d", "\udcff"])
+def test_half_an_emoji_is_told(text: str) -> None:
+    with echo().client("words") as client, pytest.raises(InputError, match="half of one"):
+        client.predict([text])
+
+
+# The commands
+
+
+def test_half_an_emoji_and_a_closed_stdin_are_one_message(tmp_path: Path) -> None:
+    with small_server(echo()) as server:
+        asked = ["predict", "--target", server.address, "--model", "words", "--models", tmp_path]
+        (tmp_path / "a.jsonl").write_text('"\\ud83d"\n')
+        for more in (["--text", b"\xff\xfe"], [tmp_path / "a.jsonl"]):
+            done = subprocess.run(
+                [os.fsencode(str(item)) if not isinstance(item, bytes) else item for item in [COMMAND, *asked, *more]],
+                capture_output=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert done.returncode == 2, done.stderr
+            assert b"half of one" in done.stderr
+        words = " ".join(map(str, [COMMAND, *asked, "-"]))
+        done = subprocess.run(f"exec {words} <&-", shell=True, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 2, done.stderr
+        assert b"stdin" in done.stderr
+        assert b"Traceback" not in done.stderr
+        (tmp_path / "b.jsonl").write_bytes(b'"a"\n"\xff"\n')
+        with open(tmp_path / "b.jsonl", "rb") as stdin:
+            done = command(
+                *asked, "-", stdin=stdin, env=os.environ | {"PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"}
+            )
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_labels_of_the_server_do_not_steer_the_terminal(tmp_path: Path) -> None:
+    memory = InMemoryServer()
+    memory.serve(
+        "m",
+        lambda inputs: {"label": np.array([b"\x1b]0;owned\x07\x1b[31mred"] * len(inputs["x"]), object)},
+        inputs=SPECS,
+        outputs={"label": ("string", (-1,))},
+    )
+    with small_server(memory) as server:
+        (tmp_path / "a.jsonl").write_text("1.0\n")
+        asked = ["--target", server.address, "--model", "m"]
+        done = command("predict", tmp_path / "a.jsonl", *asked, "--models", tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "\x1b]" not in done.stdout + done.stderr
+        assert "\x07" not in done.stdout + done.stderr
+        assert "red" in done.stdout
+        memory.fail("INVALID_ARGUMENT", "bad \x1b[2J text", times=9)
+        done = command("metadata", *asked)
+        assert done.returncode == 2
+        assert r"bad \x1b[2J text" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b[31m", "a\x07", "\x9b31m", "a\u202eb", "\r", "\x7f", "\ud83d", "\u2028"]
+)
+def test_signs_that_steer_are_written_out(text: str) -> None:
+    shown = printable(text)
+    assert shown.isascii()
+    assert shown.isprintable()
+
+
+def test_ordinary_text_is_shown_as_it_is() -> None:
+    text = "Köln\t日本 🎉\nÉ"
+    assert printable(text) == text
+
+
+REPORT: dict[str, Any] = {
+    "model": {"name": "m", "version": 1},
+    "metrics": {"accuracy": 0.5},
+    "intervals": {"accuracy": (0.1, 0.9)},
+    "dataset": {"examples": 2},
+    "throughput": {"seconds": 1},
+    "environment": {"started_at": "now"},
+    "slices": [],
+}
+
+
+@pytest.mark.parametrize("label", ["=cmd()", "@sum", "+1", "-1", "\tx", "\r=x", "\n=x"])
+def test_no_cell_of_the_csv_report_is_a_formula(label: str) -> None:
+    rows = [{"label": label, "precision": -0.5, "support": 1, "intervals": {"precision": (-1.0, 0.0)}}]
+    [_, _, row] = csv.reader(io.StringIO(as_csv(REPORT | {"per_class": rows})))
+    assert not row[1].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert row[1].lstrip("'")
+    assert float(row[3]) == -0.5
+
+
+def test_junit_is_xml_whatever_a_reason_holds() -> None:
+    from xml.etree import ElementTree
+
+    text = as_junit(REPORT, [("a \x1b b", "why \x00 <not>")])
+    failure = ElementTree.fromstring(text).find(".//failure")
+    assert failure is not None
+    assert failure.text == r"why \x00 <not>"
+    json.dumps(text)
