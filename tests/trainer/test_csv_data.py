@@ -60,7 +60,7 @@ def test_pixels_become_images_with_class_names(tmp_path):
 @pytest.mark.parametrize("content", [TABLE, TEXT])
 def test_the_test_file_gives_the_test_examples_back(tmp_path, content):
     data = loaded(tmp_path, content, test_split=0.5, **({"text": "review"} if content == TEXT else {}))
-    back = read_test_file(data.test_file, data.kind, tmp_path / "cache")
+    back = read_test_file(data.test_file, data.kind, data.class_names, data.features, tmp_path / "cache")
     assert back.inputs.tolist() == data.test.inputs.tolist()
     assert back.labels.tolist() == data.test.labels.tolist()
 

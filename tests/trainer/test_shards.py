@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from atelier_trainer.data import job_data
-from atelier_trainer.data.csv_shards import Moments
+from atelier_trainer.data.column_check import Moments
 from atelier_trainer.data.dataset import Examples
 from atelier_trainer.errors import DataInvalid, JobError
 from atelier_trainer.job import Job
@@ -154,3 +154,25 @@ def test_streamed_data_cannot_be_split(tmp_path):
     data = {"csv": "train-*.csv", "test": "test.csv", "stream": True}
     with pytest.raises(JobError, match=r"name a data\.validation file"):
         job_data.load(job(data, validation_split=0.1), tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tfrecord"])
+def test_streams_train_with_the_default_seed(tmp_path, kind):
+    if kind == "csv":
+        write_csv_shards(tmp_path)
+        data = {"csv": "train-*.csv", "test": "test.csv", "stream": True}
+    else:
+        write_records(tmp_path / "train.tfrecord", (record(row, row % 3) for row in range(100)))
+        data = {"tfrecord": "train.tfrecord", "test": "train.tfrecord"}
+    settings = job(data)
+    loaded = load_data(settings, tmp_path)
+    from atelier_trainer.training.fit import fit
+    from atelier_trainer.training.run import continued_or_new
+
+    assert settings.fit.seed == 0
+    with continued_or_new(tmp_path / "runs", settings, "digest", ()) as run:
+        assert fit(settings, loaded, run).epochs == 1
+
+
+def load_data(settings, folder):
+    return job_data.load(settings, folder, folder / "cache")

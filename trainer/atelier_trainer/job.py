@@ -8,10 +8,33 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from atelier_trainer.data.label_key import same_label
+
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 SOURCES = ("name", "csv", "npz", "idx", "tfrecord")
+
+
+def _text(value: Any) -> Any:
+    """A number as the text it is written as. YAML reads yes, no, on and off as booleans: those take quotes."""
+    if isinstance(value, bool) or value is None:
+        raise ValueError(
+            f"expected a text, got {value}: YAML reads yes, no, on, off, true, false and null so; write it in quotes"
+        )
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _texts(value: Any) -> Any:
+    """One text is short for a list of it."""
+    return [_text(value)] if isinstance(value, str | int | float) else value
+
+
+def _by_text(value: Any) -> Any:
+    return {_text(key): item for key, item in value.items()} if isinstance(value, dict) else value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
 
 
 class _Section(BaseModel):
@@ -24,6 +47,8 @@ class Data(_Section):
     `csv` (a glob for shards) has a `label` column, and either numbers in all others or a `text` column; with `image`
     the numbers are the pixels 0..255 of an image of that shape. `npz` and `idx` hold images, `tfrecord`
     tf.Example. `stream` reads CSV shards from disk in each epoch instead of keeping them in memory.
+    `separator`, `decimal` and `encoding` say how a CSV is written; `columns` which of its columns are categories or
+    left out; `missing` which cells are no value.
     """
 
     name: Literal["fashion-mnist", "imdb"] | None = None
@@ -34,7 +59,12 @@ class Data(_Section):
     label: str = "label"
     text: str | None = None
     image: list[Positive] | None = None
-    class_names: list[str] | None = None
+    class_names: Annotated[list[Text], Field(min_length=2)] | None = None
+    separator: str = ","
+    decimal: Literal[".", ","] = "."
+    encoding: str = "utf-8"
+    columns: Annotated[dict[Text, Literal["number", "category", "ignore"]], BeforeValidator(_by_text)] = {}
+    missing: Annotated[list[Text], BeforeValidator(_texts)] = []
     test: str | None = None
     test_split: Share = 0.2
     validation: str | None = None
@@ -51,6 +81,47 @@ class Data(_Section):
         if self.image is not None and len(self.image) not in (2, 3):
             raise ValueError(f"image is [height, width] or [height, width, channels], got {self.image}")
         return self
+
+    @model_validator(mode="after")
+    def _written_as_said(self) -> Data:
+        if self.csv is None:
+            for key in ("separator", "decimal", "encoding", "columns", "missing", "text", "stream"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise ValueError(f"{key} belongs to csv")
+        if self.stream and self.text:
+            raise ValueError("stream reads tables and images; text is kept in memory: leave stream out")
+        for key in ("columns", "missing"):
+            if getattr(self, key) and (self.text or self.image):
+                raise ValueError(f"{key} belongs to tables, not to {'text' if self.text else 'images'}")
+        if len(self.separator) != 1 or self.separator.isalnum() or self.separator in '"\r\n.+-_':
+            raise ValueError(f'separator is one sign, such as ";" or "\\t", got {self.separator!r}')
+        if self.separator == self.decimal:
+            raise ValueError(f"separator and decimal are both {self.decimal!r}: a file cannot be read so")
+        try:
+            "".encode(self.encoding)
+        except LookupError:
+            raise ValueError(
+                f"encoding: Python knows no {self.encoding!r}; usual are utf-8, latin-1, cp1252, utf-16"
+            ) from None
+        if self.columns.get(self.label):
+            raise ValueError(f"columns: {self.label} is the label, which is no input")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> Data:
+        names = self.class_names or []
+        if any(not name.strip() or name != name.strip() for name in names):
+            raise ValueError(f"class_names: a name is empty or has spaces around it, got {names}")
+        twice = same_label(names)
+        if twice:
+            one = twice[0] if twice[0] == twice[1] else f"{twice[0]} and {twice[1]} are one number, and"
+            raise ValueError(f"class_names: {one} is there twice")
+        return self
+
+    @property
+    def by_column(self) -> bool:
+        """True when the model has one input a column: categories, or values that may be missing."""
+        return bool(self.missing) or "category" in self.columns.values()
 
     @property
     def streams(self) -> bool:
@@ -119,7 +190,9 @@ class Fit(_Section):
     deterministic: bool = False
     validation_split: Share = 0.0
     early_stopping: EarlyStopping | None = None
-    class_weight: Literal["balanced"] | dict[str, NonNegative] | None = None
+    class_weight: Annotated[
+        Literal["balanced"] | dict[Text, NonNegative] | None, BeforeValidator(_by_text)
+    ] = None
     flip: bool = False
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     # Measured in docs/benchmarks.md and docs/decisions.md.

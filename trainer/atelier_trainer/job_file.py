@@ -13,6 +13,11 @@ from pydantic import BaseModel, ValidationError
 from atelier_trainer.errors import JobError
 from atelier_trainer.job import Job
 
+# Values of a job or study file, aliases written out; the shipped ones have about 20.
+LARGEST_DOCUMENT = 10_000
+# Signs of a wrong value that an error shows.
+SHOWN = 200
+
 
 def shipped_jobs() -> Path:
     """The folder of shipped jobs: `jobs` here (the image), `trainer/jobs` (a checkout), or beside the package."""
@@ -42,9 +47,38 @@ def load_job(name: str, overrides: Sequence[str] = ()) -> tuple[Job, Path]:
 def read_yaml(path: Path) -> Any:
     """The document of a YAML file. Raises `JobError`."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, OSError) as error:
         raise JobError(f"{path}: not readable as YAML: {error}") from None
+
+
+def parse_yaml(text: str) -> Any:
+    """The document of a YAML text. Raises `yaml.YAMLError` or `ValueError`; aliases must not multiply it."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        # An alias costs a line and can stand for a million nodes: they are counted before they are unfolded.
+        if _unfolded(node, {}) > LARGEST_DOCUMENT:
+            raise ValueError(f"its aliases unfold to more than {LARGEST_DOCUMENT:,} values")
+        return loader.construct_document(node)
+    except RecursionError:
+        raise ValueError("it is nested too deeply, or an alias stands within itself") from None
+    finally:
+        loader.dispose()
+
+
+def _unfolded(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """Values a node stands for when every alias is written out; `RecursionError` when it holds itself."""
+    if node not in known:
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        known[node] = 1 + sum(_unfolded(child, known) for child in children)
+    return known[node]
 
 
 def find(name: str) -> Path:
@@ -73,8 +107,8 @@ def _override(document: dict[str, Any], override: str) -> None:
     if not isinstance(target, dict):
         raise JobError(f"--set {override}: {'.'.join(sections)} is not a section.")
     try:
-        target[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
+        target[last] = parse_yaml(text)
+    except (yaml.YAMLError, ValueError):
         raise JobError(f"--set {override}: {text!r} is not a YAML value.") from None
 
 
@@ -93,7 +127,7 @@ def _explain(item: Any) -> str:
     if item["type"] == "literal_error":
         allowed = str(item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         near = _nearest(str(item["input"]), allowed)
-    return f"{key}: {item['msg']}, got {item['input']!r}{near}"
+    return f"{key}: {item['msg']}, got {repr(item['input'])[:SHOWN]}{near}"
 
 
 def _keys_at(where: list[str]) -> list[str]:

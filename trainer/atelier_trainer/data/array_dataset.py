@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import numpy as np
 from atelier_trainer.data.dataset import DataSet, Examples, findings, sha256_of
 from atelier_trainer.data.held_out_file import write_test_file
 from atelier_trainer.data.idx import parse_idx
-from atelier_trainer.data.labels import check_numbers
+from atelier_trainer.data.labels import check_numbers, class_numbers, integer_labels, require_two
 from atelier_trainer.errors import DataCorrupt, DataInvalid
 from atelier_trainer.job import Data
 
@@ -30,9 +32,13 @@ def load(settings: Data, base: Path, cache: Path) -> DataSet:
     path = base / str(settings.npz or settings.idx)
     arrays = read_npz(path) if settings.npz else [read_idx_file(path, name) for name in IDX_NAMES]
     x_train, y_train, x_test, y_test = arrays
-    classes = len(settings.class_names or ()) or int(y_train.max(initial=0)) + 1
-    names = tuple(settings.class_names or [str(number) for number in range(classes)])
-    train, test = _examples(x_train, y_train, classes, path), _examples(x_test, y_test, classes, path)
+    sides = ("y_train", "y_test") if settings.npz else ("labels", "labels")
+    y_train, y_test = integer_labels(y_train, path, sides[0]), integer_labels(y_test, path, sides[1])
+    _check_images(x_train, y_train, path)
+    _check_images(x_test, y_test, path)
+    names = tuple(settings.class_names or class_numbers(y_train, path))
+    train, test = _examples(x_train, y_train, names, path), _examples(x_test, y_test, names, path)
+    require_two(np.bincount(train.labels, minlength=len(names)), names, path)
     if train.inputs.shape[1:] != test.inputs.shape[1:]:
         raise DataInvalid(
             f"{path}: training images are {list(train.inputs.shape[1:])}, test images {list(test.inputs.shape[1:])}."
@@ -65,7 +71,7 @@ def read_npz(path: Path) -> list[np.ndarray]:
         raise DataInvalid(
             f"{path} does not exist. Paths in a job start from the job file's folder."
         ) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise DataInvalid(f"{path} is no readable .npz: {error}.") from None
 
 
@@ -75,21 +81,30 @@ def read_idx_file(folder: Path, name: str) -> np.ndarray:
     try:
         raw = gzip.decompress(packed.read_bytes()) if packed.exists() else (folder / name).read_bytes()
         return parse_idx(np.frombuffer(raw, np.uint8), folder / name)
-    except (OSError, EOFError, DataCorrupt) as error:
+    except (OSError, EOFError, zlib.error, DataCorrupt) as error:
         raise DataInvalid(f"{folder / name} cannot be read: {error}") from None
 
 
-def _examples(images: np.ndarray, labels: np.ndarray, classes: int, path: Path) -> Examples:
+def _check_images(images: np.ndarray, labels: np.ndarray, path: Path) -> None:
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
         raise DataInvalid(
             f"{path}: expected images as uint8 [N,H,W] or [N,H,W,C], N at least 1, "
-            f"got {images.dtype} {list(images.shape)}."
+            f"got {images.dtype} {list(images.shape)}.{_advice(images)}"
         )
     if len(images) != len(labels):
         raise DataInvalid(f"{path}: {len(images)} images but {len(labels)} labels.")
-    images = np.ascontiguousarray(images)
-    return Examples(
-        images,
-        check_numbers(labels, classes, path),
-        sha256_of(images.data, np.ascontiguousarray(labels).data),
-    )
+
+
+def _advice(images: np.ndarray) -> str:
+    if images.ndim not in (3, 4) or images.dtype.kind not in "fiub" or not images.size:
+        return ""
+    if images.dtype.kind in "fb" and images.min() >= 0 and images.max() <= 1:
+        return " Pixels from 0 to 1: (images * 255).round().astype(np.uint8) makes such images."
+    if images.min() >= 0 and images.max() <= 255:
+        return " images.astype(np.uint8) makes such images."
+    return f" Its pixels go from {images.min():g} to {images.max():g}, not from 0 to 255: scale them first."
+
+
+def _examples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], path: Path) -> Examples:
+    images, labels = np.ascontiguousarray(images), np.ascontiguousarray(labels)
+    return Examples(images, check_numbers(labels, names, path), sha256_of(images.data, labels.data))

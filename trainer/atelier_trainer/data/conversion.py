@@ -10,6 +10,7 @@ from atelier_trainer.data import csv_file
 from atelier_trainer.data.array_dataset import IDX_NAMES, read_idx_file
 from atelier_trainer.data.dataset import DataSet, Examples
 from atelier_trainer.data.idx import write_idx
+from atelier_trainer.data.label_key import number_of
 from atelier_trainer.errors import DataInvalid
 
 LABEL = "label"
@@ -42,13 +43,11 @@ def csv_to_idx(path: Path, to: Path, split: str, shape: tuple[int, int]) -> list
             f"{path}: images of {shape[0]}x{shape[1]} have {shape[0] * shape[1]} pixels, the file has "
             f"{len(columns)} columns beside {LABEL!r}."
         )
-    chunks = list(csv_file.number_chunks(path, LABEL, columns))
-    pixels = csv_file.as_bytes(np.concatenate([numbers for numbers, _ in chunks]), path, columns)
-    cells = np.concatenate([part for _, part in chunks])
-    try:
-        labels = cells.astype(np.int64)
-    except ValueError:
-        labels = np.full(len(cells), -1)
+    chunks = list(csv_file.chunks(path, csv_file.Schema(LABEL, tuple(columns))))
+    pixels = csv_file.as_bytes(np.concatenate([chunk.numbers for chunk in chunks]), path, columns)
+    cells = np.concatenate([chunk.labels for chunk in chunks])
+    numbers = [number_of(cell) for cell in cells]
+    labels = np.array([-1 if number is None else number for number in numbers], np.float64)
     labels = csv_file.as_bytes(labels[:, None], path, [LABEL])[:, 0]
     to.mkdir(parents=True, exist_ok=True)
     images_name, labels_name = IDX_NAMES[:2] if split == "train" else IDX_NAMES[2:]
@@ -74,7 +73,12 @@ def first_images(data: DataSet, count: int) -> tuple[np.ndarray, np.ndarray]:
 def first_rows(data: DataSet, count: int) -> list[tuple[int, str]]:
     """Label and a readable line of the first examples of text or a table."""
     inputs, labels = first_images(data, count)
-    if data.kind == "text":
+    if data.features:
+        lines = [
+            ", ".join(f"{name}={value}" for name, value in zip(data.columns, row, strict=True))
+            for row in inputs.tolist()
+        ]
+    elif data.kind == "text":
         lines = [text.decode()[:300] for text in inputs]
     else:
         lines = [

@@ -1,52 +1,93 @@
-"""CSV files with a header: read fast by pandas, and when that fails, read again to name the row and the column."""
+"""CSV files with a header: read fast by pandas, and when that fails, read again to name the row and the column.
+
+The dialect is that of docs/contracts.md, section 2; a job may name another separator, decimal sign and encoding, and
+the cells that stand for a missing value.
+"""
 
 from __future__ import annotations
 
 import csv
 import difflib
-import math
+import gzip
+import io
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 
+from atelier_trainer.data import csv_cells
+from atelier_trainer.data.csv_cells import PLAIN, Dialect
 from atelier_trainer.errors import DataInvalid
 
-# Rows of a table that pandas parses at once; bounds the memory of a pass over a large file.
-CHUNK_ROWS = 50_000
-LARGEST = float(np.finfo(np.float32).max)
+# What pandas parses at once: bounds the memory of a pass over a large file.
+CHUNK_ROWS, CHUNK_CELLS = 50_000, 8_000_000
+_UNREADABLE = (ValueError, OverflowError, EOFError, OSError, zlib.error, csv.Error, Warning)
 
 
-def read_header(path: Path, label: str) -> list[str]:
-    """The column names. Raises `DataInvalid` when there are none, one occurs twice, or the label is missing."""
+@dataclass(frozen=True)
+class Schema:
+    """The columns that are read: the label, and columns of numbers, categories, or one of text."""
+
+    label: str
+    numbers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    text: str | None = None
+    dialect: Dialect = PLAIN
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of a file: numbers float64 [n,numbers] (NaN is missing), categories str objects [n,categories] (`""` is
+    missing), texts UTF-8 bytes objects [n], labels str objects [n]. `plain`: all numbers are written with digits."""
+
+    numbers: np.ndarray
+    categories: np.ndarray
+    texts: np.ndarray
+    labels: np.ndarray
+    plain: bool
+
+
+def read_header(path: Path, label: str, dialect: Dialect = PLAIN) -> list[str]:
+    """The column names. Raises `DataInvalid` when there are none, one occurs twice or has no name, or the label is
+    missing."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
-            header = next(csv.reader(handle), [])
+        with _open(path, dialect) as handle:
+            header = next((row for row in csv.reader(handle, delimiter=dialect.separator) if any(row)), [])
     except FileNotFoundError:
         raise DataInvalid(
             f"{path} does not exist. Paths in a job start from the job file's folder."
         ) from None
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise DataInvalid(f"{path}: not readable as CSV in UTF-8: {error}.") from None
-    if not any(header):
+    except _UNREADABLE as error:
+        raise DataInvalid(_unreadable(path, dialect, error)) from None
+    if not any(name.strip() for name in header):
         raise DataInvalid(f"{path} is empty: expected a header with the column {label!r}, then rows.")
+    _named(path, header)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataInvalid(f"{path}: the column {twice[0]!r} is there twice.")
-    require(path, header, label)
+    require(path, header, label, dialect)
     return header
 
 
-def require(path: Path, header: Sequence[str], column: str) -> None:
+def require(path: Path, header: Sequence[str], column: str, dialect: Dialect = PLAIN) -> None:
     """Raises `DataInvalid` with the nearest name when the column is missing."""
-    if column not in header:
-        near = difflib.get_close_matches(column, header, n=1)
-        shown = ", ".join(header[:8]) + (", .." if len(header) > 8 else "")
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise DataInvalid(f"{path}: the column {column!r} is missing; it has {shown}.{hint}")
+    if column in header:
+        return
+    near = difflib.get_close_matches(column, header, n=1) or [
+        name for name in header if name.strip().lower() == column.strip().lower()
+    ]
+    shown = ", ".join(header[:8]) + (", .." if len(header) > 8 else "")
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    if len(header) == 1:
+        found = next((sign for sign in (";", "\t", "|", ",") if sign in header[0]), None)
+        if found and found != dialect.separator:
+            hint = f" Its columns look separated by {found!r}: data.separator: {_yaml(found)} reads them."
+    raise DataInvalid(f"{path}: the column {column!r} is missing; it has {shown}.{hint}")
 
 
 def same_columns(path: Path, header: Sequence[str], expected: Sequence[str], reference: Path) -> None:
@@ -59,108 +100,198 @@ def same_columns(path: Path, header: Sequence[str], expected: Sequence[str], ref
         raise DataInvalid(f"{path} {' and '.join(said)}: its columns must be those of {reference}.")
 
 
-def number_chunks(path: Path, label: str, columns: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Float32 [n,columns] and label cells (str objects [n]) of each chunk of rows. Raises `DataInvalid`."""
-    types = {label: str, **dict.fromkeys(columns, np.float32)}
-    for frame in _frames(path, label, None, types):
-        numbers = frame[list(columns)].to_numpy(np.float32)
-        if not np.isfinite(numbers).all():
-            _blame(path, label, None)
-        yield numbers, _cells(path, label, None, frame[label])
+def chunks(path: Path, schema: Schema) -> Iterator[Chunk]:
+    """The rows of a file in their order, some thousands at a time. Raises `DataInvalid` with row and column."""
+    done = 0
+    # pandas parses plain numbers itself; True and False, missing values and whatever is wrong take a look at cells.
+    if not schema.dialect.missing:
+        try:
+            for frame in _frames(path, schema, np.float64):
+                numbers = frame[list(schema.numbers)].to_numpy(np.float64)
+                if not (np.abs(numbers) <= csv_cells.LARGEST).all():
+                    break
+                yield _chunk(path, schema, frame, numbers, plain=True)
+                done += len(frame)
+            else:
+                if not done:
+                    raise DataInvalid(f"{path} has a header and no rows.")
+                return
+        except _UNREADABLE:
+            pass
+    first_row = 1
+    try:
+        for frame in _frames(path, schema, object):
+            if first_row > done:
+                yield _chunk(path, schema, frame, _numbers(path, schema, frame), plain=False)
+            first_row += len(frame)
+    except _UNREADABLE as error:
+        _blame(path, schema, str(error))
+    if first_row == 1:
+        raise DataInvalid(f"{path} has a header and no rows.")
 
 
-def read_text(path: Path, label: str, text: str) -> tuple[np.ndarray, np.ndarray]:
+def read_text(path: Path, label: str, text: str, dialect: Dialect = PLAIN) -> tuple[np.ndarray, np.ndarray]:
     """Texts (UTF-8 bytes objects [N]) and label cells (str objects [N]). Raises `DataInvalid`."""
-    require(path, read_header(path, label), text)
-    parts = [
-        (_texts(path, label, text, frame[text]), _cells(path, label, text, frame[label]))
-        for frame in _frames(path, label, text, {label: str, text: str})
-    ]
-    texts = np.array([item for part, _ in parts for item in part], dtype=object)
-    return texts, np.concatenate([cells for _, cells in parts])
+    require(path, read_header(path, label, dialect), text)
+    parts = list(chunks(path, Schema(label, text=text, dialect=dialect)))
+    return np.concatenate([part.texts for part in parts]), np.concatenate([part.labels for part in parts])
 
 
-def as_bytes(numbers: np.ndarray, path: Path, columns: Sequence[str]) -> np.ndarray:
+def as_bytes(numbers: np.ndarray, path: Path, columns: Sequence[str], first_row: int = 1) -> np.ndarray:
     """Integers from 0 to 255 as uint8 of the same shape [N,columns]. Raises `DataInvalid` with row and column."""
-    wrong = (numbers < 0) | (numbers > 255) | (numbers != np.floor(numbers))
-    if wrong.any():
-        row, column = (int(item) for item in np.argwhere(wrong)[0])
+    right = (numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers))
+    if not right.all():
+        row, column = (int(item) for item in np.argwhere(~right)[0])
+        scaled = " Pixels from 0 to 1 times 255, rounded, are such integers." * bool(
+            numbers.min() >= 0 and numbers.max() <= 1
+        )
         raise DataInvalid(
-            f"{path}, row {row + 1}, column {columns[column]}: expected an integer from 0 to 255, "
-            f"got {numbers[row, column]:g}."
+            f"{path}, row {first_row + row}, column {columns[column]}: expected an integer from 0 to 255, "
+            f"got {numbers[row, column]:g}.{scaled}"
         )
     return numbers.astype(np.uint8)
 
 
-def _frames(path: Path, label: str, text: str | None, types: dict[str, type]) -> Iterator[pd.DataFrame]:
-    rows = 0
-    try:
-        with (
-            warnings.catch_warnings(),
-            # Only empty cells are missing: a review that says "null" is a text.
-            pd.read_csv(
-                path,
-                dtype=types,
-                chunksize=CHUNK_ROWS,
-                index_col=False,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-            ) as reader,
-        ):
-            warnings.simplefilter("error")
-            for frame in reader:
-                rows += len(frame)
-                yield frame
-    except (ValueError, OverflowError, Warning) as error:
-        _blame(path, label, text, str(error))
-    if not rows:
-        raise DataInvalid(f"{path} has a header and no rows.")
+def _frames(path: Path, schema: Schema, numbers: type) -> Iterator[pd.DataFrame]:
+    dialect = schema.dialect
+    texts = [schema.label, *schema.categories, *([schema.text] if schema.text else [])]
+    types: dict[str, type] = {**dict.fromkeys(texts, object), **dict.fromkeys(schema.numbers, numbers)}
+    with (
+        warnings.catch_warnings(),
+        # Only what the job names is missing: a review that says "null" is a text.
+        pd.read_csv(
+            path,
+            dtype=types,
+            chunksize=max(1000, min(CHUNK_ROWS, CHUNK_CELLS // (len(types) or 1))),
+            index_col=False,
+            keep_default_na=False,
+            sep=dialect.separator,
+            decimal=dialect.decimal,
+            encoding=dialect.codec,
+            compression="gzip" if path.suffix == ".gz" else None,
+        ) as reader,
+    ):
+        warnings.simplefilter("error")
+        yield from reader
 
 
-def _cells(path: Path, label: str, text: str | None, column: pd.Series) -> np.ndarray:
-    cells = column.to_numpy(dtype=object)
-    if not all(isinstance(cell, str) and cell.strip() for cell in cells):
-        _blame(path, label, text)
-    return np.array([cell.strip() for cell in cells], dtype=object)
+def _chunk(path: Path, schema: Schema, frame: pd.DataFrame, numbers: np.ndarray, *, plain: bool) -> Chunk:
+    labels = frame[schema.label].to_numpy(dtype=object)
+    if not all(isinstance(cell, str) and cell.strip() for cell in labels):
+        _blame(path, schema)
+    labels = np.array([cell.strip() for cell in labels], dtype=object)
+    if schema.dialect.missing and not set(labels).isdisjoint(schema.dialect.missing):
+        _blame(path, schema)
+    categories = np.empty((len(frame), len(schema.categories)), object)
+    for index, name in enumerate(schema.categories):
+        cells = frame[name].to_numpy(dtype=object)
+        codes, distinct = pd.factorize(cells, use_na_sentinel=False)
+        found = [csv_cells.category(cell, schema.dialect) for cell in distinct]
+        if None in found:
+            _blame(path, schema)
+        categories[:, index] = np.array(found, object)[codes]
+    texts = np.empty(len(frame), object)
+    if schema.text:
+        texts[:] = _texts(path, schema, frame[schema.text])
+    return Chunk(numbers, categories, texts, labels, plain)
 
 
-def _texts(path: Path, label: str, text: str, column: pd.Series) -> list[bytes]:
+def _numbers(path: Path, schema: Schema, frame: pd.DataFrame) -> np.ndarray:
+    numbers = np.empty((len(frame), len(schema.numbers)), np.float64)
+    for index, name in enumerate(schema.numbers):
+        codes, distinct = pd.factorize(frame[name].to_numpy(dtype=object), use_na_sentinel=False)
+        found = [csv_cells.number(cell, schema.dialect) for cell in distinct]
+        if None in found:
+            _blame(path, schema)
+        numbers[:, index] = np.array(found, np.float64)[codes]
+    return numbers
+
+
+def _texts(path: Path, schema: Schema, column: pd.Series) -> list[bytes]:
     cells = column.to_list()
     # A row that ends early leaves its last cells empty, and an empty text is no fault: only the rows can tell.
-    if not all(isinstance(cell, str) and cell for cell in cells) and _fault(path, label, text):
-        _blame(path, label, text)
+    if not all(isinstance(cell, str) and cell for cell in cells) and _fault(path, schema):
+        _blame(path, schema)
     return [cell.encode() if isinstance(cell, str) else b"" for cell in cells]
 
 
-def _blame(path: Path, label: str, text: str | None, fallback: str = "not readable as CSV") -> NoReturn:
-    raise DataInvalid(_fault(path, label, text) or f"{path}: {fallback}.")
+def _blame(path: Path, schema: Schema, fallback: str = "not readable as CSV") -> NoReturn:
+    raise DataInvalid(_fault(path, schema) or f"{path}: {fallback}.")
 
 
-def _fault(path: Path, label: str, text: str | None) -> str | None:
+def _fault(path: Path, schema: Schema) -> str | None:
     """The first wrong cell or row, found slowly and surely; row 1 is the first after the header."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
-            reader = csv.reader(handle, strict=True)
-            header = next(reader)
-            for number, row in enumerate(reader, 1):
-                if row and len(row) != len(header):
-                    return f"{path}, row {number}: expected {len(header)} cells, as the header has, got {len(row)}."
-                for column, cell in zip(header, row, strict=False):
-                    expected = _expected(cell, column, label, text)
-                    if expected:
-                        return f"{path}, row {number}, column {column}: expected {expected}, got {cell!r}."
-    except (UnicodeDecodeError, csv.Error) as error:
-        return f"{path}: not readable as CSV in UTF-8: {error}."
+        with _open(path, schema.dialect) as handle:
+            rows = _rows(csv.reader(handle, delimiter=schema.dialect.separator, strict=True))
+            header = next(rows)
+            for number, row in enumerate(rows, 1):
+                if len(row) != len(header):
+                    return _ragged(path, number, header, row)
+                for column, cell in zip(header, row, strict=True):
+                    wrong = _expected(cell, column, schema)
+                    if wrong:
+                        return f"{path}, row {number}, column {column}: expected {wrong}"
+    except _UNREADABLE as error:
+        return _unreadable(path, schema.dialect, error)
     return None
 
 
-def _expected(cell: str, column: str, label: str, text: str | None) -> str | None:
-    """What the cell should be, when it is not."""
-    if column == label:
-        return None if cell.strip() else "a label"
-    if text is not None:
-        return None
-    try:
-        return None if math.isfinite(float(cell)) and abs(float(cell)) <= LARGEST else "a finite number"
-    except ValueError:
-        return "a number"
+def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Rows without those that are empty or have only spaces."""
+    for row in reader:
+        if len(row) > 1 or (row and row[0].strip()):
+            yield row
+
+
+def _ragged(path: Path, number: int, header: Sequence[str], row: Sequence[str]) -> str:
+    hint = ""
+    if len(row) == len(header) + 1:
+        hint = (
+            " A comma at the end of each line makes one cell more."
+            if not row[-1].strip()
+            else " A row's first cell may be an index without a name: write the file with index=False."
+        )
+    return f"{path}, row {number}: expected {len(header)} cells, as the header has, got {len(row)}.{hint}"
+
+
+def _expected(cell: str, column: str, schema: Schema) -> str | None:
+    """What the cell should be, when it is not, with what it is and what to do."""
+    if column == schema.label:
+        if not cell.strip() or cell.strip() in schema.dialect.missing:
+            return f"a label, got {cell!r}; a row without one teaches nothing: remove it."
+    elif column in schema.numbers and csv_cells.number(cell, schema.dialect) is None:
+        return csv_cells.advice(cell, column, schema.dialect)
+    elif column in schema.categories and csv_cells.category(cell, schema.dialect) is None:
+        return f"a category, got {cell!r}; data.missing: [{cell.strip()!r}] takes such cells for a missing value."
+    return None
+
+
+def _named(path: Path, header: Sequence[str]) -> None:
+    unnamed = [number for number, name in enumerate(header, 1) if not name.strip()]
+    if not unnamed:
+        return
+    if unnamed == [1]:
+        why = "the index of df.to_csv(); write the file with df.to_csv(.., index=False)"
+    elif unnamed == [len(header)]:
+        why = "a separator at the end of the header; remove it there and in every row"
+    else:
+        why = "every column needs one"
+    raise DataInvalid(f"{path}: column {unnamed[0]} of the header has no name: {why}.")
+
+
+def _open(path: Path, dialect: Dialect) -> io.TextIOBase:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding=dialect.codec, newline="")
+    return open(path, encoding=dialect.codec, newline="")
+
+
+def _unreadable(path: Path, dialect: Dialect, error: Exception) -> str:
+    hint = ""
+    if isinstance(error, UnicodeError):
+        hint = " When it comes from Excel or an older program, data.encoding: cp1252 or latin-1 may read it."
+    return f"{path}: not readable as CSV in {dialect.encoding.upper()}: {error}.{hint}"
+
+
+def _yaml(sign: str) -> str:
+    return '"\\t"' if sign == "\t" else f'"{sign}"'

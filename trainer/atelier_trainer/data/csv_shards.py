@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from atelier_trainer.data import csv_file
+from atelier_trainer.data.column_check import ColumnCheck
+from atelier_trainer.data.columns import Column, seen_in_training
+from atelier_trainer.data.csv_file import Schema
 from atelier_trainer.data.dataset import sha256_of
-from atelier_trainer.data.labels import class_ids, classes_of
+from atelier_trainer.data.labels import classes_of, ids_of_distinct, require_two
 from atelier_trainer.errors import DataInvalid
 
 # Examples among which the next one is drawn; with 784 float columns about 60 MB.
@@ -20,55 +23,71 @@ SHUFFLE_BUFFER = 20_000
 READ_AT_ONCE = 4
 
 
-class Moments:
-    """Count, mean and variance of columns, gathered chunk by chunk (Chan, Golub, LeVeque 1983)."""
-
-    def __init__(self, columns: int) -> None:
-        self.count = 0
-        self.mean, self._squares = np.zeros(columns), np.zeros(columns)
-
-    def add(self, chunk: np.ndarray) -> None:
-        """Add rows [n,columns]."""
-        rows = len(chunk)
-        mean = chunk.mean(axis=0, dtype=np.float64)
-        squares = ((chunk - mean) ** 2).sum(axis=0, dtype=np.float64)
-        shift, total = mean - self.mean, self.count + rows
-        self._squares += squares + shift**2 * self.count * rows / total
-        self.mean += shift * rows / total
-        self.count = total
-
-    @property
-    def variance(self) -> np.ndarray:
-        """Of the population, float64 [columns]."""
-        return self._squares / max(self.count, 1)
-
-
 class CsvShards:
     """The `Stream` (dataset.py) of CSV files with the same columns. Raises `DataInvalid` while checking them."""
 
     def __init__(
-        self, paths: Sequence[Path], label: str, columns: Sequence[str], class_names: Sequence[str] | None
+        self,
+        paths: Sequence[Path],
+        schema: Schema,
+        columns: Sequence[Column],
+        class_names: Sequence[str] | None,
+        image: Sequence[int] | None,
     ) -> None:
-        self._paths, self._label, self._columns = list(paths), label, list(columns)
-        moments, cells = Moments(len(columns)), Counter[str]()
+        self._paths, self._schema, self._columns = list(paths), schema, list(columns)
+        if len(f"\n{schema.dialect.separator}".encode(schema.dialect.encoding)) != 2:
+            raise DataInvalid(
+                f"data.encoding: {schema.dialect.encoding} cannot be streamed; write the files in UTF-8, or leave "
+                "data.stream out."
+            )
+        self._check = ColumnCheck(schema.numbers)
+        self._plain = True
+        categories: list[set[str]] = [set() for _ in schema.categories]
+        # Of each file: a label, the row where it comes first, and how often it comes.
+        self._labels: list[dict[str, tuple[int, int]]] = []
         digests = []
         for number, path in enumerate(self._paths, 1):
             print(f"data: checking {path.name} ({number} of {len(self._paths)})", file=sys.stderr, flush=True)
-            row = 1
-            for numbers, part in csv_file.number_chunks(path, label, self._columns):
-                if class_names:
-                    class_ids(part, class_names, path, label, first_row=row)
-                moments.add(numbers)
-                cells.update(part)
-                row += len(part)
+            row, found = 1, dict[str, tuple[int, int]]()
+            for chunk in csv_file.chunks(path, schema):
+                if image:
+                    csv_file.as_bytes(chunk.numbers, path, schema.numbers, row)
+                self._check.add(chunk.numbers)
+                self._plain = self._plain and chunk.plain
+                for index, values in enumerate(categories):
+                    values.update(chunk.categories[:, index])
+                for label, count in Counter(chunk.labels).items():
+                    first, before = found.get(label, (row + int(np.argmax(chunk.labels == label)), 0))
+                    found[label] = (first, before + count)
+                row += len(chunk.labels)
+            self._labels.append(found)
             digests.append(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
-        self.class_names = tuple(class_names or classes_of(cells, self._paths[0]))
-        self.mean, self.variance = moments.mean, moments.variance
-        self.counts = np.zeros(len(self.class_names), np.int64)
-        for cell, count in cells.items():
-            self.counts[class_ids([cell], self.class_names, self._paths[0], label)[0]] += count
+        self.warnings = [] if image else self._check.findings(self._paths[0])
+        self.mean, self.variance = self._check.moments.mean, self._check.moments.variance
+        self.features: tuple[Column, ...] = ()
+        if schema.dialect.missing or schema.categories:
+            gaps = self._check.moments.missing.tolist()
+            self.features = seen_in_training(columns, gaps, categories)
+        self._count_classes(class_names)
         # Of names, sizes and times: hashing what does not fit in memory would double the reading.
         self.sha256 = sha256_of(*digests)
+
+    def _count_classes(self, class_names: Sequence[str] | None) -> None:
+        label = self._schema.label
+        counts = Counter[str]()
+        for found in self._labels:
+            counts.update({cell: count for cell, (_, count) in found.items()})
+        self.class_names = tuple(
+            class_names or classes_of(np.array([*counts.elements()], object), self._paths[0], label)
+        )
+        self._class_of: dict[str, int] = {}
+        self.counts = np.zeros(len(self.class_names), np.int64)
+        for path, found in zip(self._paths, self._labels, strict=True):
+            rows = [row for row, _ in found.values()]
+            ids = ids_of_distinct(list(found), rows, self.class_names, path, label)
+            self._class_of |= dict(zip(found, ids.tolist(), strict=True))
+            np.add.at(self.counts, ids, [count for _, count in found.values()])
+        require_two(self.counts, self.class_names, self._paths[0])
 
     def __len__(self) -> int:
         return int(self.counts.sum())
@@ -77,33 +96,87 @@ class CsvShards:
         """A tf.data.Dataset of (float32 [B,columns], int64 [B]), shuffled by `seed` (int64 scalar tensor)."""
         import tensorflow as tf
 
-        header = csv_file.read_header(self._paths[0], self._label)
-        orders = {tuple(csv_file.read_header(path, self._label)) for path in self._paths}
-        if len(orders) > 1:
+        dialect = self._schema.dialect
+        headers = [csv_file.read_header(path, self._schema.label, dialect) for path in self._paths]
+        if any(header != headers[0] for header in headers):
             raise DataInvalid(
                 f"{self._paths[0].parent}: shards that are streamed need their columns in one order."
             )
-        at = header.index(self._label)
-        defaults = [[""] if index == at else [0.0] for index in range(len(header))]
-        order = [index for index in range(len(header)) if index != at]
-        known = {str(index): index for index in range(len(self.class_names))}
-        known |= {name: index for index, name in enumerate(self.class_names)}
-        table = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(list(known), list(known.values()), value_dtype=tf.int64), -1
+        files = tf.data.Dataset.from_tensor_slices(
+            (
+                [str(path) for path in self._paths],
+                ["GZIP" if path.suffix == ".gz" else "" for path in self._paths],
+            )
         )
+        lines = files.shuffle(len(self._paths), seed=seed).interleave(
+            _lines, cycle_length=READ_AT_ONCE, block_length=16
+        )
+        parse = self._parser(headers[0])
+        return lines.shuffle(SHUFFLE_BUFFER, seed=seed).batch(batch_size).map(parse, num_parallel_calls=2)
+
+    def _parser(self, header: Sequence[str]) -> Any:
+        """Lines [B] to (float32 [B,columns], int64 [B])."""
+        import tensorflow as tf
+
+        dialect = self._schema.dialect
+        places = {name: place for place, name in enumerate(header)}
+        inputs = {column.name for column in self._columns}
+        as_numbers = self._plain and dialect.decimal == "." and not self._schema.categories
+        defaults = [[0.0] if as_numbers and name in inputs else [""] for name in header]
+        labels = self._table(self._class_of)
+        features = {column.name: column for column in self.features}
+
+        def column_of(cells: Any, name: str) -> Any:
+            if as_numbers:
+                return cells
+            column = features.get(name)
+            if column is None or column.kind == "number":
+                return self._numbers(cells)
+            return tf.cast(self._table(column.indices()).lookup(self._without_missing(cells, "")), tf.float32)
 
         def parse(lines: Any) -> tuple[Any, Any]:
-            cells = tf.io.decode_csv(lines, defaults)
-            return tf.stack([cells[index] for index in order], axis=1), table.lookup(
-                tf.strings.strip(cells[at])
-            )
+            cells = tf.io.decode_csv(lines, defaults, field_delim=dialect.separator)
+            found = labels.lookup(tf.strings.strip(cells[places[self._schema.label]]))
+            # Every label was looked at while checking: one that is new means that the file has changed.
+            with tf.control_dependencies([tf.debugging.assert_non_negative(found)]):
+                rows = [column_of(cells[places[column.name]], column.name) for column in self._columns]
+                return tf.stack(rows, axis=1), found
 
-        files = tf.data.Dataset.from_tensor_slices([str(path) for path in self._paths])
-        lines = files.shuffle(len(self._paths), seed=seed).interleave(
-            lambda path: (
-                tf.data.TextLineDataset(path).skip(1).filter(lambda line: tf.strings.length(line) > 0)
-            ),
-            cycle_length=READ_AT_ONCE,
-            block_length=16,
-        )
-        return lines.shuffle(SHUFFLE_BUFFER, seed=seed).batch(batch_size).map(parse, num_parallel_calls=2)
+        return parse
+
+    def _numbers(self, cells: Any) -> Any:
+        """Cells [B] as float32, NaN where they are missing."""
+        import tensorflow as tf
+
+        text = tf.strings.lower(self._without_missing(cells, "nan"))
+        text = tf.where(text == "true", "1", tf.where(text == "false", "0", text))
+        if self._schema.dialect.decimal != ".":
+            text = tf.strings.regex_replace(text, self._schema.dialect.decimal, ".")
+        return tf.strings.to_number(text)
+
+    def _without_missing(self, cells: Any, instead: str) -> Any:
+        import tensorflow as tf
+
+        text = tf.strings.strip(cells)
+        for word in self._schema.dialect.missing:
+            text = tf.where(text == self._bytes(word), instead, text)
+        return text
+
+    def _table(self, numbers: Mapping[str, int]) -> Any:
+        """A lookup of text, as the file has it, to numbers; -1 for any other."""
+        import tensorflow as tf
+
+        keys = tf.constant([self._bytes(text) for text in numbers], tf.string)
+        values = tf.constant(list(numbers.values()), tf.int64)
+        return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), -1)
+
+    def _bytes(self, text: str) -> bytes:
+        return text.encode(self._schema.dialect.encoding)
+
+
+def _lines(path: Any, compression: Any) -> Any:
+    """The rows of a file, without its header and empty lines."""
+    import tensorflow as tf
+
+    lines = tf.data.TextLineDataset(path, compression_type=compression)
+    return lines.filter(lambda line: ~tf.strings.regex_full_match(line, " *")).skip(1)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+
+from atelier_trainer.data.columns import Column
 
 Kind = Literal["image", "text", "table"]
 # A class this many times rarer than the most frequent one is worth a warning.
@@ -19,7 +22,8 @@ IMBALANCE = 10
 class Examples:
     """Inputs and their class numbers int64 [N].
 
-    Inputs are uint8 [N,H,W] or [N,H,W,C] (images), bytes objects [N] (text, UTF-8), or float32 [N,columns] (tables).
+    Inputs are uint8 [N,H,W] or [N,H,W,C] (images), bytes objects [N] (text, UTF-8), float32 [N,columns] (tables of
+    numbers), or a structured array [N] with a field a column (tables with categories or missing values, columns.py).
     `sha256` is over the files they came from.
     """
 
@@ -43,19 +47,24 @@ class Stream(Protocol):
     """Examples of each class, int64 [classes]."""
     mean: np.ndarray
     variance: np.ndarray
-    """Of each column, float64."""
+    """Of each column, float64; missing values left out."""
 
     def __len__(self) -> int: ...
 
     def batches(self, batch_size: int, seed: object) -> object:
-        """A tf.data.Dataset of (float32 [B,columns], int64 [B]), shuffled by `seed` (int64 scalar tensor)."""
+        """A tf.data.Dataset of (float32 [B,columns], int64 [B]), shuffled by `seed` (int64 scalar tensor).
+
+        The float32 are what the table's encoding calls stored (training/encoding.py).
+        """
 
 
 @dataclass(frozen=True)
 class DataSet:
     """What a job trains and is measured on. `shape` is one input's shape; text has none.
 
-    `test_file` says where the client finds the test examples: `format`, and `path` under the data folder.
+    `test_file` says where the client finds the test examples: `format`, `path` under the data folder, and `labels`.
+    `features` are the columns of a model with one input a column, else empty. `source` is what the model card says of
+    the user's CSV.
     """
 
     name: str
@@ -68,6 +77,8 @@ class DataSet:
     validation: Examples | None = None
     columns: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    features: tuple[Column, ...] = ()
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     def with_validation_split(self, share: float, seed: int) -> DataSet:
         """Set that share of the training examples aside for validation, chosen by the seed."""
@@ -93,6 +104,12 @@ def findings(train: Examples | Stream, test: Examples, class_names: tuple[str, .
             f"class imbalance: {counts.min():,} examples of {rare}, {counts.max():,} of {common}; "
             "fit.class_weight: balanced weighs them equally"
         )
+    if test.inputs.dtype == np.uint8 and test.inputs.max(initial=0) <= 1:
+        brightest = train.inputs.max(initial=0) if isinstance(train, Examples) else 255
+        if brightest <= 1:
+            warnings.append(
+                "no pixel is above 1: images go from 0 (black) to 255 (white); were they scaled before?"
+            )
     if isinstance(train, Examples):
         seen = set(_keys(train.inputs))
         shared = sum(key in seen for key in _keys(test.inputs))
@@ -123,5 +140,7 @@ def most_common_first(counts: Counter[bytes]) -> list[bytes]:
 def _keys(inputs: np.ndarray) -> list[bytes]:
     if inputs.dtype == object:
         return list(inputs)
+    if inputs.dtype.names:
+        return [repr(row).encode() for row in inputs.tolist()]
     rows = np.ascontiguousarray(inputs).reshape(len(inputs), -1)
     return [row.tobytes() for row in rows]

@@ -80,7 +80,7 @@ def load(data: Path) -> DataSet:
         shape=(28, 28),
         train=train,
         test=test,
-        test_file={"format": "idx", "path": NAME},
+        test_file={"format": "idx", "path": NAME, "labels": "numbers"},
         warnings=findings(train, test, CLASS_NAMES),
     )
 

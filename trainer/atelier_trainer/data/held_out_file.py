@@ -6,24 +6,31 @@ import csv
 import json
 import os
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from atelier_trainer.data import csv_file, fashion_mnist, imdb
-from atelier_trainer.data.dataset import DataSet, Examples
+from atelier_trainer.data.columns import Column, rows_of
+from atelier_trainer.data.csv_cells import PLAIN, Dialect
+from atelier_trainer.data.csv_file import Schema
+from atelier_trainer.data.dataset import DataSet, Examples, sha256_of
+from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import DataInvalid
 
 
 def write_test_file(data: DataSet, cache: Path) -> dict[str, str]:
     """Write the test examples under `cache`, in one step; return `format` and `path` for the model card.
 
-    Images become an .npz of `images` and `labels`; text and tables a CSV: `label` (the class's number) and `text`, or
-    `label` and the columns.
+    Images become an .npz of `images` and `labels` (class numbers); text and tables a CSV: `label` (the class's name)
+    and `text`, or `label` and the columns, where an empty cell is a missing value.
     """
     suffix = "npz" if data.kind == "image" else "csv"
     # The name tells versions of the data apart, so that an older model still finds the examples it was tested on.
-    path = Path(data.name, f"test-{data.test.sha256[:12]}-{len(data.test)}.{suffix}")
+    content = [data.test.sha256, data.class_names, data.columns, [column.kind for column in data.features]]
+    digest = sha256_of(json.dumps(content).encode())
+    path = Path(data.name, f"test-{digest[:12]}-{len(data.test)}.{suffix}")
     target = cache / path
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{uuid.uuid4().hex}.{suffix}")
@@ -35,23 +42,36 @@ def write_test_file(data: DataSet, cache: Path) -> dict[str, str]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    return {"format": suffix, "path": str(path)}
+    return {"format": suffix, "path": str(path), "labels": "numbers" if suffix == "npz" else "names"}
 
 
 def read_test_file_of(version: Path, cache: Path) -> Examples:
     """The test examples of a published version, as its model card says. Raises `DataInvalid`."""
+    path = version / "assets.extra" / "model_card.json"
     try:
-        card = json.loads((version / "assets.extra" / "model_card.json").read_text())
-        kind, file = card["input"]["kind"], card["data"]["test"]["file"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        kinds = dict(card["input"].get("kinds", {}))
+        features = [Column(str(name), kind) for name, kind in kinds.items()]
+        file, names = dict(card["data"]["test"]["file"]), [str(name) for name in card["class_names"]]
+        wrong = [key for key in ("format", "path") if not isinstance(file[key], str)]
+        if wrong:
+            raise TypeError(f"data.test.file.{wrong[0]} is no text")
+        kind = str(card["input"]["kind"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataInvalid(
-            f"{version} has no readable model card ({error!r}); expected models/NAME/N."
+            f"{path} is no readable model card ({type(error).__name__}: {error}); expected the folder of a published "
+            "version, models/NAME/N."
         ) from None
-    return read_test_file(file, kind, cache)
+    return read_test_file(file, kind, names, features, cache)
 
 
-def read_test_file(file: dict[str, str], kind: str, cache: Path) -> Examples:
-    """The test examples in a file of the data folder; a known data set is fetched. Raises `DataInvalid`."""
+def read_test_file(
+    file: Mapping[str, str], kind: str, names: Sequence[str], features: Sequence[Column], cache: Path
+) -> Examples:
+    """The test examples in a file of the data folder; a known data set is fetched. Raises `DataInvalid`.
+
+    `names` are the classes; `features` the columns of a model with one input a column.
+    """
     path = cache / file["path"]
     if file["format"] == "idx":
         return fashion_mnist.read_split(fashion_mnist.fetch(cache), "test")
@@ -61,26 +81,45 @@ def read_test_file(file: dict[str, str], kind: str, cache: Path) -> Examples:
         raise DataInvalid(f"{path} is missing. Training the job again writes it.")
     if file["format"] == "npz":
         with np.load(path, allow_pickle=False) as arrays:
-            return Examples(arrays["images"], arrays["labels"], "")
+            return Examples(arrays["images"], arrays["labels"].astype(np.int64), "")
     if kind == "text":
         inputs, cells = csv_file.read_text(path, "label", "text")
     else:
+        kinds = {column.name: column.kind for column in features}
         columns = csv_file.read_header(path, "label")[1:]
-        chunks = list(csv_file.number_chunks(path, "label", columns))
-        inputs, cells = (np.concatenate([chunk[side] for chunk in chunks]) for side in (0, 1))
-    return Examples(inputs, cells.astype(np.int64), "")
+        numbers = tuple(name for name in columns if kinds.get(name) != "category")
+        categories = tuple(name for name in columns if kinds.get(name) == "category")
+        dialect = Dialect(missing=("",)) if features else PLAIN
+        chunks = list(csv_file.chunks(path, Schema("label", numbers, categories, dialect=dialect)))
+        cells = np.concatenate([chunk.labels for chunk in chunks])
+        values = np.concatenate([chunk.numbers for chunk in chunks])
+        inputs = values.astype(np.float32)
+        if features:
+            inputs = rows_of(features, values, np.concatenate([chunk.categories for chunk in chunks]))
+    if file.get("labels") == "names":
+        return Examples(inputs, class_ids(cells, names, path, "label"), "")
+    return Examples(
+        inputs, class_ids(cells, [str(number) for number in range(len(names))], path, "label"), ""
+    )
 
 
 def _write_csv(path: Path, data: DataSet) -> None:
     with open(path, "w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)
+        labels = [data.class_names[number] for number in data.test.labels]
         if data.kind == "text":
             writer.writerow(["label", "text"])
             writer.writerows(
-                (label, text.decode()) for label, text in zip(data.test.labels, data.test.inputs, strict=True)
+                (label, text.decode()) for label, text in zip(labels, data.test.inputs, strict=True)
             )
             return
         writer.writerow(["label", *data.columns])
-        for label, row in zip(data.test.labels, data.test.inputs, strict=True):
-            # Nine digits give every float32 back exactly.
-            writer.writerow([label, *(f"{value:.9g}" for value in row)])
+        for label, row in zip(labels, data.test.inputs, strict=True):
+            writer.writerow([label, *(_cell(value) for value in row)])
+
+
+def _cell(value: float | str) -> str:
+    """A value of a table: text as it is, a number with nine digits, which give every float32 back exactly."""
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else f"{value:.9g}"

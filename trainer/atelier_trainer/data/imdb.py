@@ -18,6 +18,7 @@ from pathlib import Path
 from atelier_trainer.data import csv_file
 from atelier_trainer.data.dataset import DataSet, Examples, file_digest, findings
 from atelier_trainer.data.downloads import SourceFailed, download
+from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import DataCorrupt, DataUnavailable
 from atelier_trainer.publishing.staging import write_durably
 
@@ -80,14 +81,14 @@ def load(data: Path) -> DataSet:
         shape=(),
         train=train,
         test=test,
-        test_file={"format": "csv", "path": f"{NAME}/test.csv"},
+        test_file={"format": "csv", "path": f"{NAME}/test.csv", "labels": "numbers"},
         warnings=findings(train, test, CLASS_NAMES),
     )
 
 
 def _read(path: Path) -> Examples:
-    text, labels = csv_file.read_text(path, "label", "text")
-    return Examples(text, labels.astype("int64"), file_digest(path))
+    text, cells = csv_file.read_text(path, "label", "text")
+    return Examples(text, class_ids(cells, CLASS_NAMES, path, "label"), file_digest(path))
 
 
 def _write_splits(source: Path, folder: Path) -> None:

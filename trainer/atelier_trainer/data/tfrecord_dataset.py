@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from atelier_trainer.data.column_check import ColumnCheck
 from atelier_trainer.data.csv_dataset import shards
-from atelier_trainer.data.csv_shards import READ_AT_ONCE, SHUFFLE_BUFFER, Moments
+from atelier_trainer.data.csv_file import as_bytes
+from atelier_trainer.data.csv_shards import READ_AT_ONCE, SHUFFLE_BUFFER
 from atelier_trainer.data.dataset import DataSet, Examples, findings, sha256_of
 from atelier_trainer.data.held_out_file import write_test_file
-from atelier_trainer.data.labels import check_numbers
+from atelier_trainer.data.labels import check_numbers, class_numbers, require_two
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import Data
 
@@ -24,18 +26,16 @@ CHECK_BATCH = 1000
 def load(settings: Data, base: Path, cache: Path) -> DataSet:
     """Check the training records, read the test records; write them for the client. Raises `DataInvalid`."""
     paths = shards(settings.tfrecord or "", base)
-    layout = Layout.of(paths[0], settings.label)
-    train = TfrecordShards(paths, layout)
-    classes = len(settings.class_names or ()) or train.classes
-    train.check_labels(classes)
-    names = tuple(settings.class_names or [str(number) for number in range(classes)])
-    test = _read_all(shards(settings.test or "", base), layout, classes)
-    validation = _read_all([base / settings.validation], layout, classes) if settings.validation else None
+    layout = Layout.of(paths[0], settings.label, image=bool(settings.image))
     shape = tuple(settings.image or [len(layout.columns)])
     if np.prod(shape) != len(layout.columns):
         raise DataInvalid(
             f"{paths[0]}: an image of {list(shape)} does not have {len(layout.columns)} values."
         )
+    train = TfrecordShards(paths, layout, settings.class_names)
+    names = train.class_names
+    test = _read_all(shards(settings.test or "", base), layout, names)
+    validation = _read_all([base / settings.validation], layout, names) if settings.validation else None
     if settings.image:
         test = replace(test, inputs=test.inputs.astype(np.uint8).reshape(-1, *shape))
         validation = validation and replace(
@@ -51,7 +51,7 @@ def load(settings: Data, base: Path, cache: Path) -> DataSet:
         test_file={},
         validation=validation,
         columns=() if settings.image else layout.columns,
-        warnings=findings(train, test, names),
+        warnings=(*findings(train, test, names), *train.warnings),
     )
     return replace(data, test_file=write_test_file(data, cache))
 
@@ -59,8 +59,10 @@ def load(settings: Data, base: Path, cache: Path) -> DataSet:
 class Layout:
     """The features of a record: names, kinds and lengths, taken from the first one; all others must agree."""
 
-    def __init__(self, label: str, features: dict[str, tuple[str, int]]) -> None:
-        self.label, self.features = label, features
+    def __init__(self, label: str, features: dict[str, tuple[str, int]], *, image: bool) -> None:
+        self.label = label
+        self.features = features
+        self.image = image
         self.columns = tuple(
             name if length == 1 else f"{name}{index}"
             for name, (_, length) in features.items()
@@ -68,7 +70,7 @@ class Layout:
         )
 
     @classmethod
-    def of(cls, path: Path, label: str) -> Layout:
+    def of(cls, path: Path, label: str, *, image: bool) -> Layout:
         """Read the layout off the first record. Raises `DataInvalid`."""
         import tensorflow as tf
 
@@ -94,10 +96,10 @@ class Layout:
                 f"{path}, record 1: expected one int64 in the feature {label!r} and numbers in others, "
                 f"got {', '.join(example.features.feature) or 'no feature'}."
             )
-        return cls(label, features)
+        return cls(label, features, image=image)
 
-    def parse(self, records: Any) -> tuple[Any, Any]:
-        """Serialized tf.Example [B] to (float32 [B,columns], int64 [B])."""
+    def parse(self, records: Any, exact: bool = False) -> tuple[Any, Any]:
+        """Serialized tf.Example [B] to (float32 [B,columns], int64 [B]); `exact`: to float64."""
         import tensorflow as tf
 
         types = {"int64_list": tf.int64, "float_list": tf.float32}
@@ -106,22 +108,24 @@ class Layout:
             for name, (kind, length) in self.features.items()
         }
         parsed = tf.io.parse_example(records, {**wanted, self.label: tf.io.FixedLenFeature([], tf.int64)})
-        values = [tf.cast(parsed[name], tf.float32) for name in self.features]
+        values = [tf.cast(parsed[name], tf.float64 if exact else tf.float32) for name in self.features]
         return tf.concat(values, axis=1), parsed[self.label]
 
     def read(self, path: Path) -> Any:
-        """Yield (float32 [n,columns], int64 [n]) of a file. Raises `DataInvalid` with the first wrong record."""
+        """Yield (float64 [n,columns], int64 [n]) of a file. Raises `DataInvalid` with the first wrong record."""
         import tensorflow as tf
 
         done = 0
         try:
             for records in tf.data.TFRecordDataset(str(path)).batch(CHECK_BATCH):
-                numbers, labels = (item.numpy() for item in self.parse(records))
+                numbers, labels = (item.numpy() for item in self.parse(records, exact=True))
                 if not np.isfinite(numbers).all():
                     row, column = (int(item) for item in np.argwhere(~np.isfinite(numbers))[0])
                     raise DataInvalid(
                         f"{path}, record {done + row + 1}, feature {self.columns[column]}: expected a finite number."
                     )
+                if self.image:
+                    as_bytes(numbers, path, self.columns, done + 1)
                 yield numbers, labels
                 done += len(labels)
         except tf.errors.OpError as error:
@@ -134,34 +138,44 @@ class Layout:
 class TfrecordShards:
     """The `Stream` (dataset.py) of TFRecord files. Raises `DataInvalid` while checking them."""
 
-    def __init__(self, paths: Sequence[Path], layout: Layout) -> None:
+    def __init__(self, paths: Sequence[Path], layout: Layout, class_names: Sequence[str] | None) -> None:
         self._paths, self._layout = list(paths), layout
-        moments = Moments(len(layout.columns))
-        # Of each label: where it came first, and how often it came.
-        self._labels: dict[int, tuple[Path, int, int]] = {}
+        check = ColumnCheck(layout.columns)
+        # Of each file: a label, the record where it comes first, and how often it comes.
+        found: list[dict[int, tuple[int, int]]] = []
         for number, path in enumerate(self._paths, 1):
             print(f"data: checking {path.name} ({number} of {len(self._paths)})", file=sys.stderr, flush=True)
-            row = 1
+            row, seen = 1, dict[int, tuple[int, int]]()
             for numbers, labels in layout.read(path):
-                moments.add(numbers)
+                check.add(numbers)
                 for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
-                    where = (path, row + int(np.argmax(labels == label)), 0)
-                    first = self._labels.setdefault(int(label), where)
-                    self._labels[int(label)] = (*first[:2], first[2] + int(count))
+                    first, before = seen.get(int(label), (row + int(np.argmax(labels == label)), 0))
+                    seen[int(label)] = (first, before + int(count))
                 row += len(labels)
-        self.mean, self.variance, self.count = moments.mean, moments.variance, moments.count
-        self.classes = max(self._labels) + 1
+            found.append(seen)
+        self.warnings = [] if layout.image else check.findings(self._paths[0])
+        self.mean, self.variance, self.count = check.moments.mean, check.moments.variance, check.moments.count
+        self._count_classes(found, class_names)
         states = [path.stat() for path in self._paths]
         self.sha256 = sha256_of(*(f"{state.st_size} {state.st_mtime_ns}".encode() for state in states))
 
-    def check_labels(self, classes: int) -> None:
-        """Raises `DataInvalid` with the first record whose label is not from 0 to classes - 1."""
-        for label, (path, row, _) in sorted(self._labels.items()):
-            if not 0 <= label < classes:
-                raise DataInvalid(
-                    f"{path}, record {row}: the label {label} is out of range: expected 0 to {classes - 1}."
-                )
-        self.counts = np.array([self._labels.get(number, (None, 0, 0))[2] for number in range(classes)])
+    def _count_classes(
+        self, found: Sequence[Mapping[int, tuple[int, int]]], class_names: Sequence[str] | None
+    ) -> None:
+        everything = np.repeat(
+            np.array([label for seen in found for label in seen], np.int64),
+            [count for seen in found for _, count in seen.values()],
+        )
+        self.class_names = tuple(class_names or class_numbers(everything, self._paths[0]))
+        self.counts = np.zeros(len(self.class_names), np.int64)
+        self._class_of: dict[int, int] = {}
+        for path, seen in zip(self._paths, found, strict=True):
+            rows = [row for row, _ in seen.values()]
+            labels = np.array(list(seen), np.int64)
+            ids = check_numbers(labels, self.class_names, path, rows, "record")
+            self._class_of |= dict(zip(seen, ids.tolist(), strict=True))
+            np.add.at(self.counts, ids, [count for _, count in seen.values()])
+        require_two(self.counts, self.class_names, self._paths[0])
 
     def __len__(self) -> int:
         return self.count
@@ -170,22 +184,32 @@ class TfrecordShards:
         """A tf.data.Dataset of (float32 [B,columns], int64 [B]), shuffled by `seed` (int64 scalar tensor)."""
         import tensorflow as tf
 
+        table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(list(self._class_of), tf.int64),
+                tf.constant(list(self._class_of.values()), tf.int64),
+            ),
+            -1,
+        )
+
+        def parse(serialized: Any) -> tuple[Any, Any]:
+            numbers, labels = self._layout.parse(serialized)
+            ids = table.lookup(labels)
+            with tf.control_dependencies([tf.debugging.assert_non_negative(ids)]):
+                return tf.identity(numbers), ids
+
         files = tf.data.Dataset.from_tensor_slices([str(path) for path in self._paths])
         records = files.shuffle(len(self._paths), seed=seed).interleave(
             tf.data.TFRecordDataset, cycle_length=READ_AT_ONCE, block_length=16
         )
-        return (
-            records.shuffle(SHUFFLE_BUFFER, seed=seed)
-            .batch(batch_size)
-            .map(self._layout.parse, num_parallel_calls=2)
-        )
+        return records.shuffle(SHUFFLE_BUFFER, seed=seed).batch(batch_size).map(parse, num_parallel_calls=2)
 
 
-def _read_all(paths: Sequence[Path], layout: Layout, classes: int) -> Examples:
+def _read_all(paths: Sequence[Path], layout: Layout, names: Sequence[str]) -> Examples:
     parts = []
     for path in paths:
         chunks = list(layout.read(path))
-        labels = check_numbers(np.concatenate([part for _, part in chunks]), classes, path)
-        parts.append((np.concatenate([part for part, _ in chunks]), labels))
+        labels = check_numbers(np.concatenate([part for _, part in chunks]), names, path, unit="record")
+        parts.append((np.concatenate([part for part, _ in chunks]).astype(np.float32), labels))
     numbers, labels = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
     return Examples(numbers, labels, sha256_of(numbers.data, labels.data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ class ServedClassifier(tf.Module):
         self.weights = [weight.value for weight in model.weights]
 
     def signatures(self) -> dict[str, Any]:
-        """The signature functions by name."""
+        """The signature functions by name; the inputs of a column each are named by `placeholder`."""
+        if self._spec.features:
+            return self._signatures_by_column()
         raw, feature = self._raw_input()
         name = self._spec.input_name
 
@@ -49,6 +52,33 @@ class ServedClassifier(tf.Module):
             pixels = tf.TensorSpec([None, math.prod(self._spec.shape)], tf.float32, name="pixels")
             signatures["scaled"] = _named(self._answer, pixels)
         return signatures
+
+    def _signatures_by_column(self) -> dict[str, Any]:
+        columns = self._spec.features
+        types = {"number": (tf.float32, float("nan")), "category": (tf.string, "")}
+
+        def serving_default(**inputs: Any) -> dict[str, Any]:
+            return self._answer(
+                self._encoded({column.name: inputs[placeholder(n)] for n, column in enumerate(columns)})
+            )
+
+        def classify(inputs: Any) -> dict[str, Any]:
+            features = {
+                column.name: tf.io.FixedLenFeature([], types[column.kind][0], types[column.kind][1])
+                for column in columns
+            }
+            scores = self._probabilities(self._encoded(tf.io.parse_example(inputs, features)))
+            classes = tf.tile(tf.constant([self._spec.class_names]), [tf.shape(scores)[0], 1])
+            return {"classes": classes, "scores": scores}
+
+        specs = {
+            placeholder(n): tf.TensorSpec([None], types[column.kind][0], name=placeholder(n))
+            for n, column in enumerate(columns)
+        }
+        return {
+            "serving_default": tf.function(serving_default, autograph=False).get_concrete_function(**specs),
+            "classify": _named(classify, tf.TensorSpec([None], tf.string, name="inputs")),
+        }
 
     def _raw_input(self) -> tuple[tf.TensorSpec, Any]:
         """The raw input, and how a tf.Example carries it."""
@@ -83,7 +113,9 @@ def export(model: keras.Model, encoding: Encoding, spec: Spec, folder: Path) -> 
     """Write the SavedModel (saved_model.pb, variables/, assets/) into `folder`."""
     served = ServedClassifier(model, encoding, spec)
     tf.saved_model.save(served, str(folder), signatures=served.signatures())
-    _set_method_name(folder / "saved_model.pb", "classify", CLASSIFY_METHOD)
+    _set_names(
+        folder / "saved_model.pb", {placeholder(n): column.name for n, column in enumerate(spec.features)}
+    )
     (folder / "assets").mkdir(exist_ok=True)
 
 
@@ -93,8 +125,27 @@ def _named(function: Any, spec: tf.TensorSpec) -> Any:
     return tf.function(function, input_signature=[spec], autograph=False).get_concrete_function()
 
 
-def _set_method_name(path: Path, signature: str, method: str) -> None:
-    """tf.saved_model.save gives every signature the predict method; the Classify API wants its own."""
+def placeholder(number: int) -> str:
+    """The name of a column's input while TensorFlow traces it: it changes signs such as spaces in names."""
+    return f"column_{number}"
+
+
+def _set_names(path: Path, columns: Mapping[str, str]) -> None:
+    """Give the Classify API its method name, and the inputs of `columns` (by placeholder) the columns' names.
+
+    tf.saved_model.save gives every signature the predict method.
+    """
     document = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    document.meta_graphs[0].signature_def[signature].method_name = method
+    graph = document.meta_graphs[0]
+    graph.signature_def["classify"].method_name = CLASSIFY_METHOD
+    if columns:
+        inputs = graph.signature_def["serving_default"].inputs
+        tensors = {columns[name]: inputs.pop(name) for name in list(inputs)}
+        for name, tensor in tensors.items():
+            inputs[name].CopyFrom(tensor)
+        # What tf.saved_model.load calls the inputs stands in another place.
+        for node in graph.object_graph_def.nodes:
+            words = node.bare_concrete_function.argument_keywords
+            if set(words) == set(columns):
+                words[:] = [columns[word] for word in words]
     path.write_bytes(document.SerializeToString())

@@ -29,19 +29,22 @@ class ExportedModel:
     ) -> dict[str, np.ndarray]:
         """Run one signature: named arrays in, named arrays out."""
         tensors = {
-            name: tf.constant(list(value) if value.dtype == object else value, shape=value.shape)
+            name: tf.constant(list(value), tf.string, shape=value.shape)
+            if value.dtype == object
+            else tf.constant(value, shape=value.shape)
             for name, value in inputs.items()
         }
         outputs = self._loaded.signatures[signature](**tensors)
         return {name: np.asarray(value.numpy()) for name, value in outputs.items()}
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """Float32 [N,classes] of `serving_default`, whose one input is given."""
+        """Float32 [N,classes] of `serving_default`, whose one input is given; or a field for each of its inputs."""
         name = next(iter(self._loaded.signatures["serving_default"].structured_input_signature[1]))
-        parts = [
-            self.predict({name: inputs[start : start + EVALUATION_BATCH]})["probabilities"]
-            for start in range(0, len(inputs), EVALUATION_BATCH)
-        ]
+        parts = []
+        for start in range(0, len(inputs), EVALUATION_BATCH):
+            rows = inputs[start : start + EVALUATION_BATCH]
+            named = {field: rows[field] for field in rows.dtype.names} if rows.dtype.names else {name: rows}
+            parts.append(self.predict(named)["probabilities"])
         return np.concatenate(parts)
 
     def evaluate(self, examples: Examples) -> dict[str, float | int]:

@@ -26,7 +26,7 @@ def write_warmup(path: Path, model: str, spec: Spec) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         # TensorFlow prepares each set of outputs anew, so both sets that clients ask for are warmed.
         for outputs in ([], ["probabilities"]):
-            inputs = {spec.input_name: _blank(spec, WARMUP_ROWS)}
+            inputs = _blank(spec, WARMUP_ROWS)
             writer.write(_predict_log(model, "serving_default", inputs, outputs))
         if spec.kind == "image":
             pixels = np.zeros([WARMUP_ROWS, math.prod(spec.shape)], np.float32)
@@ -37,19 +37,31 @@ def write_warmup(path: Path, model: str, spec: Spec) -> None:
 def write_golden(path: Path, exported: ExportedModel, spec: Spec, inputs: np.ndarray) -> None:
     """Save the first inputs and the exported model's answers as `inputs/..` and `outputs/..`."""
     first = inputs[:GOLDEN_EXAMPLES]
-    outputs = exported.predict({spec.input_name: first})
+    named = {name: first[name] for name in first.dtype.names or ()} or {spec.input_name: first}
+    outputs = exported.predict(named)
     outputs["label"] = outputs["label"].astype("S")
-    stored = first.astype("S") if spec.kind == "text" else np.asarray(first)
-    arrays = {f"inputs/{spec.input_name}": stored}
+    arrays = {f"inputs/{name}": _bytes(value) for name, value in named.items()}
     arrays |= {f"outputs/{name}": value for name, value in outputs.items()}
     with open(path, "wb") as handle:
         np.savez(handle, allow_pickle=False, **arrays)
 
 
-def _blank(spec: Spec, rows: int) -> np.ndarray:
+def _bytes(values: np.ndarray) -> np.ndarray:
+    """Texts as bytes arrays of one width; anything else as it is."""
+    if values.dtype != object:
+        return np.asarray(values)
+    return np.array([value.encode() if isinstance(value, str) else value for value in values], "S")
+
+
+def _blank(spec: Spec, rows: int) -> dict[str, np.ndarray]:
+    if spec.features:
+        return {
+            column.name: np.zeros([rows], np.float32) if column.kind == "number" else np.array([b""] * rows)
+            for column in spec.features
+        }
     if spec.kind == "text":
-        return np.array([b"a word or two"] * rows)
-    return np.zeros([rows, *spec.shape], np.uint8 if spec.kind == "image" else np.float32)
+        return {spec.input_name: np.array([b"a word or two"] * rows)}
+    return {spec.input_name: np.zeros([rows, *spec.shape], np.uint8 if spec.kind == "image" else np.float32)}
 
 
 def _predict_log(model: str, signature: str, inputs: dict[str, np.ndarray], outputs: list[str]) -> bytes:
@@ -68,7 +80,15 @@ def _classify_log(model: str, spec: Spec) -> bytes:
     request = log.classify_log.request
     request.model_spec.name = model
     request.model_spec.signature_name = "classify"
-    feature = request.input.example_list.examples.add().features.feature[spec.input_name]
+    features = request.input.example_list.examples.add().features.feature
+    for column in spec.features:
+        if column.kind == "number":
+            features[column.name].float_list.value.append(0.0)
+        else:
+            features[column.name].bytes_list.value.append(b"")
+    if spec.features:
+        return log.SerializeToString()
+    feature = features[spec.input_name]
     if spec.kind == "text":
         feature.bytes_list.value.append(b"a word or two")
     elif spec.kind == "image":

@@ -27,7 +27,7 @@ def model_card(
         "run": run,
         "task": "binary" if len(data.class_names) == 2 else "multiclass",
         "class_names": list(data.class_names),
-        "input": {"kind": data.kind, "shape": list(data.shape), "columns": list(data.columns)},
+        "input": {"kind": data.kind, "shape": list(data.shape), "columns": list(data.columns), **data.source},
         "data": {
             "name": data.name,
             "train": {"examples": len(data.train), "sha256": data.train.sha256},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from atelier_trainer.data.column_check import Moments
+from atelier_trainer.data.columns import Column
 from atelier_trainer.data.dataset import DataSet, Examples, Kind
 
 # The name of the one input of `serving_default`, by kind.
@@ -15,7 +18,11 @@ INPUT_NAMES = {"image": "images", "text": "text", "table": "features"}
 
 @dataclass(frozen=True)
 class Spec:
-    """Kind, classes and shape of the data; for tables also each column's mean and variance."""
+    """Kind, classes and shape of the data.
+
+    For tables also mean and variance of each value of the network's input; `features` are the columns of a model
+    with one input a column, else empty.
+    """
 
     name: str
     kind: Kind
@@ -25,13 +32,22 @@ class Spec:
     mean: tuple[float, ...]
     variance: tuple[float, ...]
     test_file: dict[str, str]
+    features: tuple[Column, ...] = ()
 
     @classmethod
     def of(cls, data: DataSet) -> Spec:
         """The spec of a data set."""
         mean, variance = _column_moments(data) if data.kind == "table" else ((), ())
         return cls(
-            data.name, data.kind, data.class_names, data.shape, data.columns, mean, variance, data.test_file
+            data.name,
+            data.kind,
+            data.class_names,
+            data.shape,
+            data.columns,
+            mean,
+            variance,
+            data.test_file,
+            data.features,
         )
 
     @classmethod
@@ -40,6 +56,7 @@ class Spec:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
         }
+        values["features"] = tuple(Column.from_json(column) for column in document.get("features", ()))
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
@@ -48,14 +65,35 @@ class Spec:
 
     @property
     def input_name(self) -> str:
+        """The one input of `serving_default`, where it has no input for each column."""
         return INPUT_NAMES[self.kind]
 
 
 def _column_moments(data: DataSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and variance of the training examples; a constant column gets variance 1."""
-    if isinstance(data.train, Examples):
+    if not isinstance(data.train, Examples):
+        mean, variance = data.train.mean, data.train.variance
+    elif data.features:
+        names = [column.name for column in data.features if column.kind == "number"]
+        numbers = np.empty((len(data.train), len(names)))
+        for index, name in enumerate(names):
+            numbers[:, index] = data.train.inputs[name]
+        moments = Moments(len(names))
+        moments.add(numbers)
+        mean, variance = moments.mean, moments.variance
+    else:
         inputs = data.train.inputs
         mean, variance = inputs.mean(axis=0, dtype=np.float64), inputs.var(axis=0, dtype=np.float64)
-    else:
-        mean, variance = data.train.mean, data.train.variance
+    if data.features:
+        mean, variance = _spread(data.features, mean, 0.0), _spread(data.features, variance, 1.0)
     return tuple(mean.tolist()), tuple(np.where(variance > 0, variance, 1.0).tolist())
+
+
+def _spread(features: Sequence[Column], values: np.ndarray, other: float) -> np.ndarray:
+    """Values of the columns of numbers at their places in the network's input, `other` everywhere else."""
+    left = iter(values.tolist())
+    spread: list[float] = []
+    for column in features:
+        first = next(left) if column.kind == "number" else other
+        spread += [first, *[other] * (column.width - 1)][: column.width]
+    return np.array(spread)

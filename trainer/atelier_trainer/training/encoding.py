@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from atelier_trainer.data.columns import Column
 from atelier_trainer.data.dataset import most_common_first
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import Network
@@ -61,6 +62,60 @@ class TableEncoding:
 
     def features(self, stored: Any) -> Any:
         return stored
+
+
+class ColumnsEncoding(tf.Module):
+    """One tensor [N] a column to float32 [N,columns]: numbers as they are (NaN is missing), categories as their places
+    among those of training, -1 when it had none such.
+
+    Features are float32 [N,width]: a number, training's mean where it is missing, and where training had missing ones
+    1 for these; a category as a one-hot vector, all zero for one that training never saw. The categories are constants
+    of the exported graph. Only stock ops, so that TensorFlow Serving runs it.
+    """
+
+    def __init__(self, columns: Sequence[Column], mean: Sequence[float]) -> None:
+        """`mean` [width] holds at each number's place its mean in training."""
+        super().__init__()
+        self.columns = tuple(columns)
+        self.width = sum(column.width for column in columns)
+        self._means = []
+        place = 0
+        for column in columns:
+            self._means.append(mean[place] if column.kind == "number" else 0.0)
+            place += column.width
+        self._tables = {
+            str(number): tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(
+                    tf.constant(list(column.indices()), tf.string),
+                    tf.constant(list(column.indices().values()), tf.int64),
+                ),
+                -1,
+            )
+            for number, column in enumerate(columns)
+            if column.kind == "category"
+        }
+
+    def stored(self, inputs: Any) -> Any:
+        parts = []
+        for number, column in enumerate(self.columns):
+            value = inputs[column.name]
+            if column.kind == "category":
+                value = tf.cast(self._tables[str(number)].lookup(tf.strings.strip(value)), tf.float32)
+            parts.append(value)
+        return tf.stack(parts, axis=1)
+
+    def features(self, stored: Any) -> Any:
+        parts = []
+        for number, column in enumerate(self.columns):
+            value = stored[:, number]
+            if column.kind == "category":
+                parts.append(tf.one_hot(tf.cast(value, tf.int32), column.width))
+                continue
+            gap = tf.math.is_nan(value)
+            parts.append(tf.where(gap, self._means[number], value)[:, None])
+            if column.missing:
+                parts.append(tf.cast(gap, tf.float32)[:, None])
+        return tf.ensure_shape(tf.concat(parts, axis=1), [None, self.width])
 
 
 class TextEncoding(tf.Module):
@@ -118,6 +173,8 @@ def encoding_for(spec: Spec, network: Network, words: Sequence[bytes] | None) ->
     """The encoding of a kind of data; `words` is the vocabulary of text."""
     if spec.kind == "image":
         return ImageEncoding(spec.shape)
+    if spec.features:
+        return ColumnsEncoding(spec.features, spec.mean)
     if spec.kind == "table":
         return TableEncoding(spec.shape[0])
     assert words is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from atelier_trainer.data.dataset import Examples, Stream
@@ -42,6 +43,9 @@ class TrainingFeed:
 
     def dataset(self) -> tf.data.Dataset:
         """One epoch; iterating again after `epoch` has changed gives the next."""
+        if not isinstance(self._train, Examples) and not self._seed:
+            # Beside a global seed of 0 tf.data compares the seed of its shuffle, here a tensor, with 0 in Python.
+            tf.random.set_seed(1)
         one = tf.data.Dataset.from_tensors(0)
         batches = one.flat_map(as_it_is(lambda _: self._epoch_batches()))
         # Keras takes an epoch of unknown length for one that broke off.
@@ -91,5 +95,11 @@ def in_order(examples: Examples, encoding: Encoding) -> tf.data.Dataset:
 
 def stored_examples(examples: Examples, encoding: Encoding) -> Any:
     """The stored form of all inputs, a tensor or ragged tensor."""
-    text = examples.inputs.dtype == object
-    return encoding.stored(tf.constant(list(examples.inputs) if text else examples.inputs))
+    inputs = examples.inputs
+    if inputs.dtype.names:
+        return encoding.stored({name: _tensor(inputs[name]) for name in inputs.dtype.names})
+    return encoding.stored(_tensor(inputs))
+
+
+def _tensor(array: np.ndarray) -> Any:
+    return tf.constant(list(array), tf.string) if array.dtype == object else tf.constant(array)

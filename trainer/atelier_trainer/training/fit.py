@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from atelier_trainer.data.dataset import DataSet, Examples, class_counts
-from atelier_trainer.errors import JobError, RunError
+from atelier_trainer.data.label_key import key
+from atelier_trainer.data.labels import class_ids
+from atelier_trainer.errors import DataInvalid, JobError, RunError
 from atelier_trainer.job import Fit, Job
 from atelier_trainer.training.callbacks import EpochLine, Keeper
 from atelier_trainer.training.checkpoint import Checkpoints
@@ -121,10 +124,11 @@ def class_weights(settings: Fit, data: DataSet) -> dict[int, float] | None:
     if wanted == "balanced":
         counts = np.maximum(class_counts(data.train, len(names)), 1)
         return {number: len(data.train) / (len(names) * int(count)) for number, count in enumerate(counts)}
-    known = {str(number): number for number in range(len(names))} | {name: n for n, name in enumerate(names)}
-    unknown = sorted(set(wanted) - set(known))
-    if unknown:
+    try:
+        ids = class_ids(list(wanted), names, Path("fit.class_weight"), "class")
+    except DataInvalid:
+        unknown = [name for name in wanted if key(name) not in {key(known) for known in names}]
         raise JobError(
             f"fit.class_weight: there is no class {unknown[0]!r}; the classes are {', '.join(names)}."
-        )
-    return dict.fromkeys(range(len(names)), 1.0) | {known[key]: value for key, value in wanted.items()}
+        ) from None
+    return dict.fromkeys(range(len(names)), 1.0) | dict(zip(ids.tolist(), wanted.values(), strict=True))

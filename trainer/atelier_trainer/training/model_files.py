@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from atelier_trainer import metrics
+from atelier_trainer.data.dataset import Examples
 from atelier_trainer.data.held_out_file import read_test_file
 from atelier_trainer.errors import RunError
 from atelier_trainer.job import Job
@@ -65,7 +66,7 @@ def save(run: Run, format: Format, to: Path, data: Path) -> Path:
         to.write_text(model.to_json(indent=1) + "\n")
     else:
         model.save(to)
-    test = read_test_file(fitted.spec.test_file, fitted.spec.kind, data)
+    test = _test_examples(fitted.spec, data)
     document = {
         "format": format,
         "run": run.name,
@@ -112,7 +113,7 @@ def restore(path: Path) -> Restored:
 def check(restored: Restored, data: Path) -> dict[str, Any]:
     """The restored model's metrics on the test examples, and the largest difference from the saved one's answers."""
     spec = restored.fitted.spec
-    test = read_test_file(spec.test_file, spec.kind, data)
+    test = _test_examples(spec, data)
     answers = probabilities(restored.fitted, test)
     difference = float(np.abs(answers - restored.reference).max())
     return {
@@ -136,6 +137,10 @@ def _load(path: Path, format: Format, job: Job, spec: Spec, encoding: Any, steps
     else:
         tf.train.Checkpoint(model=model, optimizer=model.optimizer).read(str(path)).assert_consumed()
     return model
+
+
+def _test_examples(spec: Spec, data: Path) -> Examples:
+    return read_test_file(spec.test_file, spec.kind, spec.class_names, spec.features, data)
 
 
 def _sidecar(path: Path) -> Path:
