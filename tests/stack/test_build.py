@@ -21,6 +21,8 @@ IMAGE = "atelier-test-build"
 def image(engine: Docker) -> Iterator[Callable[[str], None]]:
     """A function that gives the engine an image with this text in it."""
 
+    made = set()
+
     def put(text: str) -> None:
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -28,12 +30,13 @@ def image(engine: Docker) -> Iterator[Callable[[str], None]]:
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text.encode()))
         command = ["docker", "import", "-", IMAGE]
-        subprocess.run(command, input=archive.getvalue(), capture_output=True, check=True)
+        done = subprocess.run(command, input=archive.getvalue(), capture_output=True, check=True)
+        made.add(done.stdout.decode().strip())
 
     put("first")
     yield put
-    while docker.has_image(IMAGE):
-        subprocess.run(["docker", "image", "rm", IMAGE], capture_output=True, check=True)
+    for identity in filter(docker.has_image, made):
+        subprocess.run(["docker", "image", "rm", "--force", identity], capture_output=True, check=True)
 
 
 @pytest.fixture
