@@ -65,7 +65,19 @@ def as_array(value: Any) -> NDArray[Any]:
         return np.asarray(value, object)
     except ValueError as error:
         raise InputError(f"Not a rectangular array: {error}.") from None
+    if array.dtype == np.float64 and isinstance(value, (list, tuple)) and (array >= 2.0**63).any():
+        return _whole(array, np.asarray(value, object))
     return np.asarray(value, object) if array.dtype.kind in "SU" else array
+
+
+def _whole(array: NDArray[Any], exact: NDArray[Any]) -> NDArray[Any]:
+    """uint64 of whole numbers beyond int64, which NumPy makes floats of beside smaller ones; floats stay floats."""
+    items = exact.ravel().tolist()
+    if not all(type(item) is int for item in items):
+        return array
+    if min(items) < 0 or max(items) >= 2**64:
+        raise InputError(f"Whole numbers from {min(items)} to {max(items)} fit no 64-bit integer.")
+    return exact.astype(np.uint64)
 
 
 def _unmasked(array: NDArray[Any]) -> NDArray[Any]:

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from atelier_client import Client
 from atelier_client.cli.main import run
-from atelier_client.doctor.checkpoint import needed_bytes
+from atelier_client.doctor.checkpoint import needed_bytes, read_index
 from atelier_client.doctor.saved_model import read_saved_model
+from atelier_client.doctor.warmup import most_rows
 from atelier_client.testing import InMemoryServer
 
 from tests.support.client_command import command
@@ -92,7 +93,16 @@ def cut(path: Path, size: Any) -> None:
     path.write_bytes(path.read_bytes()[:size])
 
 
+def zero(path, at, size=64):
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + bytes(size) + data[at + size :])
+
+
 SPOILED = {
+    "variables.data-00000-of-00001 is damaged: the bytes of ": lambda folder: zero(
+        folder / "variables/variables.data-00000-of-00001", 20_000
+    ),
+    "a block has another checksum": lambda folder: zero(folder / "variables/variables.index", 40, 2),
     "saved_model.pb is missing": lambda folder: (folder / "saved_model.pb").unlink(),
     "saved_model.pb is empty": lambda folder: cut(folder / "saved_model.pb", 0),
     "saved_model.pb is cut short or damaged": lambda folder: cut(folder / "saved_model.pb", 5000),
@@ -120,7 +130,7 @@ def test_a_half_written_version_is_told_apart(own_models: Path, said: str) -> No
 def test_the_size_of_the_variables_is_what_their_index_says(models: Path) -> None:
     variables = models / "fashion/1/variables"
     size = (variables / "variables.data-00000-of-00001").stat().st_size
-    assert needed_bytes(variables / "variables.index") == {0: size}
+    assert needed_bytes(read_index(variables / "variables.index")) == {0: size}
 
 
 def test_a_version_of_another_release_than_the_server_is_told(own_models: Path) -> None:
@@ -142,6 +152,7 @@ def test_models_config_is_checked(own_models: Path) -> None:
         ("model_config_list {", "is not a ModelServerConfig text proto"),
         (good.replace("fashion", "shoes"), "fashion is not listed in"),
         (good.replace('base_path: "', 'base_path: "models'), "not absolute"),
+        (good.replace('base_path: "/', 'base_path: "/nowhere/'), "/fashion does not exist"),
         (good.replace("model_config_list {", f"model_config_list {{ {entry}"), "fashion is listed 2 times"),
         (
             good.replace("config {\n    name", f"config {{\n{labels}    name"),
@@ -305,3 +316,20 @@ def test_both_sides_are_looked_at_when_none_is_named(
     assert {"models directory", "port", "answers"} <= checks
     assert "port" not in {finding["check"] for finding in doctor("--models", models)}
     assert "models directory" not in {finding["check"] for finding in doctor("--target", server.grpc)}
+
+
+def test_a_warm_up_record_above_the_batching_files_limit_is_told(own_models: Path) -> None:
+    rows = most_rows(own_models / "fashion/1/assets.extra/tf_serving_warmup_requests")
+    assert rows >= 1
+    file = own_models / "batching.config"
+    for limit, told in ((rows, False), (rows - 1, True)):
+        file.write_text(
+            f"# max_batch_size {{ value: 0 }}\nmax_batch_size {{ value: {limit} }}\nnum_batch_threads {{ value: 2 }}\n"
+        )
+        findings = doctor("--models", own_models)
+        texts = [item["text"] for item in findings if item["check"] == "warm-up"]
+        assert bool(texts) == told
+        assert all(f"has {rows} rows; {file} has max_batch_size {limit}" in text for text in texts)
+    (own_models / "fashion/1/assets.extra/tf_serving_warmup_requests").write_bytes(b"no record")
+    [found] = faults("--models", own_models)
+    assert "tf_serving_warmup_requests is damaged" in found

@@ -149,3 +149,17 @@ def test_regress_answers_a_number_a_row(tmp_path: Path) -> None:
         answer = opened.regress([{"x": 3.0}, {"x": 5.0}])
         assert answer["outputs"].tolist() == [1.5, 2.5]
         assert answer["outputs"].dtype == np.float32
+
+
+@pytest.mark.parametrize("values", [[1, 2**63], [2**64 - 1, 0], [2**63 + 1], (1, 2**63)])
+def test_lists_of_whole_numbers_beyond_int64_keep_their_values(values: Any) -> None:
+    array = signature("uint64").check(values)["x"]
+    assert array.dtype == np.uint64
+    assert array.tolist() == list(values)
+
+
+@pytest.mark.parametrize("values", [[2**63, -1], [2**64, 1], [1.5, 2**63]])
+def test_whole_numbers_that_fit_no_integer_are_told(values: Any) -> None:
+    with pytest.raises(InputError, match=r"fit no 64-bit integer|could lose values|x:"):
+        signature("uint64").check(values)
+    assert signature("float64").check([1.5, 2.0**70])["x"].dtype == np.float64

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client._layout import Layout
+from atelier_client._tensors import as_array
 from atelier_client.data import image_file
 from atelier_client.data.binding import Binding, rows_at_once
 from atelier_client.data.image_file import Picture
@@ -159,11 +160,9 @@ def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str) -> InputBatc
     inputs = {}
     for key in sorted(keys):
         try:
-            inputs[key] = np.array([row[key] for _, row in rows])
-        except ValueError:
+            inputs[key] = as_array([row[key] for _, row in rows])
+        except InputError:
             raise DataError(
                 f"{name}, rows {rows[0][0]} to {rows[-1][0]}, {key}: the values differ in shape."
             ) from None
-        if inputs[key].dtype.kind == "U":
-            inputs[key] = inputs[key].astype(object)
     return InputBatch(inputs, [number for number, _ in rows])

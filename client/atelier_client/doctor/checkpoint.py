@@ -1,14 +1,16 @@
-"""How many bytes the variables of a SavedModel need, from their index: what tells a file that was cut short.
+"""Whether the variables of a SavedModel are whole, from their index: what tells a file cut short from one overwritten.
 
 variables.index is a table of LevelDB's format (doc/table_format.md): blocks of entries whose keys share prefixes, an
 index block of the blocks, and a footer of 48 bytes. Its values are BundleEntryProto
-(tensorflow/core/protobuf/tensor_bundle.proto): shard_id = 3, offset = 4, size = 5.
+(tensorflow/core/protobuf/tensor_bundle.proto): dtype = 1, shard_id = 3, offset = 4, size = 5, crc32c = 6. Checksums are
+masked CRC-32C, of a block with its type byte behind it, and of a tensor's bytes.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from atelier_client.doctor.wire_format import fields, varint
@@ -16,34 +18,100 @@ from atelier_client.doctor.wire_format import fields, varint
 _FOOTER = 48
 _MAGIC = 0xDB4775248B80FB57
 _UNCOMPRESSED = 0
+_STRING = 7
+_MASK_DELTA = 0xA282EAD8
+_PIECE = 1 << 22
 
 
-def needed_bytes(index: Path) -> dict[int, int]:
-    """The size each data shard must have at least, by its number. Raises ValueError for a damaged index."""
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor's bytes are, and their checksum; None for strings, which are summed in another way."""
+
+    name: str
+    shard: int
+    offset: int
+    size: int
+    checksum: int | None
+
+
+def read_index(index: Path) -> list[StoredTensor]:
+    """The tensors of variables.index. Raises ValueError for a damaged one."""
     data = index.read_bytes()
     if len(data) < _FOOTER or struct.unpack("<Q", data[-8:])[0] != _MAGIC:
         raise ValueError("it does not end as an index does")
     _, at = varint(data, len(data) - _FOOTER)
     _, at = varint(data, at)
-    needed: dict[int, int] = {}
+    tensors = []
     for _, handle in _entries(_block(data, data, at)):
         for name, value in _entries(_block(data, handle, 0)):
             if not name:
                 # The header: how many shards there are.
                 continue
-            entry = {number: item for number, item in fields(value) if isinstance(item, int)}
-            shard, end = entry.get(3, 0), entry.get(4, 0) + entry.get(5, 0)
-            needed[shard] = max(needed.get(shard, 0), end)
+            entry = dict(fields(value))
+            dtype, shard, offset, size = (_whole(entry.get(number, 0)) for number in (1, 3, 4, 5))
+            checksum = entry.get(6)
+            known = isinstance(checksum, bytes) and dtype != _STRING
+            tensors.append(
+                StoredTensor(
+                    name.decode(errors="replace"),
+                    shard,
+                    offset,
+                    size,
+                    int.from_bytes(checksum, "little") if known and isinstance(checksum, bytes) else None,
+                )
+            )
+    return tensors
+
+
+def needed_bytes(tensors: Sequence[StoredTensor]) -> dict[int, int]:
+    """The size each data shard must have at least, by its number."""
+    needed: dict[int, int] = {}
+    for tensor in tensors:
+        needed[tensor.shard] = max(needed.get(tensor.shard, 0), tensor.offset + tensor.size)
     return needed
 
 
+def damaged(tensors: Sequence[StoredTensor], shard: int, path: Path) -> str | None:
+    """The first tensor of a shard whose bytes have another checksum than the index says."""
+    import google_crc32c
+
+    with open(path, "rb") as handle:
+        for tensor in sorted(tensors, key=lambda item: item.offset):
+            if tensor.shard != shard or tensor.checksum is None:
+                continue
+            handle.seek(tensor.offset)
+            checksum, left = 0, tensor.size
+            while left and (block := handle.read(min(left, _PIECE))):
+                checksum = google_crc32c.extend(checksum, block)
+                left -= len(block)
+            if masked(checksum) != tensor.checksum:
+                return tensor.name
+    return None
+
+
+def masked(checksum: int) -> int:
+    """As it is stored (tensorflow/core/lib/hash/crc32c.h): rotated and shifted."""
+    return (((checksum >> 15) | (checksum << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def _whole(value: int | bytes) -> int:
+    if isinstance(value, bytes):
+        raise ValueError("a number is missing in it")
+    return value
+
+
 def _block(data: bytes, handle: bytes, at: int) -> bytes:
+    import google_crc32c
+
     start, at = varint(handle, at)
     size, _ = varint(handle, at)
     if start + size + 1 > len(data):
         raise ValueError("a block lies outside the file")
     if data[start + size] != _UNCOMPRESSED:
         raise ValueError("a block is compressed")
+    stored = data[start + size + 1 : start + size + 5]
+    if masked(google_crc32c.value(data[start : start + size + 1])) != int.from_bytes(stored, "little"):
+        raise ValueError("a block has another checksum than was written")
     return data[start : start + size]
 
 

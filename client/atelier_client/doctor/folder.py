@@ -9,6 +9,7 @@ from pathlib import Path
 from atelier_client._model_card import read_golden
 from atelier_client.doctor.finding import Finding, error, ok, warning
 from atelier_client.doctor.saved_model import SavedModel, read_saved_model
+from atelier_client.doctor.warmup import check_warmup
 from atelier_client.errors import DataError
 from atelier_client.model_config import read_config
 
@@ -92,6 +93,7 @@ def _version(folder: Path, newest: bool) -> Iterator[Finding]:
     yield ok(check, f"a whole SavedModel, written by TensorFlow {saved.tensorflow or '(not said)'}")
     if newest:
         yield from _newest(check, folder, saved)
+        yield from check_warmup(folder, folder.parent.parent)
 
 
 def _newest(check: str, folder: Path, saved: SavedModel) -> Iterator[Finding]:
@@ -162,6 +164,12 @@ def _config(models: Path, model: str | None) -> Iterator[Finding]:
             f"{model}: base_path is {entry.base_path!r}, not absolute.",
             "The server refuses it: write it in full.",
         )
+    elif not _is_there(Path(entry.base_path), models / model):
+        yield error(
+            check,
+            f"{model}: the base_path {entry.base_path} does not exist.",
+            f"The server finds no version there. Write the folder's path: {(models / model).absolute()}",
+        )
     missing = [
         f"{label} -> {version}"
         for label, version in sorted(entry.version_labels.items())
@@ -176,6 +184,15 @@ def _config(models: Path, model: str | None) -> Iterator[Finding]:
     if not missing:
         labels = ", ".join(f"{label} -> {version}" for label, version in sorted(entry.version_labels.items()))
         yield ok(check, f"lists {model}" + (f", labels {labels}" if labels else ""))
+
+
+def _is_there(base_path: Path, folder: Path) -> bool:
+    """Whether a server finds the path: on this machine, or in the containers, which have the repository at /models."""
+    return (
+        "://" in str(base_path)
+        or base_path.is_dir()
+        or (base_path == Path("/models", folder.name) and folder.is_dir())
+    )
 
 
 def _missing_model(models: Path, model: str | None) -> Finding:

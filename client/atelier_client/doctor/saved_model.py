@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier_client.doctor.checkpoint import needed_bytes
+from atelier_client.doctor.checkpoint import damaged, needed_bytes, read_index
 from atelier_client.doctor.wire_format import nested
 
 _SHARD = re.compile(r"variables\.data-(\d{5})-of-(\d{5})")
@@ -61,9 +62,10 @@ def _variables(folder: Path, expected: bool) -> list[str]:
     if "variables.index" not in names:
         return ["variables/variables.index is missing"]
     try:
-        needed = needed_bytes(folder / "variables.index")
-    except (ValueError, IndexError) as problem:
+        tensors = read_index(folder / "variables.index")
+    except (ValueError, IndexError, struct.error) as problem:
         return [f"variables/variables.index is cut short or damaged ({problem})"]
+    needed = needed_bytes(tensors)
     count = max([*shards.values(), *(shard + 1 for shard in needed)], default=0)
     faults = []
     for shard, size in sorted(needed.items()):
@@ -74,4 +76,8 @@ def _variables(folder: Path, expected: bool) -> list[str]:
         got = (folder / name).stat().st_size
         if got < size:
             faults.append(f"variables/{name} has {got:,} of {size:,} bytes")
+        elif wrong := damaged(tensors, shard, folder / name):
+            faults.append(
+                f"variables/{name} is damaged: the bytes of {wrong} have another checksum than was written"
+            )
     return faults
