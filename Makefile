@@ -43,6 +43,7 @@ lint: venv  ## check style, types and workflows (what pre-commit runs)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy stack examples client/atelier_client serving/atelier_serving trainer/atelier_trainer
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --quiet --pedantic .github
 
 test: lint  ## lint, and run all tests but the long ones
