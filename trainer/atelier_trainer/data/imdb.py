@@ -81,7 +81,12 @@ def load(data: Path) -> DataSet:
         shape=(),
         train=train,
         test=test,
-        test_file={"format": "csv", "path": f"{NAME}/test.csv", "labels": "numbers"},
+        test_file={
+            "format": "csv",
+            "path": f"{NAME}/test.csv",
+            "labels": "numbers",
+            "sha256": test.sha256,
+        },
         warnings=findings(train, test, CLASS_NAMES),
     )
 
