@@ -10,28 +10,30 @@ ATELIER_TARGET is its gRPC host:port, ATELIER_REST_TARGET its REST address (http
 from __future__ import annotations
 
 import os
-from types import SimpleNamespace
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 import pytest
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tests.support.server import running_server
+from tests.support.server import Address, running_server
 
 FLAGS = ("--allow_version_labels_for_unavailable_models", "--enable_grpc_healthcheck_service=true")
 
 
-def pytest_runtest_setup(item):
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """A deliberate deviation of the embedded server, listed in docs/serving.md, is asked of no other."""
     if item.get_closest_marker("deviation") and os.environ.get("ATELIER_TARGET"):
         pytest.skip("a deliberate deviation of the embedded server")
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """`.grpc` and `.rest` of the server under test."""
     if target := os.environ.get("ATELIER_TARGET"):
-        yield SimpleNamespace(grpc=target, rest=os.environ["ATELIER_REST_TARGET"])
+        yield Address(target, os.environ["ATELIER_REST_TARGET"])
         return
     from tests.support.conformance_model import save_config, save_conformance_model
 
@@ -42,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def channel(server):
+def channel(server: Address) -> Iterator[grpc.Channel]:
     """A channel without a limit on what it receives."""
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(server.grpc, options=options) as opened:
@@ -50,18 +52,18 @@ def channel(server):
 
 
 @pytest.fixture(scope="session")
-def prediction(channel):
+def prediction(channel: grpc.Channel) -> PredictionServiceStub:
     """The official stub of PredictionService."""
-    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    return PredictionServiceStub(channel)
 
 
 @pytest.fixture(scope="session")
-def models(channel):
+def models(channel: grpc.Channel) -> ModelServiceStub:
     """The official stub of ModelService."""
-    return model_service_pb2_grpc.ModelServiceStub(channel)
+    return ModelServiceStub(channel)
 
 
 @pytest.fixture(scope="session")
-def predict(prediction):
+def predict(prediction: PredictionServiceStub) -> Callable[..., Any]:
     """PredictionService.Predict."""
     return prediction.Predict

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
+from google.protobuf.message import Message
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from tests.support.wire import (
     INVALID,
@@ -176,17 +179,23 @@ MULTI_REFUSED = {
 
 
 @pytest.mark.parametrize(("message", "code", "text"), CLASSIFY_REFUSED.values(), ids=CLASSIFY_REFUSED)
-def test_a_refused_classification_has_its_code_and_text(prediction, message, code, text) -> None:
+def test_a_refused_classification_has_its_code_and_text(
+    prediction: PredictionServiceStub, message: Message, code: grpc.StatusCode, text: str
+) -> None:
     assert refusal(prediction.Classify, message) == (code, text)
 
 
 @pytest.mark.parametrize(("message", "code", "text"), REGRESS_REFUSED.values(), ids=REGRESS_REFUSED)
-def test_a_refused_regression_has_its_code_and_text(prediction, message, code, text) -> None:
+def test_a_refused_regression_has_its_code_and_text(
+    prediction: PredictionServiceStub, message: Message, code: grpc.StatusCode, text: str
+) -> None:
     assert refusal(prediction.Regress, message) == (code, text)
 
 
 @pytest.mark.parametrize(("message", "code", "text"), MULTI_REFUSED.values(), ids=MULTI_REFUSED)
-def test_a_refused_multi_inference_has_its_code_and_text(prediction, message, code, text) -> None:
+def test_a_refused_multi_inference_has_its_code_and_text(
+    prediction: PredictionServiceStub, message: Message, code: grpc.StatusCode, text: str
+) -> None:
     got, whole = refusal(prediction.MultiInference, message)
     assert got == code
     # A text that ends with a blank goes on with the signature, in protobuf's own layout.
@@ -198,7 +207,9 @@ def test_a_refused_multi_inference_has_its_code_and_text(prediction, message, co
     CLASSIFY_REFUSED_WITH_THE_SIGNATURE.values(),
     ids=CLASSIFY_REFUSED_WITH_THE_SIGNATURE,
 )
-def test_a_signature_that_is_no_classification_is_shown(prediction, signature, start) -> None:
+def test_a_signature_that_is_no_classification_is_shown(
+    prediction: PredictionServiceStub, signature: str, start: str
+) -> None:
     code, text = refusal(prediction.Classify, classify_request(ONE, signature=signature))
     assert code == INVALID
     assert text.startswith(start)
@@ -210,7 +221,9 @@ def test_a_signature_that_is_no_classification_is_shown(prediction, signature, s
     REGRESS_REFUSED_WITH_THE_SIGNATURE.values(),
     ids=REGRESS_REFUSED_WITH_THE_SIGNATURE,
 )
-def test_a_signature_that_is_no_regression_is_shown(prediction, signature, start) -> None:
+def test_a_signature_that_is_no_regression_is_shown(
+    prediction: PredictionServiceStub, signature: str, start: str
+) -> None:
     code, text = refusal(prediction.Regress, regress_request(ONE, signature=signature))
     assert code == INVALID
     assert text.startswith(start)
@@ -225,25 +238,27 @@ def test_a_signature_that_is_no_regression_is_shown(prediction, signature, start
         ("classify_scores", [("", 0.5), ("", 0.5)]),
     ],
 )
-def test_classes_and_scores_are_paired(prediction, signature, pairs) -> None:
+def test_classes_and_scores_are_paired(
+    prediction: PredictionServiceStub, signature: str, pairs: list[tuple[str, float]]
+) -> None:
     answer = prediction.Classify(classify_request(ONE, signature=signature), timeout=10)
     (row,) = answer.result.classifications
     assert [(entry.label, entry.score) for entry in row.classes] == pairs
 
 
 @pytest.mark.parametrize("signature", ["regress", "regress_flat"])
-def test_a_regression_gives_a_value_per_example(prediction, signature) -> None:
+def test_a_regression_gives_a_value_per_example(prediction: PredictionServiceStub, signature: str) -> None:
     answer = prediction.Regress(regress_request(ONE, TWO, signature=signature), timeout=10)
     assert [entry.value for entry in answer.result.regressions] == [0.5, 3.0]
 
 
-def test_the_context_is_added_to_every_example(prediction) -> None:
+def test_the_context_is_added_to_every_example(prediction: PredictionServiceStub) -> None:
     message = regress_request(ONE, example(bonus=1, value=0.5), context=example(bonus=7), **REGRESS)
     answer = prediction.Regress(message, timeout=10)
     assert [entry.value for entry in answer.result.regressions] == [7.5, 2.0]
 
 
-def test_several_tasks_are_answered_in_their_order(prediction) -> None:
+def test_several_tasks_are_answered_in_their_order(prediction: PredictionServiceStub) -> None:
     message = multi_request([("regress", {"version": 1, **REGRESS}), ("classify", CLASSIFY)], ONE, TWO)
     first, second = prediction.MultiInference(message, timeout=10).results
     for result, signature in ((first, "regress"), (second, "classify")):
@@ -254,14 +269,16 @@ def test_several_tasks_are_answered_in_their_order(prediction) -> None:
     assert [row.classes[0].score for row in second.classification_result.classifications] == [0.5, 3.0]
 
 
-def test_only_the_first_tasks_version_is_used(prediction) -> None:
+def test_only_the_first_tasks_version_is_used(prediction: PredictionServiceStub) -> None:
     message = multi_request([("regress", REGRESS), ("classify", {"version": 9, **CLASSIFY})], ONE)
     answer = prediction.MultiInference(message, timeout=10)
     assert [result.model_spec.version.value for result in answer.results] == [1, 1]
 
 
 @pytest.mark.parametrize("label", [None, "stable"])
-def test_the_answer_names_the_version_and_signature_that_answered(prediction, label) -> None:
+def test_the_answer_names_the_version_and_signature_that_answered(
+    prediction: PredictionServiceStub, label: str | None
+) -> None:
     classified = prediction.Classify(classify_request(ONE, label=label, **CLASSIFY), timeout=10).model_spec
     regressed = prediction.Regress(regress_request(ONE, label=label, **REGRESS), timeout=10).model_spec
     for named, signature in ((classified, "classify"), (regressed, "regress")):
@@ -269,7 +286,7 @@ def test_the_answer_names_the_version_and_signature_that_answered(prediction, la
         assert not named.HasField("version_label")
 
 
-def test_an_example_that_does_not_parse_is_the_runtimes_to_refuse(prediction) -> None:
+def test_an_example_that_does_not_parse_is_the_runtimes_to_refuse(prediction: PredictionServiceStub) -> None:
     # The features are there, but of another type.
     code, text = refusal(prediction.Regress, regress_request(example(value=b"text"), **REGRESS))
     assert code == INVALID

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_management_pb2
+from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from tests.support.conformance_model import DERIVED
 from tests.support.wire import INVALID, NOT_FOUND, refusal, spec, status_request
@@ -15,7 +20,7 @@ from tests.support.wire import INVALID, NOT_FOUND, refusal, spec, status_request
 AVAILABLE = 30
 
 
-def metadata_request(*fields, **model):
+def metadata_request(*fields: str, **model: Any) -> get_model_metadata_pb2.GetModelMetadataRequest:
     return spec(get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields), **model)
 
 
@@ -94,17 +99,23 @@ RELOAD_REFUSED = {
 
 
 @pytest.mark.parametrize(("message", "code", "text"), METADATA_REFUSED.values(), ids=METADATA_REFUSED)
-def test_a_refused_metadata_request_has_its_code_and_text(prediction, message, code, text) -> None:
+def test_a_refused_metadata_request_has_its_code_and_text(
+    prediction: PredictionServiceStub, message: Message, code: grpc.StatusCode, text: str
+) -> None:
     assert refusal(prediction.GetModelMetadata, message) == (code, text)
 
 
 @pytest.mark.parametrize(("message", "code", "text"), STATUS_REFUSED.values(), ids=STATUS_REFUSED)
-def test_a_refused_status_request_has_its_code_and_text(models, message, code, text) -> None:
+def test_a_refused_status_request_has_its_code_and_text(
+    models: ModelServiceStub, message: Message, code: grpc.StatusCode, text: str
+) -> None:
     assert refusal(models.GetModelStatus, message) == (code, text)
 
 
 @pytest.mark.parametrize(("config", "text"), RELOAD_REFUSED.values(), ids=RELOAD_REFUSED)
-def test_a_wrong_configuration_is_refused_and_changes_nothing(models, config, text) -> None:
+def test_a_wrong_configuration_is_refused_and_changes_nothing(
+    models: ModelServiceStub, config: str, text: str
+) -> None:
     message = model_management_pb2.ReloadConfigRequest()
     text_format.Parse(config, message.config)
     assert refusal(models.HandleReloadConfigRequest, message) == (INVALID, text)
@@ -113,7 +124,7 @@ def test_a_wrong_configuration_is_refused_and_changes_nothing(models, config, te
 
 
 @pytest.mark.parametrize("model", [{}, {"version": 1}, {"label": "stable"}], ids=str)
-def test_metadata_holds_every_signature(prediction, model) -> None:
+def test_metadata_holds_every_signature(prediction: PredictionServiceStub, model: dict[str, Any]) -> None:
     answer = prediction.GetModelMetadata(metadata_request("signature_def", **model), timeout=10)
     named = answer.model_spec
     assert (named.name, named.version.value, named.signature_name) == ("toy", 1, "")
@@ -125,7 +136,9 @@ def test_metadata_holds_every_signature(prediction, model) -> None:
 
 
 @pytest.mark.parametrize("model", [{}, {"version": 1}, {"label": "no such label"}], ids=str)
-def test_status_holds_state_and_error_and_ignores_a_label(models, model) -> None:
+def test_status_holds_state_and_error_and_ignores_a_label(
+    models: ModelServiceStub, model: dict[str, Any]
+) -> None:
     answer = models.GetModelStatus(status_request(**model), timeout=10)
     (entry,) = answer.model_version_status
     assert (entry.version, entry.state) == (1, AVAILABLE)
@@ -133,13 +146,13 @@ def test_status_holds_state_and_error_and_ignores_a_label(models, model) -> None
 
 
 @pytest.mark.parametrize("service", ["", "PredictionService", "ModelService"])
-def test_health_is_serving(channel, service) -> None:
+def test_health_is_serving(channel: grpc.Channel, service: str) -> None:
     stub = health_pb2_grpc.HealthStub(channel)
     answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_health_of_an_unknown_service_is_not_found(channel) -> None:
+def test_health_of_an_unknown_service_is_not_found(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as error:
         health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="nix"), timeout=10)
     assert error.value.code() == NOT_FOUND

@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from tests.support.conformance_model import TYPES
@@ -189,7 +190,9 @@ REFUSED_BY_THE_RUNTIME = {
 
 
 @pytest.mark.parametrize(("message", "code", "text"), REFUSED.values(), ids=REFUSED)
-def test_a_refusal_has_its_code_and_text(predict: Callable[..., Any], message, code, text) -> None:
+def test_a_refusal_has_its_code_and_text(
+    predict: Callable[..., Any], message: predict_pb2.PredictRequest, code: grpc.StatusCode, text: str
+) -> None:
     assert refusal(predict, message) == (code, text)
 
 
@@ -197,7 +200,7 @@ def test_a_refusal_has_its_code_and_text(predict: Callable[..., Any], message, c
     ("message", "code", "start"), REFUSED_BY_THE_RUNTIME.values(), ids=REFUSED_BY_THE_RUNTIME
 )
 def test_what_the_runtime_refuses_comes_in_its_words(
-    predict: Callable[..., Any], message, code, start
+    predict: Callable[..., Any], message: predict_pb2.PredictRequest, code: grpc.StatusCode, start: str
 ) -> None:
     got, text = refusal(predict, message)
     assert got == code
@@ -217,7 +220,7 @@ def test_what_the_runtime_refuses_comes_in_its_words(
     ids=["plain", "version", "label", "signature", "version and signature", "label and signature"],
 )
 def test_the_answer_names_the_version_and_signature_that_answered(
-    predict: Callable[..., Any], message
+    predict: Callable[..., Any], message: predict_pb2.PredictRequest
 ) -> None:
     answer = predict(message, timeout=10)
     spec = answer.model_spec
@@ -227,7 +230,7 @@ def test_the_answer_names_the_version_and_signature_that_answered(
 
 
 def test_an_output_filter_chooses_outputs(predict: Callable[..., Any]) -> None:
-    inputs = {"text": np.array(["a"]), "number": np.array([1])}
+    inputs: dict[str, Any] = {"text": np.array(["a"]), "number": np.array([1])}
     for outputs in (["number"], ["text", "number"]):
         answer = predict(predict_request(signature="echo", outputs=outputs, **inputs), timeout=10)
         assert set(answer.outputs) == set(outputs)
@@ -253,7 +256,9 @@ def test_a_default_stands_in_for_an_input_that_is_not_sent(predict: Callable[...
     ],
     ids=["the last value fills up", "list", "more than needed", "nothing is zeros", "content"],
 )
-def test_both_encodings_of_a_tensor_are_read(predict: Callable[..., Any], proto, value) -> None:
+def test_both_encodings_of_a_tensor_are_read(
+    predict: Callable[..., Any], proto: tensor_pb2.TensorProto, value: list[float]
+) -> None:
     answer = predict(predict_request(x=proto), timeout=10)
     assert tf.make_ndarray(answer.outputs["y"]).tolist() == [2 * item for item in value]
 
@@ -265,7 +270,7 @@ def test_an_unknown_rank_is_read_as_a_scalar(predict: Callable[..., Any]) -> Non
     assert tf.make_ndarray(answer.outputs["y"]).tolist() == 4.0
 
 
-def _values(kind):
+def _values(kind: tf.DType) -> np.ndarray:
     if kind == tf.string:
         return np.array([b"a", b"\xff\0", b""], object)
     if kind == tf.bool:
@@ -276,7 +281,7 @@ def _values(kind):
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
-def test_every_type_travels_both_ways(predict: Callable[..., Any], kind) -> None:
+def test_every_type_travels_both_ways(predict: Callable[..., Any], kind: tf.DType) -> None:
     values = _values(kind)
     sent = [tf.make_tensor_proto(values)]
     if kind != tf.string:
@@ -290,7 +295,9 @@ def test_every_type_travels_both_ways(predict: Callable[..., Any], kind) -> None
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (2, 0), (2, 1, 2)], ids=str)
-def test_every_shape_travels_both_ways(predict: Callable[..., Any], kind, shape) -> None:
+def test_every_shape_travels_both_ways(
+    predict: Callable[..., Any], kind: tf.DType, shape: tuple[int, ...]
+) -> None:
     filled = np.full(shape, b"x" if kind == tf.string else 1, object if kind == tf.string else None)
     values = filled if kind == tf.string else filled.astype(kind.as_numpy_dtype)
     answer = predict(predict_request(signature=f"type_{kind.name}", x=values), timeout=10)

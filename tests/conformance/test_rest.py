@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
+from tests.support.server import Address
 from tests.support.wire import ask, http
 
 PREDICT = "/v1/models/toy:predict"
 ELEMENT = "Failed to process element: {} of 'instances' list. Error: INVALID_ARGUMENT: "
 
 
-def signature(name, **body):
+def signature(name: str, **body: Any) -> dict[str, Any]:
     return {"signature_name": name, **body}
 
 
-def pretty(document):
+def pretty(document: Any) -> str:
     return json.dumps(document, indent=4)
 
 
-def b64(content):
+def b64(content: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(content).decode()}
 
 
@@ -396,29 +398,29 @@ EXAMPLES_REFUSED = {
 
 
 @pytest.mark.parametrize(("body", "answer"), ANSWERED.values(), ids=ANSWERED)
-def test_predict_answers(server, body, answer) -> None:
+def test_predict_answers(server: Address, body: Any, answer: Any) -> None:
     assert ask(server, PREDICT, body) == (200, answer)
 
 
 @pytest.mark.parametrize(("body", "values"), ANSWERED_RAW.values(), ids=ANSWERED_RAW)
-def test_predict_reads_what_rapidjson_reads(server, body, values) -> None:
+def test_predict_reads_what_rapidjson_reads(server: Address, body: Any, values: bytes) -> None:
     got, text, _ = http(server, PREDICT, body)
     assert (got, text) == (200, b'{\n    "predictions": [' + values + b"\n    ]\n}")
 
 
 @pytest.mark.parametrize(("body", "text"), FORMATTED.values(), ids=FORMATTED)
-def test_an_answer_is_laid_out_as_by_tensorflow_serving(server, body, text) -> None:
+def test_an_answer_is_laid_out_as_by_tensorflow_serving(server: Address, body: Any, text: str) -> None:
     assert http(server, PREDICT, body)[1].decode() == text
 
 
 @pytest.mark.parametrize(("body", "code", "text"), REFUSED.values(), ids=REFUSED)
-def test_a_refused_predict_has_its_status_and_text(server, body, code, text) -> None:
+def test_a_refused_predict_has_its_status_and_text(server: Address, body: Any, code: int, text: str) -> None:
     got, document = ask(server, PREDICT, body)
     assert got == code
     assert document == {"error": text}
 
 
-def test_the_document_is_read_before_the_model_is_looked_for(server) -> None:
+def test_the_document_is_read_before_the_model_is_looked_for(server: Address) -> None:
     got, document = ask(server, "/v1/models/nix:predict", b"{")
     assert (got, document["error"]) == (
         400,
@@ -429,7 +431,7 @@ def test_the_document_is_read_before_the_model_is_looked_for(server) -> None:
 
 
 @pytest.mark.deviation
-def test_deep_nesting_is_refused_instead_of_overflowing_the_stack(server) -> None:
+def test_deep_nesting_is_refused_instead_of_overflowing_the_stack(server: Address) -> None:
     for body in (b"[" * 100_000, b'{"instances":' + b"[" * 100_000 + b"]" * 100_000 + b"}"):
         got, document = ask(server, PREDICT, body)
         assert got == 400
@@ -438,12 +440,12 @@ def test_deep_nesting_is_refused_instead_of_overflowing_the_stack(server) -> Non
         )
 
 
-def test_a_value_in_an_error_is_cut_at_256_bytes(server) -> None:
+def test_a_value_in_an_error_is_cut_at_256_bytes(server: Address) -> None:
     _, document = ask(server, PREDICT, {"instances": "x" * 1000})
     assert document["error"].startswith('JSON Value: {\n    "instances": "' + "x" * 236 + " Expecting")
 
 
-def test_an_output_that_json_has_no_form_for_is_named(server) -> None:
+def test_an_output_that_json_has_no_form_for_is_named(server: Address) -> None:
     got, document = ask(server, PREDICT, signature("to_half", instances=[1]))
     assert (got, document["error"]) == (400, "Failed to write JSON value for tensor type: half")
     # Without a value there is nothing to write.
@@ -451,17 +453,17 @@ def test_an_output_that_json_has_no_form_for_is_named(server) -> None:
 
 
 @pytest.mark.parametrize(("body", "results"), CLASSIFIED.values(), ids=CLASSIFIED)
-def test_classify_answers(server, body, results) -> None:
+def test_classify_answers(server: Address, body: Any, results: list[Any]) -> None:
     assert ask(server, "/v1/models/toy:classify", body) == (200, {"results": results})
 
 
 @pytest.mark.parametrize("path", ["toy", "toy/versions/1", "toy/labels/stable"])
-def test_regress_answers(server, path) -> None:
+def test_regress_answers(server: Address, path: str) -> None:
     body = signature("regress", context={"bonus": 2}, examples=[{"value": 0.25}, {"value": 1.5, "bonus": 0}])
     assert ask(server, f"/v1/models/{path}:regress", body) == (200, {"results": [2.5, 3.0]})
 
 
-def test_results_are_laid_out_as_by_tensorflow_serving(server) -> None:
+def test_results_are_laid_out_as_by_tensorflow_serving(server: Address) -> None:
     body = signature("classify", examples=[{"value": 0.25}, {"value": 1.5}])
     text = http(server, "/v1/models/toy:classify", body)[1].decode()
     assert text == (
@@ -474,11 +476,11 @@ def test_results_are_laid_out_as_by_tensorflow_serving(server) -> None:
 
 @pytest.mark.parametrize("method", ["classify", "regress"])
 @pytest.mark.parametrize(("body", "text"), EXAMPLES_REFUSED.values(), ids=EXAMPLES_REFUSED)
-def test_refused_examples_have_their_text(server, method, body, text) -> None:
+def test_refused_examples_have_their_text(server: Address, method: str, body: Any, text: str) -> None:
     assert ask(server, f"/v1/models/toy:{method}", body) == (400, {"error": text})
 
 
-def test_a_feature_of_another_type_is_the_runtimes_to_refuse(server) -> None:
+def test_a_feature_of_another_type_is_the_runtimes_to_refuse(server: Address) -> None:
     body = signature("regress", examples=[{"value": {"b64": "YQ=="}}])
     got, document = ask(server, "/v1/models/toy:regress", body)
     assert got == 400

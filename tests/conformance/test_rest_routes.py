@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.conformance_model import DERIVED
+from tests.support.server import Address
 from tests.support.wire import ask, http
 
 TOY = "/v1/models/toy"
@@ -110,12 +112,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("path", "body"), ANSWERED.values(), ids=ANSWERED)
-def test_a_path_leads_to_its_model(server, path, body) -> None:
+def test_a_path_leads_to_its_model(server: Address, path: str, body: Any) -> None:
     assert ask(server, path, body) == (200, {"predictions": [2.0]})
 
 
 @pytest.mark.parametrize(("method", "path", "code", "text"), REFUSED.values(), ids=REFUSED)
-def test_a_refusal_has_its_status_and_text(server, method, path, code, text) -> None:
+def test_a_refusal_has_its_status_and_text(
+    server: Address, method: str, path: str, code: int, text: str
+) -> None:
     got, body, headers = http(server, path, ONE if method == "POST" else None, method)
     assert (got, json.loads(body)) == (code, {"error": text})
     assert body.decode() == f'{{\n    "error": {json.dumps(text)}\n}}'
@@ -125,13 +129,13 @@ def test_a_refusal_has_its_status_and_text(server, method, path, code, text) -> 
 @pytest.mark.parametrize(
     ("end", "body"), [("99999999999999999999:predict", ONE), ("9223372036854775808", None)]
 )
-def test_a_version_beyond_64_bits_gives_an_empty_answer(server, end, body) -> None:
+def test_a_version_beyond_64_bits_gives_an_empty_answer(server: Address, end: str, body: Any) -> None:
     got, text, headers = http(server, f"{TOY}/versions/{end}", body)
     assert (got, text, headers["Content-Type"]) == (400, b"", "application/json")
 
 
 @pytest.mark.deviation
-def test_the_root_is_an_index_page_instead_of_not_found(server) -> None:
+def test_the_root_is_an_index_page_instead_of_not_found(server: Address) -> None:
     got, text, headers = http(server, "/")
     assert got == 200
     assert headers["Content-Type"].startswith("text/html")
@@ -139,26 +143,26 @@ def test_the_root_is_an_index_page_instead_of_not_found(server) -> None:
 
 
 @pytest.mark.parametrize("path", ["/index.html", "/v1", "/v2/models/toy", "/models/toy"])
-def test_outside_of_the_api_there_is_an_html_page(server, path) -> None:
+def test_outside_of_the_api_there_is_an_html_page(server: Address, path: str) -> None:
     got, text, headers = http(server, path)
     assert got == 404
     assert headers["Content-Type"].startswith("text/html")
     assert text.upper().startswith(b"<HTML>")
 
 
-def test_head_is_a_bad_request(server) -> None:
+def test_head_is_a_bad_request(server: Address) -> None:
     assert http(server, TOY, method="HEAD")[0] == 400
 
 
 @pytest.mark.parametrize("method", ["TRACE", "BREW"])
-def test_an_unknown_method_is_not_implemented(server, method) -> None:
+def test_an_unknown_method_is_not_implemented(server: Address, method: str) -> None:
     got, _, headers = http(server, TOY, method=method)
     assert got == 501
     assert headers["Content-Type"].startswith("text/html")
 
 
 @pytest.mark.parametrize("path", [TOY, f"{TOY}:predict", "/v1/nix"])
-def test_options_with_an_origin_is_ok(server, path) -> None:
+def test_options_with_an_origin_is_ok(server: Address, path: str) -> None:
     got, text, headers = http(server, path, method="OPTIONS", Origin="http://page.example")
     assert (got, text) == (200, b"")
     assert headers["Content-Type"] == "text/html; charset=ISO-8859-1"
@@ -166,7 +170,7 @@ def test_options_with_an_origin_is_ok(server, path) -> None:
 
 
 @pytest.mark.parametrize("path", [TOY, f"{TOY}/versions/1", f"{TOY}/labels/whatever", f"{TOY}/Metadata"])
-def test_status_is_in_the_documented_form(server, path) -> None:
+def test_status_is_in_the_documented_form(server: Address, path: str) -> None:
     got, text, _ = http(server, path)
     assert (got, json.loads(text)) == (200, {"model_version_status": [AVAILABLE]})
     assert text == (json.dumps({"model_version_status": [AVAILABLE]}, indent=1) + "\n").encode()
@@ -175,7 +179,7 @@ def test_status_is_in_the_documented_form(server, path) -> None:
 @pytest.mark.parametrize(
     "path", [f"{TOY}/metadata", f"{TOY}/versions/1/metadata", f"{TOY}/labels/stable/metadata"]
 )
-def test_metadata_nests_the_signatures_twice(server, path) -> None:
+def test_metadata_nests_the_signatures_twice(server: Address, path: str) -> None:
     code, text, _ = http(server, path)
     document = json.loads(text)
     assert code == 200
@@ -205,17 +209,19 @@ def test_metadata_nests_the_signatures_twice(server, path) -> None:
     ],
     ids=["whole", "another name", "cut", "not compressed", "empty", "deflate is ignored"],
 )
-def test_a_compressed_body_is_read(server, encoding, body, answer) -> None:
+def test_a_compressed_body_is_read(
+    server: Address, encoding: str, body: Any, answer: tuple[int, Any]
+) -> None:
     assert ask(server, f"{TOY}:predict", body, Content_Encoding=encoding) == answer
 
 
-def test_a_body_that_unpacks_beyond_the_limit_counts_as_empty(server) -> None:
+def test_a_body_that_unpacks_beyond_the_limit_counts_as_empty(server: Address) -> None:
     bomb = gzip.compress(b'{"instances": [1]' + b" " * (101 * 1024 * 1024) + b"}", 9)
     got = ask(server, f"{TOY}:predict", bomb, Content_Encoding="gzip")
     assert got == (400, {"error": "JSON Parse error: The document is empty"})
 
 
-def test_a_body_may_come_in_pieces(server) -> None:
+def test_a_body_may_come_in_pieces(server: Address) -> None:
     url = urlsplit(server.rest)
     with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
         connection.sendall(

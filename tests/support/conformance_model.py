@@ -7,6 +7,7 @@ writes FOLDER/toy/1 and FOLDER/models.config for a real TensorFlow Serving.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -52,7 +53,7 @@ class Model(Toy):
     """What `Toy` has, tf.Examples, a default value, every type and odd shapes."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
-    def examples(self, inputs):
+    def examples(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The float feature `value` (0 when absent) and the int64 feature `bonus`, in many forms."""
         features = {
             "value": tf.io.FixedLenFeature([], tf.float32, 0.0),
@@ -78,32 +79,32 @@ class Model(Toy):
             tf.TensorSpec([], tf.float32, name="factor"),
         ]
     )
-    def defaulted(self, x, factor):
+    def defaulted(self, x: tf.Tensor, factor: tf.Tensor) -> dict[str, tf.Tensor]:
         """x times a factor that the signature has a default for."""
         return {"y": x * factor}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-    def shapes(self, x):
+    def shapes(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Outputs that do not share a batch size, one of them a scalar."""
         return {"double": tf.concat([x, x], 0), "same": x}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-    def total(self, x):
+    def total(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """A scalar."""
         return {"sum": tf.reduce_sum(x)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-    def to_half(self, x):
+    def to_half(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """A type that JSON has no form for."""
         return {"y": tf.cast(x, tf.float16)}
 
     @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
-    def matrix(self, x):
+    def matrix(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """A product that needs two columns."""
         return {"y": tf.matmul(x, tf.ones([2, 1]))}
 
     @tf.function(input_signature=[tf.TensorSpec(None, tf.string, name="text")])
-    def bytes(self, text):
+    def bytes(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Strings of any shape, as text and as bytes."""
         return {"raw_bytes": text}
 
@@ -133,9 +134,9 @@ def save_conformance_model(models: Path, version: int = 1) -> Path:
     return staging.rename(models / "toy" / str(version))
 
 
-def _identity(kind: tf.DType):
+def _identity(kind: tf.DType) -> Any:
     @tf.function(input_signature=[tf.TensorSpec(None, kind, name="x")])
-    def identity(x):
+    def identity(x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": tf.identity(x)}
 
     return identity

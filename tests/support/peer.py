@@ -142,4 +142,4 @@ def refused(peer: Peer, *entries: str, **options: Any) -> tuple[grpc.StatusCode,
     """The status that a reload with these entries is refused with."""
     with pytest.raises(grpc.RpcError) as error:
         peer.reload(*entries, **options)
-    return error.value.code(), error.value.details()
+    return error.value.code(), error.value.details() or ""

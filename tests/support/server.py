@@ -20,12 +20,18 @@ COMMAND = str(Path(sys.executable).parent / "atelier-serving")
 
 
 @dataclass
-class RunningServer:
-    """Where it answers, its process and its log."""
+class Address:
+    """Where a server answers: host:port of gRPC, and the URL of REST without a path."""
 
     grpc: str
     rest: str
-    process: subprocess.Popen
+
+
+@dataclass
+class RunningServer(Address):
+    """Where it answers, its process and its log."""
+
+    process: subprocess.Popen[bytes]
     log: Path
 
     def log_text(self) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 from atelier_client._targets import Target
 from atelier_client.errors import ServerError
 from atelier_client.testing import InMemoryServer
-from atelier_client.transports.base import METHODS
+from atelier_client.transports.base import METHODS, Method
 
 
 @dataclass
@@ -34,8 +35,8 @@ def small_server(
     running = SmallServer(address, memory)
     transport = memory.connect(Target(address, "grpc"))
 
-    def handler(method):
-        def handle(request, context):
+    def handler(method: Method) -> grpc.RpcMethodHandler:
+        def handle(request: Any, context: grpc.ServicerContext) -> Any:
             sent = {key: str(value) for key, value in context.invocation_metadata()}
             running.metadata.append(sent)
             if token is not None and sent.get("authorization") != f"Bearer {token}":
@@ -50,10 +51,10 @@ def small_server(
         )
 
     class Handlers(grpc.GenericRpcHandler):
-        def service(self, details):
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
             return next((handler(item) for item in METHODS if item.path == details.method), None)
 
-    server = grpc.server(futures.ThreadPoolExecutor(8), handlers=(Handlers(),))
+    server = grpc.server(futures.ThreadPoolExecutor(8), handlers=[Handlers()])
     port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     if address.endswith(":0"):
         running.address = address.removesuffix("0") + str(port)

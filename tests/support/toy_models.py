@@ -13,7 +13,7 @@ class Toy(tf.Module):
         self.factor = tf.Variable(factor)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-    def scale(self, x):
+    def scale(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """x times the factor."""
         return {"y": x * self.factor}
 
@@ -23,22 +23,22 @@ class Toy(tf.Module):
             tf.TensorSpec([None], tf.int64, name="number"),
         ]
     )
-    def echo(self, text, number):
+    def echo(self, text: tf.Tensor, number: tf.Tensor) -> dict[str, tf.Tensor]:
         """Two inputs, three outputs."""
         return {"text": text, "raw_bytes": text, "number": number + 1}
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.bool, name="flag")])
-    def scalar(self, flag):
+    def scalar(self, flag: tf.Tensor) -> dict[str, tf.Tensor]:
         """A tensor without a batch."""
         return {"flag": tf.logical_not(flag)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float16, name="x")])
-    def half(self, x):
+    def half(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """float16 both ways."""
         return {"y": x + tf.constant(1, tf.float16)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="size")])
-    def large(self, size):
+    def large(self, size: tf.Tensor) -> dict[str, tf.Tensor]:
         """As many float32 ones as asked for."""
         return {"ones": tf.ones([size[0]])}
 
@@ -62,7 +62,7 @@ class Regressor(tf.Module):
     """Half of feature x, as the Regress API wants it."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
-    def regress(self, inputs):
+    def regress(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Serialized tf.Example in, a number a row out."""
         parsed = tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)})
         return {"outputs": parsed["x"] / 2}
