@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_service_pb2_grpc
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from tests.support.conformance_model import save_conformance_model
-from tests.support.server import running_server
+from tests.support.server import RunningServer, running_server
 from tests.support.wire import (
     INVALID,
     X,
@@ -26,7 +29,7 @@ TOY = "/v1/models/toy"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     models = tmp_path_factory.mktemp("models")
     save_conformance_model(models)
     flags = (
@@ -39,9 +42,9 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def prediction(server):
+def prediction(server: RunningServer) -> Iterator[PredictionServiceStub]:
     with grpc.insecure_channel(server.grpc) as channel:
-        yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        yield PredictionServiceStub(channel)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,9 @@ def prediction(server):
         ("OPTIONS", f"{TOY}:predict", None, 200),
     ],
 )
-def test_cors_headers_come_with_every_answer(server, method, path, body, status) -> None:
+def test_cors_headers_come_with_every_answer(
+    server: RunningServer, method: str, path: str, body: Any, status: int
+) -> None:
     got, _, headers = http(server, path, body, method, Origin="https://page.example")
     assert got == status
     assert headers["Access-Control-Allow-Origin"] == "*"
@@ -64,18 +69,18 @@ def test_cors_headers_come_with_every_answer(server, method, path, body, status)
 
 
 @pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16, tf.int64, tf.bool], ids=lambda kind: kind.name)
-def test_answers_come_as_content(prediction, kind) -> None:
+def test_answers_come_as_content(prediction: PredictionServiceStub, kind: tf.DType) -> None:
     values = np.array([1, 0, 1], kind.as_numpy_dtype)
     got = prediction.Predict(predict_request(signature=f"type_{kind.name}", x=values), timeout=10)
     assert got.outputs["y"].tensor_content == values.tobytes()
 
 
-def test_strings_never_come_as_content(prediction) -> None:
+def test_strings_never_come_as_content(prediction: PredictionServiceStub) -> None:
     got = prediction.Predict(predict_request(signature="type_string", x=np.array([b"a"], object)), timeout=10)
     assert (got.outputs["y"].tensor_content, list(got.outputs["y"].string_val)) == (b"", [b"a"])
 
 
-def test_the_method_name_of_a_signature_is_checked(prediction) -> None:
+def test_the_method_name_of_a_signature_is_checked(prediction: PredictionServiceStub) -> None:
     assert refusal(prediction.Predict, predict_request(signature="__saved_model_init_op", x=X)) == (
         grpc.StatusCode.INTERNAL,
         "Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
@@ -100,7 +105,7 @@ def test_the_method_name_of_a_signature_is_checked(prediction) -> None:
     )
 
 
-def test_a_signature_of_the_right_method_passes(prediction) -> None:
+def test_a_signature_of_the_right_method_passes(prediction: PredictionServiceStub) -> None:
     inputs = tf.make_tensor_proto([example(value=0.5).SerializeToString()])
     for signature in ("serving_default", "classify", "regress"):
         message = predict_request(

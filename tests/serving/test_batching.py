@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +22,12 @@ from hypothesis import strategies as st
 class Graph:
     """Doubles rows of non-negative numbers; remembers what ran; can be held back."""
 
-    def __init__(self):
-        self.sizes, self.gate = [], threading.Event()
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> list[np.ndarray]:
         assert self.gate.wait(10)
         self.sizes.append(len(x))
         if (x < 0).any():
@@ -32,7 +35,7 @@ class Graph:
         return [x * 2, x.sum(axis=tuple(range(1, x.ndim)))]
 
 
-def batcher(**parameters):
+def batcher(**parameters: Any) -> Batcher:
     chosen = BatchingParameters(**{"threads": 1, **parameters})
     chosen = BatchingParameters(
         **{
@@ -43,11 +46,13 @@ def batcher(**parameters):
     return Batcher(Scheduler(chosen.threads), chosen)
 
 
-def run(batched, graph, array, key="k"):
+def run(
+    batched: Batcher, graph: Callable[..., Any], array: np.ndarray, key: str = "k"
+) -> Sequence[np.ndarray]:
     return batched.run(key, graph, [("x", np.asarray(array))])
 
 
-def held(batched, graph, arrays):
+def held(batched: Batcher, graph: Graph, arrays: Sequence[np.ndarray]) -> list[Any]:
     """Send `arrays` at the same time, while a first request keeps the only turn; results or exceptions, in order."""
     graph.gate.clear()
     with ThreadPoolExecutor(len(arrays) + 1) as pool:
@@ -117,7 +122,7 @@ def test_a_batch_is_cut_at_the_size_and_large_requests_are_split() -> None:
         ([np.ones(9)], "Task size 9 is larger than maximum input batch size 8"),
     ],
 )
-def test_what_cannot_be_batched_is_refused(inputs, text) -> None:
+def test_what_cannot_be_batched_is_refused(inputs: list[np.ndarray], text: str) -> None:
     with pytest.raises(ServingError) as raised:
         batcher(max_batch_size=8).run("k", Graph(), [(f"x{i}", a) for i, a in enumerate(inputs)])
     assert raised.value.message == text
@@ -133,7 +138,7 @@ def test_what_cannot_be_batched_is_refused(inputs, text) -> None:
         ),
     ],
 )
-def test_an_output_without_the_batch_dimension_is_refused(output, text) -> None:
+def test_an_output_without_the_batch_dimension_is_refused(output: np.ndarray, text: str) -> None:
     with pytest.raises(ServingError, match=text):
         run(batcher(), lambda x: [output], np.ones((2, 1)))
 
@@ -162,7 +167,7 @@ def test_a_partial_batch_waits_its_time_and_a_full_one_does_not() -> None:
 def test_a_deadline_ends_the_wait_and_the_others_go_on() -> None:
     graph, batched = Graph(), batcher(timeout=0.4)
 
-    def late():
+    def late() -> None:
         request_context.begin("Predict", time.monotonic() + 0.1)
         run(batched, graph, np.ones((1, 1)))
 
@@ -188,8 +193,8 @@ def test_a_busy_model_does_not_starve_another() -> None:
     )
     order, gate = [], threading.Event()
 
-    def graph(name):
-        def compute(x):
+    def graph(name: str) -> Callable[[np.ndarray], list[np.ndarray]]:
+        def compute(x: np.ndarray) -> list[np.ndarray]:
             assert gate.wait(10)
             order.append(name)
             return [x]
@@ -214,14 +219,16 @@ def test_a_busy_model_does_not_starve_another() -> None:
     st.sampled_from([0.0, 0.002]),
     st.booleans(),
 )
-def test_every_request_gets_its_own_answer_whatever_comes_together(sizes, threads, timeout, bad) -> None:
+def test_every_request_gets_its_own_answer_whatever_comes_together(
+    sizes: list[int], threads: int, timeout: float, bad: bool
+) -> None:
     """Random sizes, some of them bad, from many threads: nobody hangs, nobody gets another's rows."""
     graph, batched = (
         Graph(),
         batcher(max_batch_size=6, timeout=timeout, threads=threads, max_enqueued_batches=99),
     )
 
-    def one(index):
+    def one(index: int) -> bool:
         value = -1.0 if bad and index % 5 == 2 else float(index)
         array = np.full((sizes[index], 1 + index % 2), value)
         try:
@@ -266,7 +273,7 @@ def test_a_parameters_file_is_read(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_parameters_file_is_refused(tmp_path: Path, text, error) -> None:
+def test_a_wrong_parameters_file_is_refused(tmp_path: Path, text: str, error: str) -> None:
     (tmp_path / "batching.config").write_text(text)
     with pytest.raises(ServingError, match=error):
         read_batching_parameters(tmp_path / "batching.config")

@@ -58,7 +58,7 @@ def test_an_unknown_flag_is_reported_and_skipped(capsys: pytest.CaptureFixture[s
         (["--model_base_path=/m", "--workers=all"], "--workers=all: expected a whole number"),
     ],
 )
-def test_a_flag_that_cannot_be_honoured_is_refused(arguments, text) -> None:
+def test_a_flag_that_cannot_be_honoured_is_refused(arguments: list[str], text: str) -> None:
     with pytest.raises(ServingError, match=text):
         validated(parse(arguments))
 
@@ -109,7 +109,7 @@ def test_help_lists_the_flags() -> None:
     "flag",
     ["tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism"],
 )
-def test_the_threads_of_the_runtime_are_as_many_as_asked_for(tmp_path: Path, flag) -> None:
+def test_the_threads_of_the_runtime_are_as_many_as_asked_for(tmp_path: Path, flag: str) -> None:
     save_toy(tmp_path, version=1, factor=1.0)
     counted = []
     for wanted in (1, 33):

@@ -44,6 +44,7 @@ def test_a_long_example_and_a_hostile_name_make_a_safe_command(tmp_path: Path) -
     for size in (-1, 28, 28):
         info.tensor_shape.dim.add(size=size)
     command = example("http://localhost:1", "m;touch x", "a'b", signature)
+    assert command is not None
     assert len(command) < 300
     sent = subprocess.run(
         ["bash", "-c", command.replace("curl", "printf '%s\\n'", 1)],

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -19,13 +20,13 @@ from tests.support.toy_models import save_toy
 
 
 @pytest.fixture
-def models(tmp_path: Path):
+def models(tmp_path: Path) -> Path:
     save_toy(tmp_path, version=1, factor=1.0)
     return tmp_path
 
 
 @pytest.fixture
-def own(models: Path):
+def own(models: Path) -> Iterator[Peer]:
     """A server of this test's own, with `toy`."""
     with running_server(models, *ONCE, model="toy") as server:
         yield Peer(server, models, "toy")
@@ -103,7 +104,7 @@ def test_the_configuration_file_is_read_again(models: Path) -> None:
     config = models / "models.config"
     toy, second, missing = (entry(models, name) for name in ("toy", "second", "missing"))
 
-    def write(*entries):
+    def write(*entries: str) -> None:
         replace(config, f"model_config_list {{ {' '.join(entries)} }}")
 
     write(toy)
@@ -161,10 +162,11 @@ def test_an_empty_configuration_file_starts_a_server_that_waits_for_a_reload(mod
 
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_requests_in_flight(own, which) -> None:
-    results, stop = [], threading.Event()
+def test_a_signal_drains_requests_in_flight(own: Peer, which: signal.Signals) -> None:
+    results: list[float | grpc.StatusCode] = []
+    stop = threading.Event()
 
-    def load():
+    def load() -> None:
         while not stop.is_set():
             try:
                 results.append(own.scale()[0])
@@ -216,7 +218,7 @@ def test_a_label_at_the_start_needs_the_flag(models: Path) -> None:
     )
 
 
-def _failed_start(*flags):
+def _failed_start(*flags: str) -> str:
     """The error of a start that ends with 255."""
     command = [COMMAND, "--host=127.0.0.1", f"--port={free_port()}", *ONCE, *flags]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

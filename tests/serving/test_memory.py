@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 from atelier_serving.models.manager import Manager
+from atelier_serving.models.servable import Servable
 from atelier_serving.models.settings import ModelSettings
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.request_context import RequestContext
@@ -16,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.conformance_model import save_conformance_model
 from tests.support.peer import END, FAST, Peer, entry
-from tests.support.server import running_server
+from tests.support.server import RunningServer, running_server
 from tests.support.toy_models import save_toy
 
 # A connection may have 1,000 requests at a time: one that leaves each request open is dead after as many.
@@ -26,19 +28,19 @@ MB = 2**20
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory):
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("memory")
 
 
 @pytest.fixture(scope="module")
-def server(models: Path):
+def server(models: Path) -> Iterator[RunningServer]:
     save_toy(models, "toy", 1, 1.0)
     with running_server(models, *FAST, "--max_num_load_retries=0", model="toy") as server:
         yield server
 
 
 @pytest.fixture
-def peer(server, models: Path):
+def peer(server: RunningServer, models: Path) -> Iterator[Peer]:
     """Each test has a connection of its own."""
     peer = Peer(server, models, "toy")
     yield peer
@@ -55,7 +57,9 @@ def peer(server, models: Path):
         ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "stream_stream"),
     ],
 )
-def test_messages_that_are_no_protos_are_refused_and_leave_nothing(peer: Peer, method, kind) -> None:
+def test_messages_that_are_no_protos_are_refused_and_leave_nothing(
+    peer: Peer, method: str, kind: str
+) -> None:
     ask = getattr(peer.channel, kind)(method)
     codes, before = set(), 0
     for number in range(UNREADABLE):
@@ -120,7 +124,7 @@ def test_the_metrics_of_versions_long_gone_are_forgotten() -> None:
 def test_names_that_clients_make_up_are_forgotten() -> None:
     """Each is 100 kB long; kept, they would be 5 MB and more."""
 
-    def load(folder):
+    def load(folder: Path) -> Servable:
         raise AssertionError(f"nothing is there to load: {folder}")
 
     manager = Manager(load, attempts=1, retry_seconds=0, labels_for_unavailable=False)

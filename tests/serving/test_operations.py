@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,14 +26,14 @@ from tests.support.toy_models import save_toy
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory):
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("operations")
     save_toy(folder, version=1, factor=1.0)
     return folder
 
 
 @pytest.fixture(scope="module")
-def peer(models: Path, tmp_path_factory: pytest.TempPathFactory):
+def peer(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
     parameters = tmp_path_factory.mktemp("batching") / "batching.config"
     parameters.write_text("max_batch_size { value: 8 } batch_timeout_micros { value: 20000 }")
     flags = ("--enable_batching", f"--batching_parameters_file={parameters}")
@@ -43,7 +44,7 @@ def peer(models: Path, tmp_path_factory: pytest.TempPathFactory):
         opened.channel.close()
 
 
-def health(peer: Peer, service=""):
+def health(peer: Peer, service: str = "") -> int:
     stub = health_pb2_grpc.HealthStub(peer.channel)
     return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5).status
 
@@ -73,7 +74,7 @@ def test_metrics_count_by_status_version_and_entrypoint(peer: Peer) -> None:
         peer.scale(name="nobody-serves-this")
     after = series(peer.server)
 
-    def grown(name):
+    def grown(name: str) -> float:
         return after[name] - before.get(name, 0)
 
     assert grown(':tensorflow:serving:request_count{model_name="toy",status="OK"}') == 2
@@ -115,7 +116,7 @@ def test_health_is_ready_and_stays_so_during_a_swap(models: Path, peer: Peer) ->
     assert (status, json.loads(body)["status"]) == (200, "ok")
     seen, stop = set(), threading.Event()
 
-    def watch():
+    def watch() -> None:
         while not stop.is_set():
             seen.add((get(peer.server, "/readyz")[0], health(peer)))
 

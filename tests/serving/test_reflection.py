@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -28,7 +29,7 @@ def test_reflection_lists_and_describes_the_services(small_peer: Peer) -> None:
 def test_open_reflection_streams_do_not_hold_up_requests(small_peer: Peer) -> None:
     stub, stop = reflection_pb2_grpc.ServerReflectionStub(small_peer.channel), threading.Event()
 
-    def silent():
+    def silent() -> Iterator[reflection_pb2.ServerReflectionRequest]:
         stop.wait()
         yield reflection_pb2.ServerReflectionRequest(list_services="")
 

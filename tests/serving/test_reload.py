@@ -79,7 +79,9 @@ def test_a_new_model_that_does_not_load_is_reported(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty"])
-def test_a_reload_waits_for_a_missing_model_as_long_as_the_caller_and_blocks_nobody(peer: Peer, kind) -> None:
+def test_a_reload_waits_for_a_missing_model_as_long_as_the_caller_and_blocks_nobody(
+    peer: Peer, kind: str
+) -> None:
     other = f"{peer.name}-{kind}"
     if kind == "empty":
         (peer.models / other).mkdir()
@@ -141,7 +143,7 @@ def test_an_empty_name_is_accepted(peer: Peer) -> None:
         ('name: "m" base_path: "gs://bucket/m" model_platform: "tensorflow"', "reads local folders only"),
     ],
 )
-def test_a_wrong_entry_is_refused_and_changes_nothing(peer: Peer, entry, text) -> None:
+def test_a_wrong_entry_is_refused_and_changes_nothing(peer: Peer, entry: str, text: str) -> None:
     code, details = refused(peer, f"config {{ {entry} }}")
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert text in details

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -21,19 +22,19 @@ from tests.support.toy_models import save_toy
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory):
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("surroundings")
     save_toy(folder, version=1, factor=1.0)
     return folder
 
 
 @pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory):
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("logs")
 
 
 @pytest.fixture(scope="module")
-def peer(models: Path, logs: Path):
+def peer(models: Path, logs: Path) -> Iterator[Peer]:
     flags = (
         f"--access_log_file={logs}/access.log",
         f"--request_log_dir={logs}/requests",
@@ -80,6 +81,7 @@ def test_the_request_log_is_a_warm_up_file(peer: Peer, logs: Path, models: Path,
     _, text = get(peer.server, "/monitoring/prometheus/metrics")
     path = f'model_path="{models}/toy/7",status="OK"'
     read = re.search(rf":tensorflow:serving:model_warmup_records_read{{{re.escape(path)}}} (\d+)", text)
+    assert read is not None
     assert int(read[1]) == len(records)
 
 

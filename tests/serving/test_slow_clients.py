@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -16,7 +18,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from tests.support.memory_limit import memory_limit
 from tests.support.peer import ONCE, Peer
-from tests.support.server import running_server
+from tests.support.server import RunningServer, running_server
 from tests.support.stalled_link import stalled_link
 from tests.support.toy_models import save_toy
 
@@ -26,20 +28,20 @@ UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_le
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory):
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("slow")
     save_toy(folder, version=1, factor=1.0)
     return folder
 
 
 @pytest.fixture(scope="module")
-def server(models: Path):
+def server(models: Path) -> Iterator[RunningServer]:
     with running_server(models, *ONCE, model="toy") as server:
         yield server
 
 
 @contextlib.contextmanager
-def limited_server(models: Path, size):
+def limited_server(models: Path, size: int) -> Iterator[RunningServer]:
     """A server that may hold `size` bytes; the test itself may hold more."""
     flag = "--enable_serialization_as_tensor_content"
     with memory_limit(size) as leave, running_server(models, *ONCE, flag, model="toy") as server:
@@ -54,7 +56,7 @@ def message(values: np.ndarray, signature: str = "", name: str = "x") -> bytes:
     return request.SerializeToString()
 
 
-def highest(server, seconds, until) -> int:
+def highest(server: RunningServer, seconds: float, until: Callable[[], bool]) -> int:
     """The most the server held until something was so, or the time was over."""
     most, end = 0, time.monotonic() + seconds
     while time.monotonic() < end and not until():
@@ -63,11 +65,13 @@ def highest(server, seconds, until) -> int:
     return most
 
 
-def test_messages_that_do_not_come_hold_up_no_other_request(server, models: Path) -> None:
+def test_messages_that_do_not_come_hold_up_no_other_request(server: RunningServer, models: Path) -> None:
     """More of them than there are threads, and more than there may be at all."""
-    stop, opened, calls = threading.Event(), [], []
+    stop = threading.Event()
+    opened: list[grpc.Channel] = []
+    calls: list[Any] = []
 
-    def nothing():
+    def nothing() -> Iterator[bytes]:
         stop.wait()
         yield from ()
 
@@ -76,7 +80,7 @@ def test_messages_that_do_not_come_hold_up_no_other_request(server, models: Path
             # Each connection of its own: calls of one are bounded.
             channel = grpc.insecure_channel(server.grpc, options=[("grpc.use_local_subchannel_pool", 1)])
             opened.append(channel)
-            ask = channel.stream_unary(PREDICT)
+            ask: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(PREDICT)
             calls += [ask.future(nothing(), timeout=120) for _ in range(count)]
             peer = Peer(server, models, "toy")
             assert peer.scale(timeout=20) == (1.0, 1)
@@ -101,11 +105,13 @@ def test_messages_that_stop_in_the_middle_do_not_fill_the_memory(models: Path) -
     with limited_server(models, 1800 * MB) as server, contextlib.ExitStack() as stack:
         peer = Peer(server, models, "toy")
         assert peer.scale() == (1.0, 1)
-        before, calls = server.resident(), []
+        before = server.resident()
+        calls: list[Any] = []
         for _ in range(6):
             link = stack.enter_context(stalled_link(server.grpc, to_server=len(data) - MB))
             channel = stack.enter_context(grpc.insecure_channel(link, options=UNLIMITED))
-            calls.append(channel.unary_unary(PREDICT).future(data, timeout=120))
+            ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
+            calls.append(ask.future(data, timeout=120))
         most = highest(server, 30, lambda: any(call.done() for call in calls))
         assert peer.scale(timeout=20) == (1.0, 1)
         refused = [call for call in calls if call.done()]
@@ -119,7 +125,7 @@ def test_messages_that_stop_in_the_middle_do_not_fill_the_memory(models: Path) -
 
 
 @pytest.mark.parametrize("stalled", [False, True], ids=["by the caller", "by the machine"])
-def test_answers_that_are_not_taken_do_not_fill_the_memory(models: Path, stalled) -> None:
+def test_answers_that_are_not_taken_do_not_fill_the_memory(models: Path, stalled: bool) -> None:
     data = message(np.array([10 * MB], np.int32), "large", "size")
     with limited_server(models, 1800 * MB) as server, contextlib.ExitStack() as stack:
         peer = Peer(server, models, "toy")
@@ -129,8 +135,8 @@ def test_answers_that_are_not_taken_do_not_fill_the_memory(models: Path, stalled
             target = stack.enter_context(stalled_link(target, to_client=100_000))
         channel = stack.enter_context(grpc.insecure_channel(target, options=UNLIMITED))
         # Asked for as a stream, an answer is read when it is looked at, which never happens.
-        ask = channel.unary_stream(PREDICT)
-        calls = []
+        ask: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(PREDICT)
+        calls: list[Any] = []
         for _ in range(30):
             calls.append(ask(data, timeout=120))
             time.sleep(0.1)
@@ -146,16 +152,18 @@ def test_large_messages_at_once_do_not_fill_the_memory(models: Path) -> None:
     values = np.arange(20 * MB, dtype=np.float32)
     data = message(values)
     with limited_server(models, 1800 * MB) as server, contextlib.ExitStack() as stack:
-        calls = []
+        calls: list[Any] = []
         for _ in range(8):
             options = [*UNLIMITED, ("grpc.use_local_subchannel_pool", 1)]
             channel = stack.enter_context(grpc.insecure_channel(server.grpc, options=options))
-            calls.append(channel.unary_unary(PREDICT).future(data, timeout=120))
+            ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
+            calls.append(ask.future(data, timeout=120))
         codes = [call.code() for call in calls]
         assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
         answer = predict_pb2.PredictResponse.FromString(calls[codes.index(grpc.StatusCode.OK)].result())
         np.testing.assert_array_equal(tf.make_ndarray(answer.outputs["y"]), values)
         # Alone it is answered, whatever was refused before.
         again = stack.enter_context(grpc.insecure_channel(server.grpc, options=UNLIMITED))
-        assert again.unary_unary(PREDICT)(data, timeout=60)
+        ask = again.unary_unary(PREDICT)
+        assert ask(data, timeout=60)
     assert server.process.returncode == 0

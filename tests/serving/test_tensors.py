@@ -18,21 +18,21 @@ ARRAYS = st.sampled_from(KINDS).flatmap(
 
 
 @given(ARRAYS)
-def test_what_tensorflow_writes_is_read(array) -> None:
+def test_what_tensorflow_writes_is_read(array: np.ndarray) -> None:
     got = decode(tf.make_tensor_proto(array))
     assert got.dtype == array.dtype
     np.testing.assert_array_equal(got, array)
 
 
 @given(ARRAYS, st.booleans())
-def test_what_is_written_tensorflow_reads(array, as_content) -> None:
+def test_what_is_written_tensorflow_reads(array: np.ndarray, as_content: bool) -> None:
     proto = tensor_pb2.TensorProto()
     encode(array, proto, as_content)
     np.testing.assert_array_equal(tf.make_ndarray(proto), array)
 
 
 @given(st.lists(st.binary(max_size=5), max_size=5), st.booleans())
-def test_strings_travel_whole(items, as_content) -> None:
+def test_strings_travel_whole(items: list[bytes], as_content: bool) -> None:
     array = np.empty(len(items), object)
     array[:] = items
     proto = tensor_pb2.TensorProto()
@@ -53,6 +53,6 @@ def test_strings_travel_whole(items, as_content) -> None:
         tensor_pb2.TensorProto(dtype=10, tensor_shape={"dim": [{"size": (1 << 26) + 2}]}, bool_val=[True]),
     ],
 )
-def test_a_proto_that_is_no_tensor_is_refused(proto) -> None:
+def test_a_proto_that_is_no_tensor_is_refused(proto: tensor_pb2.TensorProto) -> None:
     with pytest.raises(TensorError):
         decode(proto)

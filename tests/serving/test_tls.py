@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -14,22 +15,23 @@ from atelier_serving.status import ServingError
 from atelier_serving.tls import read_tls
 
 from tests.support.peer import ONCE, Peer
+from tests.support.server import RunningServer
 from tests.support.toy_models import save_toy
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory):
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("surroundings")
     save_toy(folder, version=1, factor=1.0)
     return folder
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory):
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """An authority, and a key and certificate for 127.0.0.1 signed by it; PEM files by name."""
     folder = tmp_path_factory.mktemp("tls")
 
-    def openssl(*arguments):
+    def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj")
@@ -39,14 +41,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory):
     return {file.name: file.read_text() for file in folder.iterdir()} | {"folder": folder}
 
 
-def ssl_config(folder, **fields):
+def ssl_config(folder: Path, **fields: Any) -> Path:
     text = "".join(f"{name}: {json.dumps(value)}\n" for name, value in fields.items())
     file = folder / "ssl.config"
     file.write_text(text)
     return file
 
 
-def test_mutual_tls_on_grpc_and_rest(models: Path, certificates, tmp_path: Path) -> None:
+def test_mutual_tls_on_grpc_and_rest(models: Path, certificates: dict[str, Any], tmp_path: Path) -> None:
     file = ssl_config(
         tmp_path,
         server_key=certificates["own.key"],
@@ -85,7 +87,7 @@ def test_mutual_tls_on_grpc_and_rest(models: Path, certificates, tmp_path: Path)
 class _tls_server:
     """A server whose readiness is asked for over TLS."""
 
-    def __init__(self, models, file, certificates):
+    def __init__(self, models: Path, file: Path, certificates: dict[str, Any]) -> None:
         from tests.support import server
 
         self.context = ssl.create_default_context(cadata=certificates["ca.pem"])
@@ -95,10 +97,10 @@ class _tls_server:
             models, *ONCE, f"--ssl_config_file={file}", model="toy", context=self.context
         )
 
-    def __enter__(self):
+    def __enter__(self) -> tuple[RunningServer, ssl.SSLContext]:
         return self.running.__enter__(), self.context
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> bool | None:
         return self.running.__exit__(*error)
 
 
@@ -115,7 +117,9 @@ class _tls_server:
         ({"server_key": "own.key", "server_cert": "ca.pem"}, "no matching PEM pair"),
     ],
 )
-def test_a_wrong_ssl_config_is_named(certificates, tmp_path: Path, fields, error) -> None:
+def test_a_wrong_ssl_config_is_named(
+    certificates: dict[str, Any], tmp_path: Path, fields: dict[str, Any], error: str
+) -> None:
     texts = {name: certificates.get(v, v) if isinstance(v, str) else v for name, v in fields.items()}
     with pytest.raises(ServingError, match=error):
         read_tls(ssl_config(tmp_path, **texts))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import pytest
@@ -13,21 +15,34 @@ from tests.support.peer import AVAILABLE, END, LOADING, Peer
 DATA = "variables/variables.data-00000-of-00001"
 
 
-def cut(name, size):
-    def damage(folder):
+def cut(name: str, size: int) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
         path = folder / name
         path.write_bytes(path.read_bytes()[:size])
 
     return damage
 
 
-HALF_WRITTEN = {
+def empty(folder: Path) -> None:
+    for item in folder.iterdir():
+        if item.is_dir():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
+
+
+def replace_by_a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
+HALF_WRITTEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "an empty folder": (
-        lambda folder: [shutil.rmtree(item) if item.is_dir() else item.unlink() for item in folder.iterdir()],
+        empty,
         "does not appear to contain a SavedModel bundle (should have a file called `saved_model.pb`)\nSpecified file",
     ),
     "a file": (
-        lambda folder: (shutil.rmtree(folder), folder.write_text("")),
+        replace_by_a_file,
         "does not appear to contain a SavedModel bundle",
     ),
     "no graph": (
@@ -56,7 +71,9 @@ HALF_WRITTEN = {
 
 
 @pytest.mark.parametrize(("damage", "error"), HALF_WRITTEN.values(), ids=HALF_WRITTEN)
-def test_a_half_written_version_ends_with_its_error_and_disturbs_nothing(peer: Peer, damage, error) -> None:
+def test_a_half_written_version_ends_with_its_error_and_disturbs_nothing(
+    peer: Peer, damage: Callable[[Path], object], error: str
+) -> None:
     staged = peer.staged(factor=2.0)
     damage(staged)
     peer.publish(staged, 2)
@@ -86,9 +103,11 @@ def test_a_version_copied_file_by_file_is_served_once_its_folder_comes_whole(pee
 
 def test_swaps_under_load_fail_no_request(peer: Peer) -> None:
     """Load from four threads over several swaps: every answer is right for the version that gave it."""
-    failures, answers, stop = [], [], threading.Event()
+    failures: list[tuple[float, int] | str | None] = []
+    answers: list[int] = []
+    stop = threading.Event()
 
-    def load():
+    def load() -> None:
         while not stop.is_set():
             try:
                 value, version = peer.scale()
@@ -186,7 +205,7 @@ def test_the_contents_of_a_loaded_version_are_never_looked_at_again(peer: Peer) 
         ("specific { versions: 1 versions: 3 versions: 8 }", {1, 3}),
     ],
 )
-def test_a_policy_chooses_versions(peer: Peer, policy, served) -> None:
+def test_a_policy_chooses_versions(peer: Peer, policy: str, served: set[int]) -> None:
     for version in (2, 3, 4):
         peer.save(version)
     peer.wait(lambda: peer.scale()[1] == 4)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf.message import Message
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tests.support.conformance_model import save_conformance_model
@@ -15,9 +17,11 @@ from tests.support.wire import X, classify_request, example, multi_request, pred
 
 PATH = "assets.extra/tf_serving_warmup_requests"
 PREDICT = predict_request(x=X)
+# It takes records, or the bytes of the file; it gives the error that the version ends with.
+Publish = Callable[[Sequence[bytes] | bytes], str]
 
 
-def log(request: pytest.FixtureRequest) -> bytes:
+def log(request: Message) -> bytes:
     """A PredictionLog record of a request."""
     name = type(request).__name__.removesuffix("Request")
     field = {
@@ -33,16 +37,16 @@ def log(request: pytest.FixtureRequest) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory):
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The conformance model, which has a signature for each kind of request."""
     return save_conformance_model(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture
-def publish(peer: Peer, whole):
+def publish(peer: Peer, whole: Path) -> Publish:
     """Publish version 2 with warm-up records, or with a file of these bytes; wait for what becomes of it."""
 
-    def publish(records) -> str:
+    def publish(records: Sequence[bytes] | bytes) -> str:
         staged = peer.models / peer.name / ".staging"
         tf.io.gfile.makedirs(str(staged))
         for source in whole.rglob("*"):
@@ -99,14 +103,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("records", REPLAYED.values(), ids=REPLAYED)
-def test_good_records_let_the_version_come_up(peer: Peer, publish, records) -> None:
+def test_good_records_let_the_version_come_up(peer: Peer, publish: Publish, records: list[bytes]) -> None:
     assert publish(records) == ""
     assert peer.scale()[1] == 2
 
 
 @pytest.mark.parametrize(("records", "error"), REFUSED.values(), ids=REFUSED)
 def test_a_bad_record_fails_its_version_and_no_other(
-    peer: Peer, publish, tmp_path: Path, records, error
+    peer: Peer, publish: Publish, tmp_path: Path, records: list[bytes] | bytes | None, error: str
 ) -> None:
     if records is None:
         path = tmp_path / "records"
@@ -119,26 +123,28 @@ def test_a_bad_record_fails_its_version_and_no_other(
 
 
 @pytest.mark.parametrize(("field", "number"), [("session_run_log", 5), ("predict_streamed_log", 7)])
-def test_other_kinds_of_records_are_not_supported(publish, field, number) -> None:
+def test_other_kinds_of_records_are_not_supported(publish: Publish, field: str, number: int) -> None:
     made = prediction_log_pb2.PredictionLog()
     getattr(made, field).SetInParent()
     assert publish([made.SerializeToString()]) == f"Unsupported log_type for warmup: {number}"
 
 
-def test_a_version_answers_only_after_its_warm_up(peer: Peer, publish) -> None:
+def test_a_version_answers_only_after_its_warm_up(
+    peer: Peer, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """200 records of 400 MB each take a while; the version before answers meanwhile."""
-    seen = []
+    seen: list[tuple[int | None, int]] = []
     large = log(predict_request(signature="large", size=np.array([5_000_000], np.int32)))
     original = peer.wait
 
-    def watch(condition, seconds=30):
-        def look():
+    def watch(condition: Callable[[], bool], seconds: float = 30) -> None:
+        def look() -> bool:
             seen.append((peer.states().get(2), peer.scale()[1]))
             return condition()
 
         original(look, seconds)
 
-    peer.wait = watch
+    monkeypatch.setattr(peer, "wait", watch)
     assert publish([large] * 100) == ""
     assert (20, 1) in seen
     assert all(answered == 1 for state, answered in seen if state not in (AVAILABLE, None))

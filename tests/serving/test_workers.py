@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import http.client
 import itertools
@@ -12,8 +13,9 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import grpc
 import numpy as np
@@ -23,7 +25,7 @@ from atelier_serving.workers.cluster_view import combined
 
 from tests.support.http import get
 from tests.support.peer import AVAILABLE, BOTH, END, LOADING, ONCE, Peer, entry, label, refused, replace
-from tests.support.server import COMMAND, free_port, running_server
+from tests.support.server import COMMAND, RunningServer, free_port, running_server
 from tests.support.toy_models import save_toy
 
 START, UNLOADING = 10, 40
@@ -32,26 +34,47 @@ GAUGES = ("#", "atelier_version_available", "process_resident_memory_bytes")
 _numbers = itertools.count()
 
 
-class GrpcConnection(Peer):
+class Connection(abc.ABC):
+    """One connection to a model: the worker that has it, and what a test has collected from it."""
+
+    pid: int
+    results: list[Any]
+
+    @abc.abstractmethod
+    def __init__(self, server: RunningServer, models: Path, name: str) -> None: ...
+
+    @abc.abstractmethod
+    def call(self) -> float:
+        """Predict."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """No more calls."""
+
+
+_Connection = TypeVar("_Connection", bound=Connection)
+
+
+class GrpcConnection(Peer, Connection):
     """One channel, which is one connection."""
 
-    def call(self):
+    def call(self) -> float:
         """Predict."""
         return self.scale()[0]
 
-    def close(self):
+    def close(self) -> None:
         """No more calls."""
         self.channel.close()
 
 
-class RestConnection:
+class RestConnection(Connection):
     """One keep-alive connection, opened again after an error."""
 
-    def __init__(self, server, models, name):
+    def __init__(self, server: RunningServer, models: Path, name: str) -> None:
         self.name = name
         self.http = http.client.HTTPConnection(server.rest.removeprefix("http://"), timeout=20)
 
-    def ask(self, path, body=None):
+    def ask(self, path: str, body: str | None = None) -> str:
         """The text of an answer with status 200."""
         try:
             self.http.request("POST" if body else "GET", path, body)
@@ -63,35 +86,35 @@ class RestConnection:
         assert answer.status == 200, text
         return text
 
-    def call(self):
+    def call(self) -> float:
         """Predict."""
         return json.loads(self.ask(f"/v1/models/{self.name}:predict", '{"instances": [1]}'))["predictions"][0]
 
-    def close(self):
+    def close(self) -> None:
         """No more calls."""
         self.http.close()
 
 
-def counters(peer: Peer):
+def counters(peer: Peer) -> dict[str, float]:
     """Each series but the gauges, on a new connection to any worker."""
     status, text = get(peer.server, METRICS)
     assert status == 200
     return series(text)
 
 
-def series(text):
+def series(text: str) -> dict[str, float]:
     """Each series but the gauges."""
     lines = [line for line in text.splitlines() if not line.startswith(GAUGES)]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
-def workers(server):
+def workers(server: RunningServer) -> list[int]:
     """The process ids of the supervisor's children."""
     pid = server.process.pid
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def sockets_of_the_system():
+def sockets_of_the_system() -> list[list[str]]:
     """The columns of /proc/net/tcp; gRPC's are of IPv6."""
     return [
         line.split()
@@ -100,7 +123,7 @@ def sockets_of_the_system():
     ]
 
 
-def owners(server):
+def owners(server: RunningServer) -> dict[int, int]:
     """The client's port of each connection to the worker that has it."""
     held = {}
     for pid in workers(server):
@@ -115,7 +138,7 @@ def owners(server):
     return {port: held[name] for port, name in sockets.items() if name in held}
 
 
-def connect(kind, peer: Peer):
+def connect(kind: type[_Connection], peer: Peer) -> _Connection:
     """A new connection to the peer's model, with `.pid` of the worker that has it."""
     before = owners(peer.server)
     opened = kind(peer.server, peer.models, peer.name)
@@ -125,7 +148,7 @@ def connect(kind, peer: Peer):
 
 
 @contextlib.contextmanager
-def to_each(peer: Peer, *kinds):
+def to_each(peer: Peer, *kinds: type[_Connection]) -> Iterator[list[_Connection]]:
     """Connections of each kind, so many that each worker has at least one."""
     with contextlib.ExitStack() as stack:
         opened = []
@@ -140,7 +163,7 @@ def to_each(peer: Peer, *kinds):
         yield opened
 
 
-def gone(pid):
+def gone(pid: int) -> bool:
     """Whether the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
@@ -148,25 +171,25 @@ def gone(pid):
         return True
 
 
-def kill(peer: Peer, pid):
+def kill(peer: Peer, pid: int) -> None:
     """Kill a worker, and wait until the supervisor has seen it."""
     os.kill(pid, signal.SIGKILL)
     peer.wait(lambda: pid not in workers(peer.server))
 
 
-def wait_for_all(peer: Peer, count=2):
+def wait_for_all(peer: Peer, count: int = 2) -> None:
     """Until so many workers listen."""
 
     port = f":{int(peer.server.rest.rsplit(':', 1)[1]):04X}"
 
-    def listening():
+    def listening() -> bool:
         return sum(row[3] == "0A" and row[1].endswith(port) for row in sockets_of_the_system()) == count
 
     peer.wait(listening, seconds=60)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Two workers without models; tests give them theirs by reload, which replacements have to know of."""
     folder = tmp_path_factory.mktemp("none")
     config = folder / "models.config"
@@ -176,7 +199,7 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def peer(server, tmp_path: Path):
+def peer(server: RunningServer, tmp_path: Path) -> Iterator[GrpcConnection]:
     """All workers with version 1 of a model whose name is this test's own."""
     opened = GrpcConnection(server, tmp_path, f"toy{next(_numbers)}")
     wait_for_all(opened)
@@ -202,19 +225,19 @@ def test_the_supervisor_has_neither_tensorflow_nor_grpc_and_its_workers_a_sessio
 def test_a_killed_worker_fails_only_calls_on_its_own_connections_and_is_replaced(peer: Peer) -> None:
     stop = threading.Event()
 
-    def load(connection):
+    def load(connection: Connection) -> None:
         while not stop.is_set():
             try:
                 connection.results.append(connection.call())
             except (grpc.RpcError, OSError, http.client.HTTPException) as error:
                 connection.results.append(error)
 
-    def load_with_the_client(results):
+    def load_with_the_client(results: list[float]) -> None:
         with Client(peer.server.grpc, peer.name) as client:
             while not stop.is_set():
                 results.append(float(client.predict(np.ones(1, np.float32))["y"][0]))
 
-    of_clients = [[] for _ in range(4)]
+    of_clients: list[list[float]] = [[] for _ in range(4)]
     with to_each(peer, GrpcConnection, RestConnection) as connections:
         victim = connections[0].pid
         for connection in connections:
@@ -288,7 +311,7 @@ def test_a_configuration_is_all_workers_and_their_successors(peer: Peer) -> None
         victim = connections[0].pid
     kill(peer, victim)
     deadline = time.monotonic() + 60
-    seen = set()
+    seen: set[int] = set()
     while len(seen) < 2 and time.monotonic() < deadline:
         # Whoever takes a new connection knows the label and both versions.
         with contextlib.closing(connect(GrpcConnection, peer)) as one:
@@ -373,7 +396,7 @@ def test_the_index_page_speaks_for_all_workers(peer: Peer) -> None:
 
 
 @contextlib.contextmanager
-def own_session(folder, *more):
+def own_session(folder: Path, *more: str) -> Iterator[GrpcConnection]:
     """Two workers with `toy` and `more` flags, in a session of their own, as a shell starts it."""
     save_toy(folder, version=1, factor=1.0)
     grpc_port, rest_port = free_port(), free_port()
@@ -384,8 +407,7 @@ def own_session(folder, *more):
         log.open("wb") as out,
         subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True) as process,
     ):
-        where = {"grpc": f"127.0.0.1:{grpc_port}", "rest": f"http://127.0.0.1:{rest_port}"}
-        server = SimpleNamespace(**where, process=process, log=log, log_text=log.read_text)
+        server = RunningServer(f"127.0.0.1:{grpc_port}", f"http://127.0.0.1:{rest_port}", process, log)
         peer = GrpcConnection(server, folder, "toy")
         try:
             wait_for_all(peer)
@@ -412,7 +434,7 @@ def test_a_successor_begins_with_the_newest_file_that_was_right(tmp_path: Path) 
             assert all(labelled(one) for one in connections)
 
 
-def labelled(connection):
+def labelled(connection: GrpcConnection) -> bool:
     """Whether the label is known."""
     try:
         return connection.scale(label="stable") == (1.0, 1)
@@ -420,31 +442,34 @@ def labelled(connection):
         return False
 
 
-def interrupted(peer: Peer, pids):
+def interrupted(peer: Peer, pids: Sequence[int]) -> None:
     """Ctrl-C in a terminal: SIGINT for the supervisor's whole process group."""
     os.killpg(peer.server.process.pid, signal.SIGINT)
     assert peer.server.process.wait(timeout=15) == 0
 
 
-def terminated(peer: Peer, pids):
+def terminated(peer: Peer, pids: Sequence[int]) -> None:
     """As systemd does: SIGTERM for every process of the service."""
     for pid in (peer.server.process.pid, *pids):
         os.kill(pid, signal.SIGTERM)
     assert peer.server.process.wait(timeout=15) == 0
 
 
-def killed(peer: Peer, pids):
+def killed(peer: Peer, pids: Sequence[int]) -> None:
     """The supervisor alone, without a chance to tell anybody."""
     peer.server.process.kill()
     assert peer.server.process.wait(timeout=15) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("end", [interrupted, terminated, killed])
-def test_all_workers_drain_when_the_supervisor_is_told_to_end_or_has_died(tmp_path: Path, end) -> None:
+def test_all_workers_drain_when_the_supervisor_is_told_to_end_or_has_died(
+    tmp_path: Path, end: Callable[[Peer, Sequence[int]], None]
+) -> None:
     with own_session(tmp_path) as peer:
-        pids, stop, results = workers(peer.server), threading.Event(), []
+        pids, stop = workers(peer.server), threading.Event()
+        results: list[float | grpc.StatusCode] = []
 
-        def load(connection):
+        def load(connection: GrpcConnection) -> None:
             while not stop.is_set():
                 try:
                     results.append(connection.call())
@@ -485,7 +510,7 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
         assert "Stopped." not in peer.server.log_text()
 
 
-def failed_start(*flags):
+def failed_start(*flags: str) -> str:
     """What a start prints that ends with 255."""
     command = [COMMAND, "--host=127.0.0.1", "--workers=2", *ONCE, *flags]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -505,7 +530,9 @@ def test_a_start_that_fails_says_so_once_and_leaves_nobody_behind(tmp_path: Path
 
 
 @pytest.mark.parametrize("sharing", [0, 1])
-def test_a_port_that_another_program_has_is_named_even_if_it_would_share_it(tmp_path: Path, sharing) -> None:
+def test_a_port_that_another_program_has_is_named_even_if_it_would_share_it(
+    tmp_path: Path, sharing: int
+) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, sharing)
         other.bind(("127.0.0.1", 0))
@@ -533,7 +560,7 @@ ERROR = [5, "why"]
         ([END, None], END),
     ],
 )
-def test_a_version_is_available_when_it_is_so_in_every_worker(workers, state) -> None:
+def test_a_version_is_available_when_it_is_so_in_every_worker(workers: list[int | None], state: int) -> None:
     rows = [[] if one is None else [[1, one, ERROR if one == END else None]] for one in workers]
     for order in (rows, rows[::-1]):
         (status,) = combined(order)

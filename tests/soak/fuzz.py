@@ -26,6 +26,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, model_management_pb2
 from tests.soak.mutate import mutate_bytes, mutate_json, mutate_message
 from tests.support import wire
 from tests.support.conformance_model import CONFIG
+from tests.support.server import RunningServer
 
 HANG_SECONDS = 30
 PREDICTION, MODEL = "/tensorflow.serving.PredictionService", "/tensorflow.serving.ModelService"
@@ -104,7 +105,7 @@ class Findings:
             self.failures.append(f"request {number}: {failure}")
 
 
-def fuzz(server, models: Path, numbers: Iterable[int], threads: int = 4) -> Findings:
+def fuzz(server: RunningServer, models: Path, numbers: Iterable[int], threads: int = 4) -> Findings:
     """Send the requests of these numbers to a server of the conformance model."""
     findings, local, opened = Findings(), threading.local(), []
     reload = model_management_pb2.ReloadConfigRequest()
@@ -137,10 +138,11 @@ def fuzz(server, models: Path, numbers: Iterable[int], threads: int = 4) -> Find
 
 
 def _call(channel: grpc.Channel, path: str, data: bytes, seconds: float) -> tuple[grpc.StatusCode, str]:
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
     try:
-        channel.unary_unary(path)(data, timeout=seconds)
+        call(data, timeout=seconds)
     except grpc.RpcError as error:
-        return error.code(), error.details()
+        return error.code(), error.details() or ""
     return grpc.StatusCode.OK, ""
 
 

@@ -1,6 +1,7 @@
 """Mutations of valid requests: bytes flipped, cut, doubled, spliced; and fields or JSON values exchanged."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -75,7 +76,8 @@ def mutate_message(random: random.Random, message: Message) -> None:
     """Exchange, clear or add something in one field, somewhere in the message."""
     if not message.DESCRIPTOR.fields:
         return
-    field = random.choice(message.DESCRIPTOR.fields)
+    fields: Sequence[Any] = message.DESCRIPTOR.fields
+    field = random.choice(fields)
     value = getattr(message, field.name)
     if random.random() < 0.1:
         message.ClearField(field.name)

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -22,17 +23,18 @@ PARTS = 10
 
 
 @pytest.fixture
-def models(tmp_path):
+def models(tmp_path: Path) -> Path:
     save_conformance_model(tmp_path)
     return tmp_path
 
 
-def run(models, numbers, warm):
+def run(models: Path, numbers: range, warm: int) -> list[float]:
     """Resident memory in MB after the warm-up and after each of PARTS parts of the run."""
     flags = ("--allow_version_labels_for_unavailable_models", "--max_num_load_retries=0")
     with running_server(models, f"--model_config_file={save_config(models)}", *flags, model="toy") as server:
         first = fuzz(server, models, range(-warm, 0))
-        sizes, statuses, failures = [server.resident() / 2**20], Counter(), first.failures
+        sizes, failures = [server.resident() / 2**20], first.failures
+        statuses: Counter[str] = Counter()
         for part in range(PARTS):
             findings = fuzz(server, models, numbers[part::PARTS])
             sizes.append(server.resident() / 2**20)
@@ -52,13 +54,13 @@ def run(models, numbers, warm):
         return sizes
 
 
-def test_mutated_requests_get_statuses_of_the_protocol(models):
+def test_mutated_requests_get_statuses_of_the_protocol(models: Path) -> None:
     run(models, range(SHORT), warm=0)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_a_hundred_thousand_mutated_requests_crash_hang_and_leak_nothing(models):
+def test_a_hundred_thousand_mutated_requests_crash_hang_and_leak_nothing(models: Path) -> None:
     total = int(os.environ.get("ATELIER_FUZZ_REQUESTS", "100000"))
     sizes = run(models, range(SHORT, SHORT + total), warm=total // 10)
     assert sizes[-1] - sizes[0] < MAX_GROWTH_MB

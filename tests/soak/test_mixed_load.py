@@ -5,6 +5,8 @@ import threading
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -13,7 +15,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from tests.support.peer import ONCE, Peer
-from tests.support.server import running_server
+from tests.support.server import RunningServer, running_server
 from tests.support.toy_models import save_toy
 
 # Of the resident memory, after its first minutes.
@@ -24,13 +26,18 @@ _GROWTH = 1.10
     ("seconds", "swap_every"),
     [(10, 3), pytest.param(1800, 20, marks=[pytest.mark.soak, pytest.mark.timeout(2100)])],
 )
-def test_nothing_fails_and_memory_is_flat_while_versions_are_swapped(tmp_path, seconds, swap_every):
+def test_nothing_fails_and_memory_is_flat_while_versions_are_swapped(
+    tmp_path: Path, seconds: float, swap_every: float
+) -> None:
     folder = save_toy(tmp_path, version=1, factor=1.0)
     with running_server(tmp_path, *ONCE, "--enable_batching", model="toy") as server:
         peer = Peer(server, tmp_path, "toy")
-        stop, failures, done, memory = threading.Event(), [], Counter(), []
+        stop = threading.Event()
+        failures: list[tuple[str, str]] = []
+        memory: list[tuple[float, int]] = []
+        done: Counter[str] = Counter()
 
-        def repeat(name, once):
+        def repeat(name: str, once: Callable[[], object]) -> None:
             while not stop.is_set():
                 try:
                     once()
@@ -96,12 +103,12 @@ def _wrong(peer: Peer) -> None:
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def _rest(server, values) -> None:
+def _rest(server: RunningServer, values: list[float]) -> None:
     body = json.dumps({"instances": values}).encode()
     with urllib.request.urlopen(f"{server.rest}/v1/models/toy:predict", body, timeout=20) as answer:
         assert len(json.load(answer)["predictions"]) == len(values)
 
 
-def _get(server, path) -> None:
+def _get(server: RunningServer, path: str) -> None:
     with urllib.request.urlopen(server.rest + path, timeout=20) as answer:
         assert answer.read()
