@@ -11,6 +11,7 @@ import typer
 
 from atelier_trainer.job import Job
 from atelier_trainer.job_file import load_job
+from atelier_trainer.printable import printable
 
 Models = Annotated[Path, typer.Option(envvar="ATELIER_MODELS", help="The model repository.")]
 Data = Annotated[Path, typer.Option(envvar="ATELIER_DATA", help="The folder data sets are cached in.")]
@@ -32,4 +33,4 @@ def job_from(name: str, overrides: Sequence[str], seed: int | None, deterministi
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

@@ -13,10 +13,11 @@ import tensorflow as tf
 
 from atelier_trainer.data.dataset import DataSet
 from atelier_trainer.job import Job
+from atelier_trainer.training.run import Run
 
 
 def model_card(
-    job: Job, data: DataSet, source: str, model: keras.Model, run: str | None, metrics: dict[str, Any]
+    job: Job, data: DataSet, source: str, model: keras.Model, run: Run | None, metrics: dict[str, Any]
 ) -> dict[str, Any]:
     """The document of docs/contracts.md, section 1; the seconds per stage come last."""
     return {
@@ -24,7 +25,8 @@ def model_card(
         "job": job.model_dump(mode="json"),
         "job_digest": job.digest(),
         "source_digest": source,
-        "run": run,
+        "run": run and run.name,
+        "run_id": run and run.id,
         "task": "binary" if len(data.class_names) == 2 else "multiclass",
         "class_names": list(data.class_names),
         "input": {"kind": data.kind, "shape": list(data.shape), "columns": list(data.columns), **data.source},

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from atelier_trainer.errors import PublishError
-from atelier_trainer.publishing.staging import write_durably
+from atelier_trainer.file_lock import locked
+from atelier_trainer.publishing.staging import remove_halves, write_durably
+
+
+def read_config(path: Path) -> model_server_config_pb2.ModelServerConfig:
+    """The file's content, empty when it is missing. Raises `PublishError` when it is no ModelServerConfig."""
+    config = model_server_config_pb2.ModelServerConfig()
+    try:
+        text_format.Parse(path.read_text(encoding="utf-8"), config)
+    except FileNotFoundError:
+        pass
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise PublishError(
+            f"{path} is not a ModelServerConfig text proto: {error}. Mend or remove it."
+        ) from None
+    return config
 
 
 def ensure_listed(models: Path, name: str) -> None:
     """Add the model to `models/models.config`, or mend its base path; other entries stay as they are."""
     path = models / "models.config"
-    with open(models / ".models.config.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        config = model_server_config_pb2.ModelServerConfig()
-        if path.exists():
-            try:
-                text_format.Parse(path.read_text(encoding="utf-8"), config)
-            except (text_format.ParseError, UnicodeDecodeError) as error:
-                raise PublishError(
-                    f"{path} is not a ModelServerConfig text proto: {error}. Mend or remove it."
-                ) from None
+    with locked(models / ".models.config.lock"):
+        remove_halves(path)
+        config = read_config(path)
         before = config.SerializeToString(deterministic=True)
         entries = config.model_config_list.config
         entry = next((item for item in entries if item.name == name), None) or entries.add(name=name)

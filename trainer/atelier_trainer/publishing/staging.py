@@ -14,8 +14,12 @@ from types import TracebackType
 from typing import IO
 
 from atelier_trainer.errors import PublishError
+from atelier_trainer.file_lock import locked, open_lock, try_lock
 
 _STAGING = ".staging-"
+# Servers read a version as an int64.
+LARGEST_VERSION = 2**63 - 1
+_DIGITS = 40
 
 
 class Staging:
@@ -32,10 +36,10 @@ class Staging:
     def __enter__(self) -> Staging:
         with _explained(self.model_folder):
             self.model_folder.mkdir(parents=True, exist_ok=True)
-            with _locked(self.model_folder / ".publish.lock"):
+            with locked(self.model_folder / ".publish.lock"):
                 remove_abandoned(self.model_folder)
                 self.folder = self.model_folder / f"{_STAGING}{uuid.uuid4().hex}"
-                self._lock = open(f"{self.folder}.lock", "w")
+                self._lock = open_lock(Path(f"{self.folder}.lock"))
                 fcntl.flock(self._lock, fcntl.LOCK_EX)
                 self.folder.mkdir()
         return self
@@ -52,8 +56,14 @@ class Staging:
         """Make every byte durable and rename the folder to the next number; return the version's path."""
         with _explained(self.model_folder):
             _make_durable(self.folder)
-            with _locked(self.model_folder / ".publish.lock"):
+            with locked(self.model_folder / ".publish.lock"):
                 number = max([0, _last_number(self.model_folder), *versions(self.model_folder)]) + 1
+                if number > LARGEST_VERSION:
+                    raise PublishError(
+                        f"The next version in {self.model_folder} would be {number}, which no server can load: the "
+                        f"largest is {LARGEST_VERSION}. Remove the folder with the largest number and .last-version. "
+                        "Nothing was published."
+                    )
                 # Written before the rename: a number that may have been seen is never given again.
                 write_durably(self.model_folder / ".last-version", f"{number}\n")
                 target = self.model_folder / str(number)
@@ -65,23 +75,37 @@ class Staging:
 def versions(model_folder: Path) -> list[int]:
     """The published version numbers, ascending."""
     names = (entry.name for entry in model_folder.iterdir()) if model_folder.is_dir() else ()
-    return sorted(int(name) for name in names if name.isdecimal())
+    numbers = (int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < _DIGITS)
+    return sorted(number for number in numbers if number <= LARGEST_VERSION)
 
 
 def remove_abandoned(model_folder: Path) -> None:
-    """Remove staging folders whose writer is gone: those whose lock can be taken."""
+    """Remove what killed writers left; the caller holds the publish lock.
+
+    Staging folders whose lock can be taken, and halves of `.last-version`, which only the lock's holder writes.
+    """
     for lock in model_folder.glob(f"{_STAGING}*.lock"):
-        with open(lock, "w") as handle, contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-            lock.unlink(missing_ok=True)
+        if lock.is_symlink():
+            continue
+        handle = try_lock(lock)
+        if handle:
+            with handle:
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)
+    remove_halves(model_folder / ".last-version")
+
+
+def remove_halves(path: Path) -> None:
+    """Remove what killed writers of a file left beside it; the caller holds the lock that its writers hold."""
+    for half in path.parent.glob(f"{path.name}.*.new"):
+        half.unlink(missing_ok=True)
 
 
 def write_durably(path: Path, text: str) -> None:
     """Replace a file in one step, on disk before it has its name."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
     try:
-        with open(temporary, "w", encoding="utf-8") as handle:
+        with open(temporary, "x", encoding="utf-8") as handle:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
@@ -93,36 +117,31 @@ def write_durably(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with open(path, "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
 def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PublishError(explain_write_failure(folder, error)) from None
+        raise PublishError(f"{explain_write_failure(folder, error)} Nothing was published.") from None
 
 
 def explain_write_failure(folder: Path, error: Exception) -> str:
     """A sentence for a failed write under `folder`: what failed, and what to do."""
     text = str(error)
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
-        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
-        return (
-            f"The disk under {folder} is full ({free / 1e6:.1f} MB free). Nothing was published; make room."
-        )
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "quota exceeded" in text:
+        there = next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path("/"))
+        free = shutil.disk_usage(there).free
+        return f"The disk under {folder} is full ({free / 1e6:.1f} MB free); make room there."
     if isinstance(error, PermissionError):
-        return f"{folder} is not writable for uid {os.getuid()} ({text}); nothing was published. Check its owner."
-    return f"Writing under {folder} failed: {text}. Nothing was published."
+        return f"{folder} is not writable for uid {os.getuid()} ({text}); check its owner."
+    if number == errno.EROFS or "Read-only file system" in text:
+        return f"{folder} is on a file system that is mounted read-only ({text}); name another folder."
+    return f"Writing under {folder} failed: {text}."
 
 
 def _last_number(model_folder: Path) -> int:
     try:
-        return int((model_folder / ".last-version").read_text())
+        return int((model_folder / ".last-version").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return 0
 

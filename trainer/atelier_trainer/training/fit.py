@@ -72,9 +72,16 @@ def fit(job: Job, data: DataSet, run: Run) -> Fitted:
 
 def restore(run: Run) -> Fitted:
     """The model of a finished run, optimizer state included; needs no data."""
-    job, spec = run.job, Spec.from_json(run.document["spec"])
-    encoding = encoding_for(spec, job.network, run.words())
-    model = compiled(job, spec, encoding, run.document["steps"])
+    job = run.job
+    try:
+        spec = Spec.from_json(run.document["spec"])
+        encoding = encoding_for(spec, job.network, run.words())
+        model = compiled(job, spec, encoding, run.document["steps"])
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise RunError(
+            f"{run.folder / 'run.json'} is damaged ({type(error).__name__}: {error}). Remove the run's folder, and "
+            "train the job again."
+        ) from None
     checkpoints = Checkpoints(run.folder, model)
     best = checkpoints.restore_best() if job.fit.early_stopping else checkpoints.restore()
     if not best:

@@ -12,27 +12,40 @@ runs/imdb-l2/3/
 
 from __future__ import annotations
 
-import fcntl
 import json
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from atelier_trainer.errors import RunError
+from atelier_trainer.file_lock import try_lock
 from atelier_trainer.job import Job
-from atelier_trainer.publishing.staging import write_durably
+from atelier_trainer.publishing.staging import remove_halves, write_durably
 
 # The history's column of the loss without the penalty of L1 and L2, where there is one.
 CROSSENTROPY = "crossentropy"
+STATES = ("fitting", "fitted", "published")
 
 
 class Run:
     """One run's folder. `state` goes from `fitting` over `fitted` to `published`."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises `OSError`, or `RunError` when run.json is damaged."""
         self.folder = folder
-        self.document: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        path = folder / "run.json"
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if document["state"] not in STATES or not isinstance(document["job"], dict):
+                raise ValueError("its state or its job is none")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RunError(
+                f"{path} is damaged ({type(error).__name__}: {error}). Remove the run's folder, and train the "
+                "job again."
+            ) from None
+        self.document: dict[str, Any] = document
 
     @property
     def state(self) -> str:
@@ -40,7 +53,16 @@ class Run:
 
     @property
     def job(self) -> Job:
-        return Job.model_validate(self.document["job"])
+        """Raises `RunError` when run.json holds none."""
+        try:
+            return Job.model_validate(self.document["job"])
+        except ValueError as error:
+            raise RunError(f"{self.folder / 'run.json'} holds no job that can be read: {error}") from None
+
+    @property
+    def id(self) -> str | None:
+        """What tells this run from every other, also from one that had its name before; older runs have none."""
+        return self.document.get("id")
 
     @property
     def name(self) -> str:
@@ -59,9 +81,19 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         """One row an epoch: epoch (from 1), seconds, learning_rate, and each metric; empty before the first."""
         try:
-            rows: list[dict[str, Any]] = json.loads((self.folder / "history.json").read_text())
+            rows = json.loads((self.folder / "history.json").read_text(encoding="utf-8"))
+            if not isinstance(rows, list):
+                raise ValueError("it is no list")
+            for row in rows:
+                if not all(isinstance(value, int | float) for value in row.values()) or "epoch" not in row:
+                    raise ValueError(f"a row is {str(row)[:80]}")
         except FileNotFoundError:
             return []
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise RunError(
+                f"{self.folder / 'history.json'} is damaged ({error}). Remove the run's folder, and train the job "
+                "again."
+            ) from None
         return rows
 
     def loss_name(self) -> str:
@@ -101,12 +133,15 @@ def continued_or_new(runs: Path, job: Job, source: str, done: Sequence[str]) -> 
         if lock is None:
             continue
         with lock:
+            for name in ("run.json", "history.json", "history.csv", "vocabulary.txt"):
+                remove_halves(folder / str(number) / name)
             run = _open(folder / str(number))
             if run and run.state not in done and run.made_from(job, source):
                 yield run
                 return
     with _new(folder) as (path, _):
         identity = {"job_digest": job.digest(), "source_digest": source}
+        identity["id"] = uuid.uuid4().hex
         document = {"state": "fitting", "job": job.model_dump(mode="json"), **identity}
         write_durably(path / "run.json", json.dumps(document, indent=1) + "\n")
         yield Run(path)
@@ -146,23 +181,17 @@ def _finished(run: Run) -> Run:
 def _open(folder: Path) -> Run | None:
     try:
         return Run(folder)
-    except (OSError, ValueError):
+    except (OSError, RunError):
         return None
 
 
 def _numbers(folder: Path) -> list[int]:
-    names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
-    return sorted(int(name) for name in names if name.isdecimal())
+    names = (entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else ()
+    return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
 
 def _try_lock(folder: Path) -> IO[str] | None:
-    handle = open(folder / ".lock", "w")  # noqa: SIM115 -- it outlives this function when the lock is ours
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.close()
-        return None
-    return handle
+    return try_lock(folder / ".lock")
 
 
 @contextmanager
