@@ -151,7 +151,7 @@ def test_streaming_follows_the_rule(tmp_path: Path) -> None:
     assert data.class_names == ("4", "3.0", "5.00") or data.class_names == ("3", "4", "5.00")
     assert not isinstance(data.train, Examples)
     assert data.train.counts.tolist() == [10, 5, 5]
-    batches = list(data.train.batches(7, tf.constant(0, tf.int64)))  # type: ignore[arg-type,call-overload]
+    batches = list(data.train.batches(7, tf.constant(0, tf.int64)))  # type: ignore[call-overload]
     pairs = {
         (int(row[0]) % 4, int(label))
         for rows, labels in batches

@@ -123,10 +123,10 @@ def test_after_a_kill_the_same_command_publishes(tmp_path, data, job):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 300 kB: less than a version needs."""
+    """A file system of 100 kB: less than a version or a run needs."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount a file system")
     yield folder
@@ -140,6 +140,15 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_version(small_disk, data, 
     assert "Traceback" not in done.stderr
     assert versions(small_disk / "models" / "fashion") == []
     assert list((small_disk / "models" / "fashion").glob(".staging-*")) == []
+
+
+def test_a_full_disk_under_the_runs_is_named_and_not_the_models(small_disk, tmp_path, data, job):
+    places = ["--models", tmp_path / "models", "--runs", small_disk / "runs", "--data", data]
+    done = trainer("train", job, *places)
+    assert done.returncode == 1, done.stderr
+    assert f"The disk under {small_disk / 'runs'}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert versions(tmp_path / "models" / "fashion") == []
 
 
 def test_models_config_keeps_other_entries_and_follows_the_folder(tmp_path):

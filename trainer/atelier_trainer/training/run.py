@@ -38,9 +38,10 @@ class Run:
         path = folder / "run.json"
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
-            if document["state"] not in STATES or not isinstance(document["job"], dict):
+            document.get("metrics", {}).get("test", {})
+            if document["state"] not in STATES or not isinstance(document.get("job", {}), dict):
                 raise ValueError("its state or its job is none")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RunError(
                 f"{path} is damaged ({type(error).__name__}: {error}). Remove the run's folder, and train the "
                 "job again."
@@ -56,7 +57,7 @@ class Run:
         """Raises `RunError` when run.json holds none."""
         try:
             return Job.model_validate(self.document["job"])
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             raise RunError(f"{self.folder / 'run.json'} holds no job that can be read: {error}") from None
 
     @property
