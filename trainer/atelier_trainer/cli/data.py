@@ -9,6 +9,7 @@ import typer
 
 from atelier_trainer.cli.options import Data, Reports, job_from, say
 from atelier_trainer.data import conversion, job_data
+from atelier_trainer.printable import printable
 
 app = typer.Typer(help="The data sets the jobs train on.", no_args_is_help=True)
 
@@ -66,4 +67,4 @@ def show(
         say(f"drew {path}")
     else:
         for label, text in conversion.first_rows(examples, 5):
-            print(f"{examples.class_names[label]}: {text}")
+            print(printable(f"{examples.class_names[label]}: {text}"))

@@ -23,6 +23,7 @@ from atelier_trainer.data.held_out_file import write_test_file
 from atelier_trainer.data.labels import class_ids, classes_of, hold_numbers, require_two
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import Data
+from atelier_trainer.printable import printable
 
 # The held-out rows do not depend on the job's seed: every run is measured on the same ones.
 SPLIT_SEED = 0
@@ -205,11 +206,8 @@ def say_numbers(cells: np.ndarray, names: Sequence[str], path: Path, column: str
     """Say on stderr when a file's labels were taken for the numbers of classes that have names."""
     if hold_numbers(cells, names):
         shown = ", ".join(f"{number} for {name}" for number, name in enumerate(names[:3]))
-        print(
-            f"data: {path.name}: the column {column} holds class numbers: {shown}",
-            file=sys.stderr,
-            flush=True,
-        )
+        said = f"data: {path.name}: the column {column} holds class numbers: {shown}"
+        print(printable(said), file=sys.stderr, flush=True)
 
 
 def _with_training(columns: Sequence[Column], rows: np.ndarray) -> tuple[Column, ...]:
