@@ -8,6 +8,7 @@ import sys
 
 from atelier_serving import __version__, log
 from atelier_serving.flags import Flags, parse, usage, validated
+from atelier_serving.log import printable
 from atelier_serving.quiet import silence_first_session, silence_startup
 from atelier_serving.status import Code, ServingError
 from atelier_serving.workers.supervisor import Supervisor
@@ -35,7 +36,7 @@ def main() -> None:
             _serve(flags)
     except (ServingError, OSError) as error:
         failure = error if isinstance(error, ServingError) else ServingError(Code.UNAVAILABLE, str(error))
-        print(f"Failed to start server. Error: {failure}", flush=True)
+        print(f"Failed to start server. Error: {printable(str(failure))}", flush=True)
         # Loads may still be retrying in their threads; there is nothing left to wait for.
         os._exit(_CANNOT_START)
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from atelier_serving.log import FORMATS, TEXT
 from atelier_serving.status import ServingError, invalid
@@ -18,7 +19,7 @@ from atelier_serving.status import ServingError, invalid
 class Flags:
     """The flags this server honours; the type of the default is the type of the flag."""
 
-    host: str = "0.0.0.0"
+    host: str = "127.0.0.1"
     port: int = 8500
     rest_api_port: int = 0
     rest_api_enable_cors_support: bool = False
@@ -40,6 +41,9 @@ class Flags:
     enable_per_model_batching_parameters: bool = False
     monitoring_config_file: str = ""
     ssl_config_file: str = ""
+    grpc_socket_path: str = ""
+    grpc_channel_arguments: str = ""
+    reload_from: str = ""
     rest_api_timeout_in_ms: int = 30_000
     workers: int = 1
     access_log_file: str = ""
@@ -55,7 +59,8 @@ class Flags:
 
 # This server's own flags.
 _OWN = {
-    "host": "the address to listen on",
+    "host": "the address to listen on; 0.0.0.0 for all, which is TensorFlow Serving's way and the image's",
+    "reload_from": "a folder: HandleReloadConfigRequest may name only models within it",
     "workers": "so many processes share the ports, each with the models in its memory",
     "access_log_file": "a line of JSON for each request; - is standard output",
     "log_format": "the server's own log on standard error: text, or json for a JSON object a line",
@@ -74,12 +79,10 @@ IMPLIED = {
 }
 # Known to TensorFlow Serving and of consequence, but not here: refused, never silently ignored.
 REFUSED = (
-    "grpc_socket_path",
     "use_alts_credentials",
     "platform_config_file",
     "tensorflow_session_config_file",
     "per_process_gpu_memory_fraction",
-    "grpc_channel_arguments",
     "prefer_tflite_model",
     "num_tflite_pools",
     "mixed_precision",
@@ -153,7 +156,16 @@ def validated(flags: Flags) -> Flags:
     """Check what TensorFlow Serving checks at start (server.cc). Raises `ServingError`."""
     if not flags.model_base_path and not flags.model_config_file:
         raise invalid("Both server_options.model_base_path and server_options.model_config_file are empty!")
-    if not 0 < flags.port < 65536:
+    if not flags.port and not flags.grpc_socket_path:
+        raise invalid("--port=0 needs --grpc_socket_path.")
+    if flags.grpc_socket_path and flags.workers > 1:
+        raise invalid(
+            "--grpc_socket_path and --workers: a Unix socket cannot be shared by several processes."
+        )
+    channel_arguments(flags.grpc_channel_arguments)
+    if flags.reload_from and not Path(flags.reload_from).is_dir():
+        raise invalid(f"--reload_from={flags.reload_from}: expected a folder.")
+    if flags.port and not 0 < flags.port < 65536:
         raise invalid(f"--port={flags.port}: expected a port from 1 to 65535.")
     if flags.batching_parameters_file and not flags.enable_batching:
         raise invalid(
@@ -170,9 +182,23 @@ def validated(flags: Flags) -> Flags:
         raise invalid(f"--workers={flags.workers}: expected a positive whole number.")
     if flags.grpc_max_threads < 0:
         raise invalid(f"--grpc_max_threads={flags.grpc_max_threads}: expected a positive number.")
-    if flags.rest_api_port == flags.port:
+    if flags.port and flags.rest_api_port == flags.port:
         raise invalid(f"--rest_api_port={flags.rest_api_port} must differ from --port.")
     return flags
+
+
+def channel_arguments(text: str) -> list[tuple[str, int | str]]:
+    """`key=value,key=value` as gRPC's channel arguments, numbers as such (server.cc). Raises `ServingError`."""
+    arguments: list[tuple[str, int | str]] = []
+    for pair in filter(None, text.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise invalid(f"--grpc_channel_arguments={text}: expected key=value, separated by commas.")
+        try:
+            arguments.append((key, int(value)))
+        except ValueError:
+            arguments.append((key, value))
+    return arguments
 
 
 def _value(name: str, kind: type, text: str) -> object:

@@ -8,11 +8,26 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 
 TEXT = "text"
 JSON = "json"
 FORMATS = (TEXT, JSON)
+
+# Control characters, which a terminal obeys: names and errors come from files and clients. A line stays one line.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class _TextFormatter(logging.Formatter):
+    """A line a record: the local time, and the message without control characters."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
 
 class _JsonFormatter(logging.Formatter):
@@ -30,6 +45,11 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(document)
 
 
+def printable(text: str) -> str:
+    """The text with control characters as escapes: `\\n`, `\\x1b`."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text).encode("utf-8", "backslashreplace").decode()
+
+
 def configure(form: str) -> None:
     """Send this process's log to standard error as `form`, one of FORMATS; an earlier handler is replaced.
 
@@ -39,7 +59,7 @@ def configure(form: str) -> None:
     if form == JSON:
         handler.setFormatter(_JsonFormatter())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        handler.setFormatter(_TextFormatter())
     root = logging.getLogger()
     root.handlers = [handler]
     logging.getLogger("atelier_serving").setLevel(logging.INFO)

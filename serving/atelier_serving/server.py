@@ -15,8 +15,8 @@ from atelier_serving.batching.parameters import (
     read_batching_parameters,
 )
 from atelier_serving.drain import DRAIN_SECONDS, REFUSE_SECONDS
-from atelier_serving.flags import Flags, threads
-from atelier_serving.grpc.server import GrpcServer
+from atelier_serving.flags import Flags, channel_arguments, threads
+from atelier_serving.grpc.server import GrpcServer, Listening
 from atelier_serving.inference.api import Api
 from atelier_serving.inference.warmup import warm_up
 from atelier_serving.models import settings as model_settings
@@ -36,13 +36,14 @@ from atelier_serving.rest.server import Pages, RestApp, RestServer, in_thread
 from atelier_serving.status import ServingError, of_exception
 from atelier_serving.text_protos import read_text_proto
 from atelier_serving.thread_pool import ThreadPool
-from atelier_serving.tls import read_tls
+from atelier_serving.tls import Tls
 from atelier_serving.workers.channel import Channel
 from atelier_serving.workers.cluster_view import SupervisedClusterView
 
 _log = logging.getLogger(__name__)
 
 _HEALTH_SECONDS = 0.2
+_CERTIFICATE_SECONDS = 1.0
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -69,6 +70,7 @@ class Server:
             else None
         )
         self._ready = False
+        self._tls: Tls | None = None
 
     def run(self) -> None:
         """Serve until `stop` is called. Raises `ServingError` or `OSError` when it cannot start."""
@@ -105,12 +107,23 @@ class Server:
     def _servers(self) -> tuple[GrpcServer, RestServer | None]:
         """Bound to their ports, not yet started."""
         flags, workers = self._flags, self._flags.workers
-        api = Api(self._manager, self._cluster or self._manager, flags.enable_serialization_as_tensor_content)
+        api = Api(
+            self._manager,
+            self._cluster or self._manager,
+            flags.enable_serialization_as_tensor_content,
+            Path(flags.reload_from) if flags.reload_from else None,
+        )
         pool = ThreadPool(threads(flags), "request")
         recorder = self._recorder()
-        tls = read_tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
+        self._tls = tls = Tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
         credentials = tls.credentials if tls else None
-        grpc_server = GrpcServer(api, recorder, flags.host, flags.port, pool, credentials, workers)
+        where = Listening(
+            f"{flags.host}:{flags.port}" if flags.port else "",
+            flags.grpc_socket_path,
+            channel_arguments(flags.grpc_channel_arguments),
+            workers,
+        )
+        grpc_server = GrpcServer(api, recorder, where, pool, credentials)
         if not flags.rest_api_port:
             return grpc_server, None
         rest_api = RestApi(api, cors=flags.rest_api_enable_cors_support)
@@ -124,6 +137,8 @@ class Server:
         self._health.draining = True
         deadline = time.monotonic() + DRAIN_SECONDS
         grpc_server.refuse()
+        if rest:
+            rest.refuse()
         time.sleep(REFUSE_SECONDS)
         stopping = threading.Thread(target=rest.stop, args=(DRAIN_SECONDS,)) if rest else None
         if stopping:
@@ -175,9 +190,12 @@ class Server:
         host = "localhost" if self._flags.host == "0.0.0.0" else self._flags.host
         target = f"{host}:{self._flags.rest_api_port}"
         index = IndexPage(self._manager, self._cluster or self._manager, target, secure).page
-        metrics = self._metrics_page
+
+        def metrics(host: str) -> Answer:
+            return self._metrics_page()
+
         health = HealthPages(self._health)
-        pages: Pages = {"/healthz": health.live, "/readyz": health.ready}
+        pages: Pages = {"/healthz": lambda host: health.live(), "/readyz": lambda host: health.ready()}
         pages["/"] = in_thread(index) if self._cluster else index
         if path := _metrics_path(self._flags):
             pages[path] = in_thread(metrics) if self._cluster else metrics
@@ -196,6 +214,7 @@ class Server:
         return [(name, number) for name, numbers in self._health.available().items() for number in numbers]
 
     def _poll_until_stopped(self, grpc_server: GrpcServer) -> None:
+        certificates = _Timer(_CERTIFICATE_SECONDS)
         files = _Timer(self._flags.file_system_poll_wait_seconds)
         settings = _Timer(
             self._flags.model_config_file_poll_wait_seconds if self._flags.model_config_file else 0.0
@@ -204,6 +223,8 @@ class Server:
             if self._ready != (ready := self._health.ready()):
                 self._ready = ready
                 grpc_server.set_ready(ready)
+            if self._tls and certificates.due():
+                self._tls.refresh()
             if files.due():
                 self._manager.poll()
             if settings.due():

@@ -6,27 +6,62 @@ The file is TensorFlow Serving's SSLConfig (config/ssl_config.proto at 2.20.0): 
 
 from __future__ import annotations
 
+import logging
 import ssl
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 
-from atelier_serving.status import invalid
+from atelier_serving.status import ServingError, invalid
 from atelier_serving.text_protos import read_text_proto
 
+_log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
+
 class Tls:
-    """What each transport needs."""
+    """What each transport needs; a renewed file is taken up by connections that are opened later."""
 
-    credentials: grpc.ServerCredentials
-    context: ssl.SSLContext
+    def __init__(self, path: Path) -> None:
+        """Read and check the file. Raises `ServingError` saying which field is wrong."""
+        self._path = path
+        self._seen = _state(path)
+        settings = _settings(path)
+        self.context = _context(path, settings)
+        self._certificates = _certificates(settings)
+        self.credentials = grpc.dynamic_ssl_server_credentials(
+            self._certificates,
+            lambda: self._certificates,
+            require_client_authentication=settings.client_verify,
+        )
+
+    def refresh(self) -> None:
+        """Take up the file if it has changed. A wrong one is named in the log, and changes nothing."""
+        seen = _state(self._path)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            settings = _settings(self._path)
+            _context(self._path, settings)
+        except ServingError as error:
+            _log.warning(f"The certificate is not renewed: {error.message}")
+            return
+        _load(self._path, self.context, settings)
+        self._certificates = _certificates(settings)
+        _log.warning(f"The certificate of {self._path} is renewed.")
 
 
-def read_tls(path: Path) -> Tls:
-    """Read and check the file. Raises `ServingError` saying which field is wrong."""
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _settings(path: Path) -> Any:
     settings = read_text_proto(path, "SSLConfig")
     if not (settings.server_key and settings.server_cert):
         raise invalid(f"{path}: server_key and server_cert must both hold PEM text.")
@@ -34,16 +69,25 @@ def read_tls(path: Path) -> Tls:
         raise invalid(
             f"{path}: client_verify needs custom_ca, the PEM text of who signs clients' certificates."
         )
-    credentials = grpc.ssl_server_credentials(
+    return settings
+
+
+def _certificates(settings: Any) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
         [(settings.server_key.encode(), settings.server_cert.encode())],
         root_certificates=settings.custom_ca.encode() or None,
-        require_client_auth=settings.client_verify,
     )
-    return Tls(credentials, _context(path, settings))
 
 
-def _context(path: Path, settings: object) -> ssl.SSLContext:
+def _context(path: Path, settings: Any) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _load(path, context, settings)
+    if settings.client_verify:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _load(path: Path, context: ssl.SSLContext, settings: Any) -> None:
     # Python reads a key from files only; these are readable by nobody else and gone at once.
     with tempfile.TemporaryDirectory(prefix="atelier-tls-") as folder:
         files = {name: Path(folder, name) for name in ("server_cert", "server_key")}
@@ -53,11 +97,8 @@ def _context(path: Path, settings: object) -> ssl.SSLContext:
             context.load_cert_chain(files["server_cert"], files["server_key"])
         except (ssl.SSLError, OSError) as error:
             raise invalid(f"{path}: server_cert and server_key are no matching PEM pair ({error}).") from None
-    if authority := settings.custom_ca:  # type: ignore[attr-defined]
+    if settings.custom_ca:
         try:
-            context.load_verify_locations(cadata=authority)
+            context.load_verify_locations(cadata=settings.custom_ca)
         except (ssl.SSLError, ValueError) as error:
             raise invalid(f"{path}: custom_ca is no PEM certificate ({error}).") from None
-    if settings.client_verify:  # type: ignore[attr-defined]
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

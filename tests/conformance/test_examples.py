@@ -269,6 +269,20 @@ def test_several_tasks_are_answered_in_their_order(prediction: PredictionService
     assert [row.classes[0].score for row in second.classification_result.classifications] == [0.5, 3.0]
 
 
+def test_tasks_whose_signatures_have_inputs_of_their_own_are_answered(
+    prediction: PredictionServiceStub,
+) -> None:
+    """As in every TF2 SavedModel; TensorFlow Serving dropped the check in 2020 (abb8d3b5)."""
+    apart = {"signature": "regress_apart"}
+    for tasks in ([("regress", apart), ("classify", CLASSIFY)], [("classify", CLASSIFY), ("regress", apart)]):
+        results = prediction.MultiInference(multi_request(tasks, ONE, TWO), timeout=10).results
+        found = {result.model_spec.signature_name: result for result in results}
+        regressed = found["regress_apart"].regression_result.regressions
+        assert [entry.value for entry in regressed] == [0.5, 3.0]
+        classified = found["classify"].classification_result.classifications
+        assert [row.classes[0].score for row in classified] == [0.5, 3.0]
+
+
 def test_only_the_first_tasks_version_is_used(prediction: PredictionServiceStub) -> None:
     message = multi_request([("regress", REGRESS), ("classify", {"version": 9, **CLASSIFY})], ONE)
     answer = prediction.MultiInference(message, timeout=10)

@@ -89,6 +89,12 @@ REFUSED = {
         "Signature input alias: x(feed name: defaulted_x:0) not found in request and no default value "
         "provided. Inputs expected to be in the request {factor}, or default input alias set: factor",
     ),
+    "more inputs than the signature has, although there are defaults": (
+        predict_request(signature="defaulted", x=X, factor=np.float32(1), other=X),
+        INVALID,
+        "input size does not match signature: 3!=2 len({factor,other,x}) != len({factor,x}). "
+        "Sent extra: {other}. Missing but required: {}.",
+    ),
     "extra name although there are defaults": (
         predict_request(signature="defaulted", x=X, z=X),
         INVALID,

@@ -230,7 +230,7 @@ REFUSED = {
     "negative for uint64": (
         signature("type_uint64", inputs=[-1]),
         400,
-        "JSON Value: -1 Type: Number is not of expected type: uint64",
+        "JSON Value: -1 Type: Number is not of expected type: uint64_t",
     ),
     "uint16": (signature("type_uint16", inputs=[0]), 501, "Conversion of JSON Value: 0 to type: uint16"),
     "half": (signature("type_half", inputs=[0]), 400, 'Serving signature name: "type_half" not found in signature def'),

@@ -47,12 +47,12 @@ def test_a_long_example_and_a_hostile_name_make_a_safe_command(tmp_path: Path) -
     assert command is not None
     assert len(command) < 300
     sent = subprocess.run(
-        ["bash", "-c", command.replace("curl", "printf '%s\\n'", 1)],
+        ["bash", "-c", command.replace("curl", "cat; printf '%s\\n'", 1)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
     ).stdout.splitlines()
-    assert json.loads(sent[1]) == {"signature_name": "a'b", "instances": [np.zeros((28, 28), int).tolist()]}
-    assert sent[2] == "http://localhost:1/v1/models/m;touch x:predict"
+    assert json.loads(sent[0]) == {"signature_name": "a'b", "instances": [np.zeros((28, 28), int).tolist()]}
+    assert sent[1:] == ["--data", "@-", "http://localhost:1/v1/models/m;touch x:predict"]
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from atelier_serving.status import ServingError
-from atelier_serving.tls import read_tls
+from atelier_serving.tls import Tls
 
 from tests.support.peer import ONCE, Peer
 from tests.support.server import RunningServer
@@ -122,4 +122,4 @@ def test_a_wrong_ssl_config_is_named(
 ) -> None:
     texts = {name: certificates.get(v, v) if isinstance(v, str) else v for name, v in fields.items()}
     with pytest.raises(ServingError, match=error):
-        read_tls(ssl_config(tmp_path, **texts))
+        Tls(ssl_config(tmp_path, **texts))

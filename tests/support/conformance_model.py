@@ -34,6 +34,7 @@ DERIVED = {
     "classify_unpaired": (CLASSIFY, "inputs", {"classes": "classes", "scores": "outputs"}),
     "classify_short": (CLASSIFY, "inputs", {"scores": "short"}),
     "regress": (REGRESS, "inputs", {"outputs": "outputs"}),
+    "regress_apart": (REGRESS, "inputs", {"outputs": "outputs"}),
     "regress_flat": (REGRESS, "inputs", {"outputs": "flat"}),
     "regress_two": (REGRESS, "inputs", {"outputs": "outputs", "more": "flat"}),
     "regress_renamed": (REGRESS, "inputs", {"value": "outputs"}),
@@ -119,6 +120,8 @@ def save_conformance_model(models: Path, version: int = 1) -> Path:
         "half": model.half,
         "large": model.large,
         "examples": model.examples,
+        # The same once more: its graph has an input of its own, as each signature of a TF2 SavedModel.
+        "apart": model.examples,
         "defaulted": model.defaulted,
         "shapes": model.shapes,
         "total": model.total,
@@ -146,8 +149,8 @@ def _derive(path: Path) -> None:
     """Add the signatures that `tf.saved_model.save` cannot write."""
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     definitions = saved.meta_graphs[0].signature_def
-    source = definitions["examples"]
     for name, (method, alias, outputs) in DERIVED.items():
+        source = definitions["apart" if name.endswith("_apart") else "examples"]
         definition = definitions[name]
         definition.method_name = method
         definition.inputs[alias].CopyFrom(source.inputs["inputs"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -49,37 +50,40 @@ _UNKNOWN_SERVICE = "unknown"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
+@dataclass(frozen=True)
+class Listening:
+    """Where a server listens: `host:port` or empty, the path of a Unix socket or empty; gRPC's channel arguments.
+
+    The port and the memory are shared with `workers`, this one among them.
+    """
+
+    address: str
+    socket_path: str
+    arguments: list[tuple[str, int | str]]
+    workers: int
+
+
 class GrpcServer:
-    """Serves `api` on host:port until stopped. Raises `OSError` when the port is taken."""
+    """Serves `api` until stopped. Raises `OSError` when the port is taken."""
 
     def __init__(
         self,
         api: Api,
         recorder: RequestRecorder,
-        host: str,
-        port: int,
+        where: Listening,
         pool: ThreadPool,
         credentials: grpc.ServerCredentials | None,
-        workers: int,
     ) -> None:
-        """The port and the memory are shared with `workers`, this one among them."""
-        self._workers = workers
+        self._workers = workers = where.workers
+        given = {name for name, _ in where.arguments}
         self._slow_clients = SlowClients(pool)
         self._large = LargeMessages()
         self._server = grpc.server(
             self._slow_clients,  # type: ignore[arg-type]
             interceptors=[MessageGuard(self._large, self._slow_clients)],
             options=[
-                ("grpc.max_receive_message_length", _MAX_MESSAGE),
-                ("grpc.max_send_message_length", _MAX_MESSAGE),
-                # Two servers that do not know of each other would each get half of the requests.
-                ("grpc.so_reuseport", int(workers > 1)),
-                # Above this a connection's further requests wait at the client's end.
-                ("grpc.max_concurrent_streams", _MAX_STREAMS),
-                ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
-                # A connection whose other end no longer answers goes with everything that is held for it.
-                ("grpc.keepalive_time_ms", 20_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
+                *where.arguments,
+                *(option for option in _options(workers) if option[0] not in given),
             ],
             maximum_concurrent_rpcs=_MAX_REQUESTS,
         )
@@ -92,13 +96,22 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         add_reflection(self._server, [health.SERVICE_NAME])
         self.set_ready(False)
+        if where.address:
+            self._bind(where.address, credentials)
+        if where.socket_path:
+            # Whoever may open the file may ask: TensorFlow Serving, too, uses no TLS there.
+            self._bind(f"unix:{where.socket_path}", None)
+
+    def _bind(self, address: str, credentials: grpc.ServerCredentials | None) -> None:
         try:
             if credentials:
-                self._server.add_secure_port(f"{host}:{port}", credentials)
+                self._server.add_secure_port(address, credentials)
             else:
-                self._server.add_insecure_port(f"{host}:{port}")
+                self._server.add_insecure_port(address)
         except RuntimeError:
-            raise OSError(f"port {port} on {host} cannot be bound: another program has it") from None
+            host, _, port = address.rpartition(":")
+            what = f"socket {port}" if host == "unix" else f"port {port} on {host}"
+            raise OSError(f"{what} cannot be bound: another program has it") from None
 
     def start(self) -> None:
         """Accept requests."""
@@ -173,6 +186,21 @@ class _Dispatcher:
         return grpc.unary_unary_rpc_method_handler(
             answer, request_deserializer=request.FromString, response_serializer=response.SerializeToString
         )
+
+
+def _options(workers: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", _MAX_MESSAGE),
+        ("grpc.max_send_message_length", _MAX_MESSAGE),
+        # Two servers that do not know of each other would each get half of the requests.
+        ("grpc.so_reuseport", int(workers > 1)),
+        # Above this a connection's further requests wait at the client's end.
+        ("grpc.max_concurrent_streams", _MAX_STREAMS),
+        ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
+        # A connection whose other end no longer answers goes with everything that is held for it.
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+    ]
 
 
 def _deadline(context: grpc.ServicerContext) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from tensorflow_serving.apis import (
@@ -16,6 +17,7 @@ from tensorflow_serving.apis import (
     predict_pb2,
     regression_pb2,
 )
+from tensorflow_serving.config import model_server_config_pb2
 
 from atelier_serving.inference import classify as examples
 from atelier_serving.inference.multi_inference import multi_inference
@@ -31,11 +33,17 @@ from atelier_serving.tensors import encode
 class Api:
     """TensorFlow Serving's services as methods: request proto in, response proto out; `ServingError` on failure."""
 
-    def __init__(self, manager: Manager, cluster: ClusterView, as_content: bool) -> None:
-        """States and reloads are those of the `cluster`: of the manager itself when there are no other workers."""
+    def __init__(
+        self, manager: Manager, cluster: ClusterView, as_content: bool, reload_from: Path | None = None
+    ) -> None:
+        """States and reloads are those of the `cluster`: of the manager itself when there are no other workers.
+
+        Reloads may name models within the folder `reload_from` only; None is any.
+        """
         self._manager = manager
         self._cluster = cluster
         self._as_content = as_content
+        self._reload_from = reload_from
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
@@ -135,12 +143,25 @@ class Api:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported"
             )
+        self._check_folders(request.config.model_config_list)
         self._cluster.reload(model_settings.from_proto(request.config), waiting)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.error_code = 0
         for name in request.metric_names:
             response.metric.add(name=name, int64_value_increase=0)
         return response
+
+    def _check_folders(self, models: model_server_config_pb2.ModelConfigList) -> None:
+        if self._reload_from is None:
+            return
+        allowed = self._reload_from.resolve()
+        for model in models.config:
+            # Links are followed: what is loaded has to lie in the folder.
+            if not Path(model.base_path.removeprefix("file://")).resolve().is_relative_to(allowed):
+                text = (
+                    f"Model {model.name}: {model.base_path} is not within --reload_from={self._reload_from}."
+                )
+                raise ServingError(Code.PERMISSION_DENIED, text)
 
     def _servable(self, request: Any) -> AbstractContextManager[tuple[Servable, int]]:
         if not request.HasField("model_spec"):

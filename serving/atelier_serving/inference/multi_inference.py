@@ -33,11 +33,10 @@ def multi_inference(
         tasks.append(
             _checked(servable, task, request.tasks[0].model_spec.name, [name for name, _, _ in tasks])
         )
-        if tasks[-1][1].inputs["inputs"].name != tasks[0][1].inputs["inputs"].name:
-            raise invalid("Input tensor must be the same for all Signatures.")
     examples = serialized_examples(request.input)
     names = sorted({signature.outputs[alias].name for _, signature, aliases in tasks for alias in aliases})
-    feeds = [(tasks[0][1].inputs["inputs"].name, examples)]
+    # A TF2 SavedModel has an input tensor for each signature.
+    feeds = [(name, examples) for name in sorted({task[1].inputs["inputs"].name for task in tasks})]
     fetched = dict(zip(names, fetch(servable, feeds, names), strict=True))
     for task, (name, signature, aliases) in zip(request.tasks, tasks, strict=True):
         result = response.results.add()

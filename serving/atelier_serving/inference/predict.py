@@ -70,7 +70,7 @@ def _feeds(
     signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tensor_pb2.TensorProto | np.ndarray]
 ) -> list[tuple[str, np.ndarray]]:
     defaults = signature.defaults
-    if len(inputs) != len(signature.inputs) and not defaults:
+    if len(inputs) > len(signature.inputs) or (len(inputs) < len(signature.inputs) and not defaults):
         raise invalid(
             f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
             f"len({_set(inputs)}) != len({_set(signature.inputs)}). "

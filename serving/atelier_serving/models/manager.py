@@ -340,7 +340,7 @@ class Manager:
             warnings += [
                 f"Version {number} of servable {model.name}, which was requested to be served as a 'specific' version "
                 "in the servable's version policy, was not found in the file system"
-                for number in model.specific
+                for number in model.specific or ()
                 if number not in found
             ]
         for text in warnings:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from atelier_serving.batching.batcher import Batcher
@@ -18,6 +21,7 @@ from atelier_serving.request_context import current
 from atelier_serving.status import Code, ServingError, invalid
 from atelier_serving.tensors import dtype_number, type_name
 
+_PYTHON_OPS = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
 _VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
 # A client may ask for any subset of outputs; each costs a callable, so their number is bounded.
 _MAX_CALLABLES = 256
@@ -52,6 +56,7 @@ class Servable:
                 )
             self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta.signature_def)
             _require_variables(folder, self._graph)
+            _refuse_python_functions(meta.graph_def)
         except BaseException as error:
             self._session.close()
             raise _in_serving_words(error, folder, flags.saved_model_tags) from None
@@ -140,6 +145,23 @@ def _require_variables(folder: Path, graph: tf.Graph) -> None:
     has_variables = any(operation.type in _VARIABLE_OPS for operation in graph.get_operations())
     if has_variables and not (folder / "variables" / "variables.index").exists():
         raise _without_variables(folder)
+
+
+def _refuse_python_functions(graph: graph_pb2.GraphDef) -> None:
+    """Refuse tf.py_function and tf.numpy_function: no SavedModel holds the Python code that they call.
+
+    TensorFlow Serving's binary has no such operations; code and text are those of its loader. Found only here, each
+    request would fail with a traceback of this process.
+    """
+    nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
+    if found := next((node.op for node in nodes if node.op in _PYTHON_OPS), None):
+        raise ServingError(
+            Code.NOT_FOUND,
+            f"Op type not registered '{found}' in binary running on {socket.gethostname()}. Make sure the Op and "
+            "Kernel are registered in the binary running in this process. Note that if you are loading a saved graph "
+            "which used ops from tf.contrib (e.g. `tf.contrib.resampler`), accessing should be done before importing "
+            "the graph, as contrib ops are lazily registered when the module is first accessed.",
+        )
 
 
 def _without_variables(folder: Path) -> ServingError:

@@ -5,6 +5,7 @@ Texts: model_servers/server_core.cc and util/proto_util.h at 2.20.0.
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from atelier_serving.flags import Flags
 from atelier_serving.status import Code, ServingError, invalid
 
+_log = logging.getLogger(__name__)
 # The one platform (model_servers/model_platform_types.h).
 PLATFORM = "tensorflow"
 
@@ -28,7 +30,7 @@ class ModelSettings:
     base_path: Path
     latest: int = 1
     all: bool = False
-    specific: tuple[int, ...] = ()
+    specific: tuple[int, ...] | None = None
     labels: dict[str, int] = field(default_factory=dict)
     platform: str = PLATFORM
 
@@ -36,7 +38,7 @@ class ModelSettings:
         """Which of the versions on disk the policy wants."""
         if self.all:
             return set(found)
-        if self.specific:
+        if self.specific is not None:
             return set(found) & set(self.specific)
         return set(sorted(found)[-self.latest :])
 
@@ -56,7 +58,8 @@ def read_file(path: Path) -> list[ModelSettings] | None:
     except OSError as error:
         raise ServingError(Code.NOT_FOUND, f"{path}; {error.strerror}") from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise invalid(f"Invalid protobuf file: '{path}' ({error})") from None
+        _log.warning(f"Error parsing text-format tensorflow.serving.ModelServerConfig: {error}")
+        raise invalid(f"Invalid protobuf file: '{path}'") from None
     return from_proto(config) if config.WhichOneof("config") else None
 
 
@@ -85,9 +88,13 @@ def to_json(models: list[ModelSettings]) -> list[dict[str, Any]]:
 def from_json(documents: list[dict[str, Any]]) -> list[ModelSettings]:
     """The models that `to_json` wrote."""
     return [
-        ModelSettings(**{**one, "base_path": Path(one["base_path"]), "specific": tuple(one["specific"])})
+        ModelSettings(**{**one, "base_path": Path(one["base_path"]), "specific": _numbers(one["specific"])})
         for one in documents
     ]
+
+
+def _numbers(versions: list[int] | None) -> tuple[int, ...] | None:
+    return None if versions is None else tuple(versions)
 
 
 def _model(entry: model_server_config_pb2.ModelConfig) -> ModelSettings:
@@ -98,14 +105,12 @@ def _model(entry: model_server_config_pb2.ModelConfig) -> ModelSettings:
         raise invalid("No request-logger-creator provided.")
     policy = entry.model_version_policy
     kind = policy.WhichOneof("policy_choice")
-    if kind == "specific" and not policy.specific.versions:
-        raise invalid(f"Model {entry.name}: a specific version policy must name at least one version.")
     return ModelSettings(
         entry.name,
         Path(path),
         latest=policy.latest.num_versions or 1,
         all=kind == "all",
-        specific=tuple(policy.specific.versions),
+        specific=tuple(policy.specific.versions) if kind == "specific" else None,
         labels=dict(entry.version_labels),
         platform=_platform(entry),
     )

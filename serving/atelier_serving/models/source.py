@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # absl::SimpleAtoi: blanks around and a sign before the digits.
+_BEYOND = re.compile(r"\s*\+?\d{19,}\s*", re.ASCII)
 _INTEGER = re.compile(r"\s*\+?\d{1,19}\s*", re.ASCII)
 
 
@@ -22,6 +23,8 @@ def scan(base_path: Path, warn: Callable[[str], None]) -> dict[int, Path] | None
         return None
     found: dict[int, Path] = {}
     for entry in entries:
+        if _BEYOND.fullmatch(entry.name) and int(entry.name) >= 2**63:
+            warn(f"{entry} is not looked at: a version number has 63 bits at most.")
         if _INTEGER.fullmatch(entry.name) and int(entry.name) < 2**63:
             number = int(entry.name)
             if number in found:

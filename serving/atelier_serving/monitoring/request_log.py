@@ -73,6 +73,8 @@ class RequestLog:
                 name = f"{safe}-{time.time_ns() // 1_000_000:d}-{os.getpid()}.tfrecord"
                 self._drop_old(safe)
                 _log.info(f"Request log: {self._folder / name}")
+                # A file of our own: neither a link nor what somebody else has put there is followed or emptied.
+                os.close(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
                 writer, count = tf.io.TFRecordWriter(str(self._folder / name)), 0
             writer.write(record)
             # Whole records only, whatever becomes of this process.

@@ -20,3 +20,8 @@ class Answer:
 def json_answer(status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
     """A page of JSON."""
     return Answer(status, json.dumps(document, indent=4).encode() + b"\n", headers=headers or {})
+
+
+def html_page(title: str) -> bytes:
+    """An error page of libevent's, on which TensorFlow Serving's HTTP server stands."""
+    return f"<HTML><HEAD>\n<TITLE>{title}</TITLE>\n</HEAD><BODY>\n<H1>{title[4:]}</H1>\n</BODY></HTML>\n".encode()

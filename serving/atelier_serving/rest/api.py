@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 from atelier_serving.inference.api import Api
 from atelier_serving.inference.predict import DEFAULT_SIGNATURE, predict
 from atelier_serving.request_context import current
-from atelier_serving.rest.answer import Answer
+from atelier_serving.rest.answer import Answer, html_page
 from atelier_serving.rest.document_memory import Reading
 from atelier_serving.rest.json import text as json_text
 from atelier_serving.rest.json.document import LARGE, parse_document, to_bytes
@@ -45,6 +45,9 @@ _GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_SPEC}(?P<part>/metadata)?
 # What libevent knows; TRACE and all others end before a handler is asked.
 _METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
 _HTML = "text/html; charset=ISO-8859-1"
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# Above this protobuf writes floats with an exponent.
+_EXACT = 1e15
 # util/net_http/compression/gzip_zlib.h
 MAX_GUNZIPPED = 100 * 1024 * 1024
 _UNPACKED_AT_A_TIME = 1024 * 1024
@@ -73,7 +76,7 @@ _CORS = {
 
 @dataclass
 class Request:
-    """One request. `path` is as it came, percent-encoded; header names are lower-case."""
+    """One request. `path` is as it came, percent-encoded, without its query; header names are lower-case."""
 
     method: str
     path: str
@@ -115,9 +118,12 @@ class RestApi:
     def _answer(self, request: Request, reading: Reading | None) -> Answer:
         method, headers = request.method, request.headers
         if method not in _METHODS:
-            return Answer(501, b"<HTML><HEAD><TITLE>501 Not Implemented</TITLE></HEAD></HTML>\n", _HTML)
-        if method == "OPTIONS" and re.match(r"https?://", headers.get("origin", "")):
-            return Answer(200, b"", _HTML, self._headers)
+            return Answer(501, html_page("501 Not Implemented"), _HTML)
+        if _BAD_ESCAPE.search(request.path):
+            return Answer(400, html_page("400 Bad Request"), _HTML)
+        if method == "OPTIONS":
+            allowed = re.match(r"https?://", headers.get("origin", ""))
+            return Answer(200 if allowed else 400, b"", _HTML, self._headers)
         try:
             pieces = self._dispatch(request, reading)
             body = b"".join(reading.counted(map(to_bytes, pieces)) if reading else map(to_bytes, pieces))
@@ -287,5 +293,14 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _printed(document: dict[str, Any]) -> str:
-    """As protobuf prints JSON: one blank a level."""
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    """As protobuf prints JSON: one blank a level, and no decimals where there are none."""
+    return json.dumps(_whole(document), indent=1, ensure_ascii=False) + "\n"
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        # Negative zero is written with its sign.
+        return int(value) if value or str(value)[0] != "-" else value
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value

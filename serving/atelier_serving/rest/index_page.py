@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 from html import escape
 from typing import Any
@@ -20,6 +21,7 @@ from atelier_serving.status import ServingError
 _INTEGERS = ("DT_INT8", "DT_INT16", "DT_INT32", "DT_INT64", "DT_UINT8", "DT_UINT32", "DT_UINT64")
 _VALUES: dict[str, Any] = {"DT_FLOAT": 0.5, "DT_DOUBLE": 0.5, "DT_BOOL": True, "DT_STRING": "text"}
 _VALUES |= dict.fromkeys(_INTEGERS, 0)
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 # Of more values the example is built by the shell.
 _MAX_LITERAL = 64
 _STYLE = (
@@ -37,20 +39,24 @@ class IndexPage:
     def __init__(self, manager: Manager, cluster: ClusterView, target: str, secure: bool) -> None:
         self._manager = manager
         self._cluster = cluster
-        self._base = f"http{'s' if secure else ''}://{target}"
+        self._scheme = "https" if secure else "http"
+        self._base = f"{self._scheme}://{target}"
 
-    def page(self) -> Answer:
-        """HTML."""
+    def page(self, host: str = "") -> Answer:
+        """HTML. `host` is the request's Host header: the address by which the reader reaches this server."""
+        base = self._base
+        if _HOST.fullmatch(host):
+            base = f"{self._scheme}://{host}"
         parts = [
             f"<!doctype html><html lang=en><meta charset=utf-8><title>atelier-serving</title><style>{_STYLE}</style>",
             "<h1>Models</h1>",
         ]
         names = self._manager.names()
-        parts += [self._model(name) for name in names] or ["<p>None is configured.</p>"]
+        parts += [self._model(base, name) for name in names] or ["<p>None is configured.</p>"]
         links = " · ".join(f'<a href="{path}">{path}</a>' for path in ("/healthz", "/readyz"))
         return Answer(200, "\n".join([*parts, f"<p>{links}"]).encode(), "text/html; charset=utf-8")
 
-    def _model(self, name: str) -> str:
+    def _model(self, base: str, name: str) -> str:
         versions = self._cluster.versions(name)
         rows = "".join(
             f"<tr><td>{v.number}<td>{v.state.name}<td>{escape(str(v.error or ''))}" for v in versions
@@ -59,9 +65,9 @@ class IndexPage:
             f"<table><tr><th>version<th>state<th>error{rows}</table>" if rows else "<p>No version yet.</p>"
         )
         newest = next((v.number for v in versions if v.state == VersionState.AVAILABLE), None)
-        return f"<h2>{escape(name)}</h2>{table}{self._signatures(name, newest) if newest else ''}"
+        return f"<h2>{escape(name)}</h2>{table}{self._signatures(base, name, newest) if newest else ''}"
 
-    def _signatures(self, name: str, number: int) -> str:
+    def _signatures(self, base: str, name: str, number: int) -> str:
         try:
             with self._manager.use(name, number, None) as (servable, _):
                 signatures = dict(servable.signatures)
@@ -79,7 +85,7 @@ class IndexPage:
                     for alias in sorted(infos)
                 ]
             lines.append("</table>")
-            if command := example(self._base, name, key, signature):
+            if command := example(base, name, key, signature):
                 lines.append(f"<pre>{escape(command)}</pre>")
             parts.append("".join(lines))
         return "".join(parts)
@@ -100,19 +106,19 @@ def example(base: str, model: str, key: str, signature: meta_graph_pb2.Signature
         values = {alias: _value(inputs[alias], skip) for alias in sorted(inputs)}
         bare = next(iter(values.values())) if len(values) == 1 else values
         text = json.dumps({**named, **({"inputs": bare} if columns else {"instances": [bare]})})
-        data = shlex.quote(text)
+        source = f"printf %s {shlex.quote(text)}"
     else:
         # Python says it shorter: [0] * 784.
-        shorter = [f"{alias!r}: {_expression(inputs[alias], skip)}" for alias in sorted(inputs)]
+        shorter = [f"{json.dumps(alias)}: {_expression(inputs[alias], skip)}" for alias in sorted(inputs)]
         inner = (
             _expression(next(iter(inputs.values())), skip)
             if len(inputs) == 1
             else f"{{{', '.join(shorter)}}}"
         )
-        body = "".join(f"{name!r}: {value!r}, " for name, value in named.items())
-        body += f"'inputs': {inner}" if columns else f"'instances': [{inner}]"
-        data = f'"$(python3 -c {shlex.quote(f"import json; print(json.dumps({{{body}}}))")})"'
-    return f"curl -d {data} {shlex.quote(f'{base}/v1/models/{model}:predict')}"
+        body = "".join(f"{json.dumps(name)}: {json.dumps(value)}, " for name, value in named.items())
+        body += f'"inputs": {inner}' if columns else f'"instances": [{inner}]'
+        source = f"python3 -c {shlex.quote(f'import json; print(json.dumps({{{body}}}))')}"
+    return f"{source} | curl --data @- {shlex.quote(f'{base}/v1/models/{model}:predict')}"
 
 
 def _sizes(info: meta_graph_pb2.TensorInfo, skip: int) -> list[int]:
@@ -127,7 +133,8 @@ def _value(info: meta_graph_pb2.TensorInfo, skip: int) -> Any:
 
 
 def _expression(info: meta_graph_pb2.TensorInfo, skip: int) -> str:
-    text = repr(_VALUES[types_pb2.DataType.Name(info.dtype)])
+    value = _VALUES[types_pb2.DataType.Name(info.dtype)]
+    text = json.dumps(value) if isinstance(value, str) else repr(value)
     for size in reversed(_sizes(info, skip)):
         text = f"[{text}] * {size}"
     return text

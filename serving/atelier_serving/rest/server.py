@@ -16,7 +16,7 @@ import uvicorn
 from atelier_serving.drain import CONNECTION_SECONDS
 from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.request_context import begin
-from atelier_serving.rest.answer import Answer, json_answer
+from atelier_serving.rest.answer import Answer, html_page, json_answer
 from atelier_serving.rest.api import Request, RestApi
 from atelier_serving.rest.document_memory import DocumentMemory, Reading
 from atelier_serving.rest.json.document import LARGE
@@ -24,9 +24,11 @@ from atelier_serving.rest.limits import MAX_BODY_BYTES, MAX_CONNECTIONS, Bodies,
 from atelier_serving.status import ServingError
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
 
-# A path and what answers it: at once, or awaited.
-Pages = dict[str, Callable[[], Answer | Awaitable[Answer]]]
+# A path and what answers it, given the Host header: at once, or awaited.
+Pages = dict[str, Callable[[str], Answer | Awaitable[Answer]]]
 _START_SECONDS = 10.0
+_ACCEPT_SECONDS = 0.1
+_REQUEST_SECONDS = 0.5
 # Of large documents, one of which is read at a time.
 _LARGE_THREADS = 16
 _METHOD = re.compile(r":(predict|classify|regress)$")
@@ -34,7 +36,7 @@ _BODY_ERRORS = {
     408: "The request's body did not arrive in time.",
     413: f"The bodies of the requests that are open exceed {MAX_BODY_BYTES} bytes.",
 }
-_NOT_FOUND = Answer(404, b"<HTML><HEAD><TITLE>404 Not Found</TITLE></HEAD></HTML>", "text/html")
+_NOT_FOUND = Answer(404, html_page("404 Not Found"), "text/html")
 
 
 class RestServer:
@@ -78,10 +80,25 @@ class RestServer:
         while not self._server.started and time.monotonic() < deadline:
             time.sleep(0.01)
 
+    def refuse(self) -> None:
+        """Answer what comes, and have clients take their next request elsewhere (`Connection: close`)."""
+        LimitedProtocol.closing = True
+
     def stop(self, seconds: float) -> None:
         """Refuse new connections, give requests in flight up to `seconds`."""
+        deadline = time.monotonic() + seconds
+        if self._server.servers:
+            # Closed at once, a listening socket resets the connections that wait to be accepted. With a backlog of
+            # nothing no others come, and those are accepted by the time it closes.
+            self._socket.listen(0)
+            time.sleep(_ACCEPT_SECONDS)
+            loop = self._server.servers[0].get_loop()
+            for listening in self._server.servers:
+                loop.call_soon_threadsafe(listening.close)
+            # uvicorn closes connections without a request at once: theirs may be on its way.
+            time.sleep(_REQUEST_SECONDS)
         self._server.should_exit = True
-        self._thread.join(seconds)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
         self._socket.close()
 
 
@@ -112,12 +129,9 @@ class RestApp:
         """One request."""
         path = scope["raw_path"].decode("latin-1")
         if page := self._pages.get(path):
-            answer = page()
+            answer = page(_host(scope))
             await _send(send, answer if isinstance(answer, Answer) else await answer, scope["method"])
             return
-        if scope["query_string"]:
-            # TensorFlow Serving matches the path with its query, still percent-encoded.
-            path += f"?{scope['query_string'].decode('latin-1')}"
         if path[:4].lower() != "/v1/":
             await _send(send, _NOT_FOUND, scope["method"])
             return
@@ -188,16 +202,21 @@ async def _watch(receive: Any, reading: Reading) -> None:
     reading.client_has_gone = True
 
 
-def in_thread(page: Callable[[], Answer]) -> Callable[[], Awaitable[Answer]]:
+def in_thread(page: Callable[[str], Answer]) -> Callable[[str], Awaitable[Answer]]:
     """A page that asks other processes, in a thread: 503 when it raises `ServingError`."""
 
-    async def answer() -> Answer:
+    async def answer(host: str) -> Answer:
         try:
-            return await asyncio.get_running_loop().run_in_executor(None, page)
+            return await asyncio.get_running_loop().run_in_executor(None, page, host)
         except ServingError as error:
             return json_answer(503, {"error": error.message})
 
     return answer
+
+
+def _host(scope: Any) -> str:
+    """The request's Host header, empty without one."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
 
 
 def _set(future: asyncio.Future[Answer], answer: Answer) -> None:

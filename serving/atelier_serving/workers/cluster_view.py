@@ -53,6 +53,7 @@ class SupervisedClusterView:
         self._taken = 0
         self._taking = threading.Lock()
         channel.handlers.update(
+            alive=lambda: True,
             available=available,
             versions=self._own_versions,
             check=self._check,

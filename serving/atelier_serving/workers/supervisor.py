@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from typing import Any
 
 from atelier_serving.drain import STOP_SECONDS
@@ -25,6 +26,9 @@ from atelier_serving.workers.worker_pool import Worker, WorkerPool
 
 _log = logging.getLogger(__name__)
 
+_HEARTBEAT_SECONDS = 1.0
+# More than anything that holds up a worker that works: its answer needs a thread and the interpreter, nothing else.
+HUNG_SECONDS = 15.0
 # Before a worker whose predecessor died on its start: doubled from the first to the last.
 _FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0
 
@@ -47,6 +51,7 @@ class Supervisor:
         signal.signal(signal.SIGINT, self._on_signal)
         for _ in range(flags.workers):
             self._start_worker(0.0)
+        threading.Thread(target=self._listen, daemon=True, name="heartbeat").start()
         # For each worker that is to be replaced: when to start it, and after which pause.
         due: list[tuple[float, float]] = []
         while not self._signals:
@@ -77,6 +82,25 @@ class Supervisor:
     def _watch(self, worker: Worker) -> None:
         worker.process.wait()
         self._events.put(worker)
+
+    def _listen(self) -> None:
+        """Ask each ready worker for a sign of life, and end one that gives none: it is then replaced as any other."""
+        asked: dict[Worker, tuple[Future[Any], float]] = {}
+        while not self._signals:
+            time.sleep(_HEARTBEAT_SECONDS)
+            ready = [worker for worker in self._pool.workers() if worker.ready]
+            asked = {worker: asked[worker] for worker in ready if worker in asked}
+            for worker in ready:
+                future, since = asked.get(worker, (None, 0.0))
+                if future is None or future.done():
+                    asked[worker] = worker.channel.ask("alive"), time.monotonic()
+                elif time.monotonic() - since > HUNG_SECONDS:
+                    pid = worker.process.pid
+                    _log.info(
+                        f"Worker {pid} has not answered for {HUNG_SECONDS:.0f} s: it hangs, and is killed."
+                    )
+                    worker.process.kill()
+                    del asked[worker]
 
     def _next_event(self, until: float | None) -> Worker | None:
         try:

@@ -31,6 +31,8 @@ _INTEGERS: dict[int, tuple[Any, tuple[int, int]]] = {
     types_pb2.DT_UINT32: (np.uint32, (0, 2**32 - 1)),
     types_pb2.DT_UINT64: (np.uint64, (0, 2**64 - 1)),
 }
+# In errors these two have their names of C++.
+_NAMES = {types_pb2.DT_INT64: "int64_t", types_pb2.DT_UINT64: "uint64_t"}
 # Where single values are collected: the array module's type code.
 _CODES = dict.fromkeys(_FLOATS, "d") | dict.fromkeys(_INTEGERS, "q")
 _CODES |= {types_pb2.DT_UINT64: "Q", types_pb2.DT_BOOL: "b"}
@@ -219,5 +221,6 @@ def _shape(sizes: list[int]) -> str:
 
 def _wrong_type(value: Any, number: int) -> ServingError:
     return invalid(
-        f"JSON Value: {shown(value)} Type: {kind(value)} is not of expected type: {type_name(number)}"
+        f"JSON Value: {shown(value)} Type: {kind(value)} is not of expected type: "
+        f"{_NAMES.get(number) or type_name(number)}"
     )

@@ -1,0 +1,104 @@
+"""HTTP itself, as clients of many kinds speak it: offers of HTTP/2, pipelining, HTTP/1.0, error pages."""
+
+import re
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.server import RunningServer
+from tests.support.wire import http
+
+TOY = "/v1/models/toy"
+BODY = b'{"instances": [1]}'
+ANSWER = b'{\n    "predictions": [2.0\n    ]\n}'
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+LENGTH = b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n8\r\n%s\r\na\r\n%s\r\n0\r\n\r\n" % (BODY[:8], BODY[8:])
+
+
+def exchanged(server: RunningServer, *pieces: bytes, answers: int = 1) -> list[tuple[int, bytes, bytes]]:
+    """(status, headers, body) of so many answers to the bytes, each piece sent by itself; to the end when fewer."""
+    url = urlsplit(server.rest)
+    with socket.create_connection((str(url.hostname), url.port or 0), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            connection.sendall(piece)
+        received, found = b"", []
+        while len(found) < answers:
+            head, end, rest = received.partition(b"\r\n\r\n")
+            size = int((re.search(rb"(?i)content-length: (\d+)", head) or [b"", b"0"])[1])
+            if end and len(rest) >= size:
+                found.append((int(head.split()[1]), head.lower(), rest[:size]))
+                received = rest[size:]
+                continue
+            got = connection.recv(65536)
+            if not got:
+                break
+            received += got
+        return found
+
+
+@pytest.mark.parametrize("rest", [LENGTH, CHUNKED], ids=["length", "chunked"])
+@pytest.mark.parametrize("size", [10_000, 60, 1])
+@pytest.mark.parametrize("offer", [OFFER, OFFER.replace(b"h2c", b"websocket"), OFFER.lower()])
+def test_an_offer_of_another_protocol_is_ignored(
+    server: RunningServer, offer: bytes, size: int, rest: bytes
+) -> None:
+    request = b"POST %s:predict HTTP/1.1\r\nHost: h\r\n" % TOY.encode() + offer + rest
+    pieces = [request[start : start + size] for start in range(0, len(request), size)]
+    ((status, headers, body),) = exchanged(server, *pieces)
+    assert (status, body) == (200, ANSWER)
+    assert b"upgrade" not in headers
+
+
+def test_pipelined_requests_are_answered_in_order(server: RunningServer) -> None:
+    predict = b"POST %s:predict HTTP/1.1\r\nHost: h\r\n" % TOY.encode()
+    status = b"GET %s HTTP/1.1\r\nHost: h\r\n" % TOY.encode()
+    requests = predict + OFFER + LENGTH + status + b"\r\n" + predict + LENGTH + status + OFFER + b"\r\n"
+    answers = exchanged(server, requests, answers=4)
+    assert [code for code, _, _ in answers] == [200] * 4
+    assert [b"predictions" in body for _, _, body in answers] == [True, False, True, False]
+
+
+def test_a_connection_of_http_1_0_is_kept_when_asked_for(server: RunningServer) -> None:
+    predict = b"POST %s:predict HTTP/1.0\r\n" % TOY.encode()
+    kept = predict + b"Connection: keep-alive\r\n" + LENGTH
+    answers = exchanged(server, kept, kept, kept, answers=3)
+    assert [(code, body) for code, _, body in answers] == [(200, ANSWER)] * 3
+    assert all(b"connection: keep-alive" in headers for _, headers, _ in answers)
+    assert len(exchanged(server, predict + LENGTH, answers=2)) == 1
+
+
+def page(title: str) -> bytes:
+    """libevent's error page."""
+    return f"<HTML><HEAD>\n<TITLE>{title}</TITLE>\n</HEAD><BODY>\n<H1>{title[4:]}</H1>\n</BODY></HTML>\n".encode()
+
+
+@pytest.mark.parametrize("path", ["/index.html", "/v1", "/v2/models/toy"])
+def test_the_page_for_no_such_path_is_libevents(server: RunningServer, path: str) -> None:
+    got, text, headers = http(server, path)
+    assert (got, text) == (404, page("404 Not Found"))
+    assert headers["Content-Type"] == "text/html"
+
+
+def test_a_bad_escape_is_a_bad_request(server: RunningServer) -> None:
+    for path in ("/v1/models/%zz", f"{TOY}%4:predict", "/v1/models/t%"):
+        assert http(server, path)[:2] == (400, page("400 Bad Request"))
+
+
+@pytest.mark.parametrize("method", ["get", "Post", "TRACE", "BREW"])
+def test_the_page_for_an_unknown_method_is_libevents(server: RunningServer, method: str) -> None:
+    ((status, _, body),) = exchanged(server, f"{method} {TOY} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+    assert (status, body) == (501, page("501 Not Implemented"))
+
+
+def test_a_refused_options_request_has_no_body(server: RunningServer) -> None:
+    got, text, headers = http(server, TOY, method="OPTIONS")
+    assert (got, text, headers["Content-Type"]) == (400, b"", "text/html; charset=ISO-8859-1")
+
+
+def test_whole_floats_in_metadata_have_no_decimals(server: RunningServer) -> None:
+    text = http(server, f"{TOY}/metadata")[1].decode()
+    # The default of `defaulted`, 3.0.
+    assert re.search(r'"float_val": \[\s+3\s+\]', text)
