@@ -67,7 +67,7 @@ def test_more_connections_than_allowed_are_turned_away_and_requests_go_on(small_
             late.sendall(b"GET /v1/models/toy HTTP/1.1\r\nHost: x\r\n\r\n")
             assert late.recv(1000).startswith(b"HTTP/1.1 503")
         # A probe is answered nevertheless.
-        assert get(peer.server, "/healthz")[0] == get(peer.server, "/readyz")[0] == 200
+        assert get(small_peer.server, "/healthz")[0] == get(small_peer.server, "/readyz")[0] == 200
         assert small_peer.scale()[0] in (1.0, 7.0)
     finally:
         for connection in held:
