@@ -8,6 +8,7 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,12 @@ def cut(path: Path, size: Any) -> None:
     path.write_bytes(path.read_bytes()[:size])
 
 
-def zero(path, at, size=64):
+def zero(path: Path, at: int, size: int = 64) -> None:
     data = path.read_bytes()
     path.write_bytes(data[:at] + bytes(size) + data[at + size :])
 
 
-SPOILED = {
+SPOILED: dict[str, Callable[[Path], object]] = {
     "variables.data-00000-of-00001 is damaged: the bytes of ": lambda folder: zero(
         folder / "variables/variables.data-00000-of-00001", 20_000
     ),

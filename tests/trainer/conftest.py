@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ fit: {batch_size: 512, epochs: 1, seed: 1}
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder, filled through the product's own sources."""
     folder = tmp_path_factory.mktemp("data")
     from atelier_trainer.data import fashion_mnist
@@ -33,7 +34,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
-def job(tmp_path):
+def job(tmp_path: Path) -> Path:
     """A job that trains in a second."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_JOB)
@@ -41,14 +42,14 @@ def job(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def own_runs(tmp_path, monkeypatch):
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs go where the test's other files go."""
     monkeypatch.setenv("ATELIER_RUNS", str(tmp_path / "runs"))
 
 
 def trainer(
-    *arguments: object, environ: dict[str, str] | None = None, **kwargs
-) -> subprocess.CompletedProcess:
+    *arguments: object, environ: dict[str, str] | None = None, **kwargs: Any
+) -> subprocess.CompletedProcess[str]:
     """Run the console script to its end."""
     return subprocess.run(
         [COMMAND, *map(str, arguments)],

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ IDX_NAMES = [
 ]
 
 
-def loaded(tmp_path, **data):
+def loaded(tmp_path: Path, **data: Any) -> Any:
     job = Job.model_validate(
         {
             "name": "mine",
@@ -32,13 +34,13 @@ def loaded(tmp_path, **data):
     return job_data.load(job, tmp_path, tmp_path / "cache")
 
 
-def write_folder(folder, images=IMAGES, labels=LABELS):
+def write_folder(folder: Path, images: np.ndarray = IMAGES, labels: np.ndarray = LABELS) -> None:
     folder.mkdir()
     for name, array in zip(IDX_NAMES, (images, labels, images[:2], labels[:2]), strict=True):
         write_idx(folder / name, array)
 
 
-def test_npz_and_idx_hold_the_same_images(tmp_path):
+def test_npz_and_idx_hold_the_same_images(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:2], y_test=LABELS[:2])
     write_folder(tmp_path / "idx")
     (tmp_path / "idx" / "t10k-images-idx3-ubyte.gz").write_bytes(
@@ -76,7 +78,9 @@ GOOD = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:2], "y_test": LA
         ),
     ],
 )
-def test_what_is_wrong_in_an_npz_is_named(tmp_path, change, data, said):
+def test_what_is_wrong_in_an_npz_is_named(
+    tmp_path: Path, change: dict[str, Any], data: dict[str, Any], said: str
+) -> None:
     arrays = {name: array for name, array in {**GOOD, **change}.items() if array is not None}
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(DataInvalid, match=rf"a\.npz.*{said}"):
@@ -84,7 +88,7 @@ def test_what_is_wrong_in_an_npz_is_named(tmp_path, change, data, said):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no zip", b"PK\3\4 half"])
-def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
+def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(DataInvalid, match=r"a\.npz"):
@@ -92,7 +96,7 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize("fault", ["missing", "truncated", "truncated gz", "no idx"])
-def test_a_damaged_idx_file_is_named(tmp_path, fault):
+def test_a_damaged_idx_file_is_named(tmp_path: Path, fault: str) -> None:
     write_folder(tmp_path / "idx")
     path = tmp_path / "idx" / "train-labels-idx1-ubyte"
     raw = path.read_bytes()
@@ -107,7 +111,7 @@ def test_a_damaged_idx_file_is_named(tmp_path, fault):
         loaded(tmp_path, idx="idx")
 
 
-def test_idx_to_the_tutorials_csv_and_back_is_lossless(tmp_path):
+def test_idx_to_the_tutorials_csv_and_back_is_lossless(tmp_path: Path) -> None:
     write_folder(tmp_path / "idx")
     assert trainer("data", "csv", tmp_path / "idx", "--to", tmp_path / "csv").returncode == 0
     lines = (tmp_path / "csv" / "train.csv").read_text().splitlines()
@@ -131,7 +135,7 @@ def test_idx_to_the_tutorials_csv_and_back_is_lossless(tmp_path):
         ("label,p1\n0,1\n", "images of 1x2 have 2 pixels"),
     ],
 )
-def test_a_csv_that_is_no_image_file_is_refused(tmp_path, content, said):
+def test_a_csv_that_is_no_image_file_is_refused(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "a.csv").write_text(content)
     done = trainer("data", "csv", tmp_path / "a.csv", "--to", tmp_path / "idx", "--shape", "1x2")
     assert done.returncode == 2
@@ -139,15 +143,17 @@ def test_a_csv_that_is_no_image_file_is_refused(tmp_path, content, said):
     assert not (tmp_path / "idx").exists()
 
 
-def test_show_draws_a_grid_of_pictures(tmp_path, data):
+def test_show_draws_a_grid_of_pictures(tmp_path: Path, data: Path) -> None:
     done = trainer("data", "show", "fashion-mnist", "--data", data, "--reports", tmp_path)
     assert done.returncode == 0, done.stderr
     from PIL import Image
 
     with Image.open(tmp_path / "fashion-mnist-examples.png") as picture:
         assert min(picture.size) > 500
-        assert len(picture.getcolors(1 << 24)) > 100
+        colors = picture.getcolors(1 << 24)
+        assert colors is not None
+        assert len(colors) > 100
 
 
-def digest(path):
+def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

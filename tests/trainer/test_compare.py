@@ -1,6 +1,8 @@
 """Comparing histories: who overfits, from when, who is best."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from atelier_trainer.errors import RunError
@@ -10,7 +12,7 @@ from atelier_trainer.training.run import Run, find
 from tests.trainer.conftest import trainer
 
 
-def history(losses, val_losses, name="loss"):
+def history(losses: list[float], val_losses: list[float], name: str = "loss") -> list[dict[str, Any]]:
     return [
         {
             "epoch": number,
@@ -26,7 +28,7 @@ def history(losses, val_losses, name="loss"):
     ]
 
 
-def make_run(folder, rows, state="fitted"):
+def make_run(folder: Path, rows: list[dict[str, Any]], state: str = "fitted") -> Run:
     folder.mkdir(parents=True)
     document = {"state": state, "parameters": 10, "metrics": {"test": {"accuracy": 0.5}}}
     (folder / "run.json").write_text(json.dumps(document))
@@ -47,12 +49,12 @@ def make_run(folder, rows, state="fitted"):
     ],
 )
 def test_overfitting_is_a_validation_loss_that_stays_up_while_the_training_loss_falls(
-    losses, val_losses, epoch
-):
+    losses: list[float], val_losses: list[float], epoch: int | None
+) -> None:
     assert overfits_from(history(losses, val_losses)) == epoch
 
 
-def test_the_best_run_has_the_least_validation_loss_without_penalty(tmp_path):
+def test_the_best_run_has_the_least_validation_loss_without_penalty(tmp_path: Path) -> None:
     plain = make_run(tmp_path / "plain/1", history([3, 2, 1], [3, 2.5, 2.4]))
     penalized = history([3, 2, 1], [3, 2.2, 2.3], "crossentropy")
     for row in penalized:
@@ -64,7 +66,7 @@ def test_the_best_run_has_the_least_validation_loss_without_penalty(tmp_path):
     assert verdicts[1].best_epoch == 2
 
 
-def test_the_command_draws_tells_and_writes(tmp_path):
+def test_the_command_draws_tells_and_writes(tmp_path: Path) -> None:
     for number, name in enumerate(("one", "two")):
         make_run(tmp_path / "runs" / name / "1", history([3, 2, 1], [3, 2, 2.5 + number]))
     done = trainer(
@@ -83,7 +85,7 @@ def test_the_command_draws_tells_and_writes(tmp_path):
     assert json.loads((tmp_path / "reports/compare-runs.json").read_text()) == json.loads(done.stdout)
 
 
-def test_a_run_that_cannot_be_compared_is_named(tmp_path):
+def test_a_run_that_cannot_be_compared_is_named(tmp_path: Path) -> None:
     rows = [{"epoch": 1, "accuracy": 0.5, "loss": 1.0}]
     make_run(tmp_path / "plain/1", rows)
     with pytest.raises(RunError, match=r"plain/1 was not validated: .*fit\.validation_split"):
@@ -97,7 +99,7 @@ def test_a_run_that_cannot_be_compared_is_named(tmp_path):
         find("nothing", tmp_path)
 
 
-def test_the_newest_finished_run_of_a_job_is_found(tmp_path):
+def test_the_newest_finished_run_of_a_job_is_found(tmp_path: Path) -> None:
     for number, state in ((1, "fitted"), (2, "published"), (10, "fitting")):
         make_run(tmp_path / f"job/{number}", [], state)
     assert find("job", tmp_path).name == "job/2"

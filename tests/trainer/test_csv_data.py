@@ -1,5 +1,8 @@
 """A user's CSV: what is right is read exactly, what is wrong is named with file, row and column."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from atelier_trainer.data import job_data
@@ -12,7 +15,7 @@ TABLE = "a,b,label\n1,2.5,x\n3,-4e2,y\n5,6,x\n7,8,y\n"
 TEXT = 'review,label\n"good, really\ngood",1\nbad,0\nfine,1\n"the ""worst""",0\n'
 
 
-def job(data, **fit):
+def job(data: dict[str, Any], **fit: Any) -> Job:
     return Job.model_validate(
         {
             "name": "mine",
@@ -24,12 +27,12 @@ def job(data, **fit):
     )
 
 
-def loaded(tmp_path, content, **data):
+def loaded(tmp_path: Path, content: str, **data: Any) -> Any:
     (tmp_path / "data.csv").write_text(content)
     return job_data.load(job({"csv": "data.csv", **data}), tmp_path, tmp_path / "cache")
 
 
-def test_numbers_are_read_exactly_and_split_the_same_way_each_time(tmp_path):
+def test_numbers_are_read_exactly_and_split_the_same_way_each_time(tmp_path: Path) -> None:
     first, again = (loaded(tmp_path, TABLE, test_split=0.25) for _ in range(2))
     assert first.kind == "table"
     assert first.columns == ("a", "b")
@@ -41,14 +44,14 @@ def test_numbers_are_read_exactly_and_split_the_same_way_each_time(tmp_path):
     np.testing.assert_array_equal(first.test.inputs, again.test.inputs)
 
 
-def test_text_keeps_commas_quotes_and_line_breaks(tmp_path):
+def test_text_keeps_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
     data = loaded(tmp_path, TEXT, text="review", test_split=0.5)
     texts = {*data.train.inputs, *data.test.inputs}
     assert texts == {b"good, really\ngood", b"bad", b"fine", b'the "worst"'}
     assert data.class_names == ("0", "1")
 
 
-def test_pixels_become_images_with_class_names(tmp_path):
+def test_pixels_become_images_with_class_names(tmp_path: Path) -> None:
     content = "label,p1,p2,p3,p4\n0,0,1,2,255\n1,9,9,9,9\n"
     data = loaded(tmp_path, content, image=[2, 2], class_names=["dark", "light"], test_split=0.5)
     examples = np.concatenate([data.train.inputs, data.test.inputs])
@@ -58,7 +61,7 @@ def test_pixels_become_images_with_class_names(tmp_path):
 
 
 @pytest.mark.parametrize("content", [TABLE, TEXT])
-def test_the_test_file_gives_the_test_examples_back(tmp_path, content):
+def test_the_test_file_gives_the_test_examples_back(tmp_path: Path, content: str) -> None:
     data = loaded(tmp_path, content, test_split=0.5, **({"text": "review"} if content == TEXT else {}))
     back = read_test_file(data.test_file, data.kind, data.class_names, data.features, tmp_path / "cache")
     assert back.inputs.tolist() == data.test.inputs.tolist()
@@ -101,7 +104,7 @@ PIXELS = {"image": [1, 2]}
         (TABLE, {"test": "nowhere.csv"}, ["nowhere.csv does not exist", "job file's folder"]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named(tmp_path, content, data, said):
+def test_what_is_wrong_is_named(tmp_path: Path, content: str, data: dict[str, Any], said: list[str]) -> None:
     with pytest.raises(DataInvalid) as error:
         loaded(tmp_path, content, **data)
     for part in said:
@@ -117,24 +120,24 @@ def test_what_is_wrong_is_named(tmp_path, content, data, said):
         ("b,c,label\n1,2,x\n", "lacks a and has also c"),
     ],
 )
-def test_a_test_file_with_other_columns_is_refused(tmp_path, header, said):
+def test_a_test_file_with_other_columns_is_refused(tmp_path: Path, header: str, said: str) -> None:
     (tmp_path / "test.csv").write_text(header)
     with pytest.raises(DataInvalid, match=said):
         loaded(tmp_path, TABLE, test="test.csv")
 
 
-def test_a_test_file_may_order_its_columns_differently(tmp_path):
+def test_a_test_file_may_order_its_columns_differently(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text("label,b,a\nx,20,10\n")
     assert loaded(tmp_path, TABLE, test="test.csv").test.inputs.tolist() == [[10, 20]]
 
 
-def test_a_label_unknown_in_training_is_out_of_range_in_the_test(tmp_path):
+def test_a_label_unknown_in_training_is_out_of_range_in_the_test(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text("a,b,label\n1,2,x\n1,2,w\n")
     with pytest.raises(DataInvalid, match=r"test\.csv, row 2, column label: the label 'w' is out of range"):
         loaded(tmp_path, TABLE, test="test.csv")
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_bytes(b"a,label\n\xff\xfe,x\n")
     with pytest.raises(DataInvalid, match=r"data\.csv"):
         job_data.load(job({"csv": "data.csv"}), tmp_path, tmp_path)
@@ -142,7 +145,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
         job_data.load(job({"csv": "*.tsv"}), tmp_path, tmp_path)
 
 
-def test_duplicates_and_imbalance_are_warnings(tmp_path):
+def test_duplicates_and_imbalance_are_warnings(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text("a,b,label\n1,2.5,x\n0,0,y\n")
     rare = TABLE + "".join(f"{number},0,x\n" for number in range(1, 41))
     warnings = loaded(tmp_path, rare, test="test.csv").warnings
@@ -152,16 +155,19 @@ def test_duplicates_and_imbalance_are_warnings(tmp_path):
     assert loaded(tmp_path, TABLE, test_split=0.25).warnings == ()
 
 
-def test_a_validation_split_and_a_validation_file(tmp_path):
+def test_a_validation_split_and_a_validation_file(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text(
         "a,label\n" + "".join(f"{number},{number % 2}\n" for number in range(100))
     )
     (tmp_path / "val.csv").write_text("a,label\n5,0\n6,1\n")
     split = job_data.load(job({"csv": "data.csv"}, validation_split=0.25), tmp_path, tmp_path)
+    assert isinstance(split.train, Examples)
+    assert split.validation is not None
     assert (len(split.train), len(split.validation), len(split.test)) == (60, 20, 20)
     parts = (split.train, split.validation, split.test)
     assert sorted(value for part in parts for value in part.inputs.ravel().tolist()) == list(range(100))
     named = job_data.load(job({"csv": "data.csv", "validation": "val.csv"}), tmp_path, tmp_path)
+    assert named.validation is not None
     assert named.validation.inputs.ravel().tolist() == [5, 6]
     assert isinstance(named.train, Examples)
 
@@ -174,14 +180,16 @@ def test_a_validation_split_and_a_validation_file(tmp_path):
         ({"hidden": [4]}, {"flip": True}, "expected images"),
     ],
 )
-def test_a_network_that_does_not_fit_the_data_is_refused(tmp_path, network, fit, said):
+def test_a_network_that_does_not_fit_the_data_is_refused(
+    tmp_path: Path, network: dict[str, Any], fit: dict[str, Any], said: str
+) -> None:
     (tmp_path / "data.csv").write_text(TABLE)
     document = job({"csv": "data.csv", "test_split": 0.5}, **fit).model_dump() | {"network": network}
     with pytest.raises(JobError, match=said):
         job_data.load(Job.model_validate(document), tmp_path, tmp_path)
 
 
-def test_the_digest_of_the_data_follows_their_content(tmp_path):
+def test_the_digest_of_the_data_follows_their_content(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text(TABLE)
     mine = job({"csv": "data.csv"})
     before = job_data.source_digest(mine, tmp_path)

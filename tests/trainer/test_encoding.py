@@ -22,7 +22,7 @@ def plain_words(text: bytes) -> list[bytes]:
     ]
 
 
-def test_words_are_lower_case_without_markup_and_punctuation():
+def test_words_are_lower_case_without_markup_and_punctuation() -> None:
     words = [part.tolist() for part in split_words(tf.constant(list(TEXTS))).numpy()]
     assert words[0] == [b"the", b"film", b"the", b"end"]
     assert words[1] == [b"the", b"film", b"isn't", b"bad"]
@@ -33,16 +33,16 @@ def test_words_are_lower_case_without_markup_and_punctuation():
 @settings(max_examples=60, deadline=None)
 # From 1: TensorFlow's lower() ends a text at a NUL.
 @given(st.text(st.characters(codec="ascii", min_codepoint=1), max_size=60))
-def test_words_are_those_of_plain_python(text):
+def test_words_are_those_of_plain_python(text: str) -> None:
     words = split_words(tf.constant([text.encode()]))[0].numpy().tolist()
     assert words == plain_words(text.encode())
 
 
-def test_the_vocabulary_is_by_frequency_then_by_name_and_counts_the_two_special_numbers():
+def test_the_vocabulary_is_by_frequency_then_by_name_and_counts_the_two_special_numbers() -> None:
     assert vocabulary_of(TEXTS, 5) == [b"the", b"film", b"bad"]
 
 
-def test_a_multi_hot_vector_marks_each_known_word_once_and_the_unknown():
+def test_a_multi_hot_vector_marks_each_known_word_once_and_the_unknown() -> None:
     encoding = TextEncoding([b"the", b"film"], None)
     vectors = encoding.features(encoding.stored(tf.constant(list(TEXTS)))).numpy()
     assert vectors.shape == (4, 2 + FIRST_WORD)
@@ -51,7 +51,7 @@ def test_a_multi_hot_vector_marks_each_known_word_once_and_the_unknown():
     assert empty.shape == (0, 4)
 
 
-def test_word_numbers_keep_the_end_of_a_text_and_are_filled_up():
+def test_word_numbers_keep_the_end_of_a_text_and_are_filled_up() -> None:
     encoding = TextEncoding([b"the", b"film"], 3)
     numbers = encoding.features(encoding.stored(tf.constant([b"the film the end", b"film"]))).numpy()
     assert numbers.tolist() == [[3, 2, 1], [3, 0, 0]]

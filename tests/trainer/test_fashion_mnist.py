@@ -3,6 +3,7 @@
 import gzip
 import http.server
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ class Misbehaving(http.server.BaseHTTPRequestHandler):
 
     packed: ClassVar[dict[str, bytes]] = {}
     fault = ""
+    release: ClassVar[threading.Event]
 
     def do_GET(self) -> None:
         name = self.path.strip("/")
@@ -34,7 +36,7 @@ class Misbehaving(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.fault == "hang":
-            self.server.release.wait(10)
+            self.release.wait(10)
             return
         self.wfile.write(body[: len(body) // 2] if self.fault == "truncated" else body)
 
@@ -43,10 +45,10 @@ class Misbehaving(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def publisher(data):
+def publisher(data: Path) -> Iterator[Callable[[str], Publisher]]:
     """A factory of publishers with a fault, and the server behind them."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Misbehaving) as server:
-        server.release = threading.Event()
+        Misbehaving.release = threading.Event()
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         folder = data / fashion_mnist.NAME
@@ -59,19 +61,23 @@ def publisher(data):
             return Publisher(f"http://127.0.0.1:{server.server_port}", timeout=0.5)
 
         yield make
-        server.release.set()
+        Misbehaving.release.set()
         server.shutdown()
         thread.join()
 
 
 @pytest.mark.parametrize("fault", ["missing", "truncated", "wrong bytes", "hang"])
-def test_a_faulty_download_is_never_cached(tmp_path, publisher, fault):
+def test_a_faulty_download_is_never_cached(
+    tmp_path: Path, publisher: Callable[[str], Publisher], fault: str
+) -> None:
     with pytest.raises(DataUnavailable, match="the publisher"):
         fashion_mnist.fetch(tmp_path, [publisher(fault)])
     assert list((tmp_path / fashion_mnist.NAME).iterdir()) == []
 
 
-def test_the_next_source_is_tried_and_each_reason_is_told(tmp_path, publisher, data):
+def test_the_next_source_is_tried_and_each_reason_is_told(
+    tmp_path: Path, publisher: Callable[[str], Publisher], data: Path
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(DataUnavailable) as error:
@@ -86,7 +92,7 @@ def test_the_next_source_is_tried_and_each_reason_is_told(tmp_path, publisher, d
         ).read_bytes()
 
 
-def test_a_damaged_cached_file_is_fetched_again(tmp_path, data):
+def test_a_damaged_cached_file_is_fetched_again(tmp_path: Path, data: Path) -> None:
     folder = fashion_mnist.fetch(tmp_path, [Folder(data / fashion_mnist.NAME)])
     victim = folder / "t10k-labels-idx1-ubyte"
     victim.write_bytes(victim.read_bytes()[:-1])
@@ -94,12 +100,12 @@ def test_a_damaged_cached_file_is_fetched_again(tmp_path, data):
     assert victim.read_bytes() == (data / fashion_mnist.NAME / victim.name).read_bytes()
 
 
-def test_a_complete_cache_asks_no_source(tmp_path, data):
+def test_a_complete_cache_asks_no_source(tmp_path: Path, data: Path) -> None:
     fashion_mnist.fetch(tmp_path, [Folder(data / fashion_mnist.NAME)])
     assert fashion_mnist.fetch(tmp_path, []) == tmp_path / fashion_mnist.NAME
 
 
-def test_the_command_says_what_was_tried(tmp_path):
+def test_the_command_says_what_was_tried(tmp_path: Path) -> None:
     done = trainer(
         "data", "fetch", "fashion-mnist", "--data", tmp_path,
         environ={"ATELIER_FASHION_MNIST": str(tmp_path / "nowhere"), "PATH": "/nonexistent", "http_proxy": "http://127.0.0.1:9"},
@@ -110,7 +116,7 @@ def test_the_command_says_what_was_tried(tmp_path):
         assert source in done.stderr
 
 
-def test_the_splits_are_the_published_ones(data):
+def test_the_splits_are_the_published_ones(data: Path) -> None:
     train, test = (fashion_mnist.read_split(data / fashion_mnist.NAME, split) for split in ("train", "test"))
     assert train.inputs.shape == (60_000, 28, 28)
     assert test.inputs.shape == (10_000, 28, 28)
@@ -121,7 +127,7 @@ def test_the_splits_are_the_published_ones(data):
     "content",
     [b"", b"\0\0", b"\0\0\x08", b"\1\0\x08\1\0\0\0\0", b"\0\0\x0d\1\0\0\0\0", b"\0\0\x08\1\0\0\0\5abc"],
 )
-def test_a_file_that_is_no_idx_is_refused(tmp_path, content):
+def test_a_file_that_is_no_idx_is_refused(tmp_path: Path, content: bytes) -> None:
     path = Path(tmp_path / "file")
     path.write_bytes(content)
     with pytest.raises(DataCorrupt, match="file"):

@@ -7,6 +7,9 @@ import pty
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +29,7 @@ fit: {batch_size: 32, epochs: 30, seed: 3, deterministic: true, validation_split
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A job on a small table of two noisy classes, with dropout, a schedule and early stopping."""
     path = tmp_path_factory.mktemp("job")
     random = np.random.default_rng(1)
@@ -41,15 +44,15 @@ def folder(tmp_path_factory):
     return path
 
 
-def places(tmp_path):
+def places(tmp_path: Path) -> list[object]:
     return ["--models", tmp_path / "models", "--data", tmp_path / "data", "--runs", tmp_path / "runs"]
 
 
-def weights(run):
+def weights(run: Path) -> dict[str, np.ndarray]:
     """Every variable of a run's last and best checkpoints."""
     import tensorflow as tf
 
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for part in ("checkpoints", "best"):
         reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(run / part)))
         arrays |= {
@@ -60,14 +63,14 @@ def weights(run):
     return arrays
 
 
-def history(run):
+def history(run: Path) -> list[dict[str, Any]]:
     """The history without what differs from run to run."""
     rows = json.loads((run / "history.json").read_text())
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
 @pytest.fixture(scope="module")
-def reference(folder, tmp_path_factory):
+def reference(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of one undisturbed training."""
     path = tmp_path_factory.mktemp("reference")
     done = trainer("train", folder / "job.yaml", *places(path))
@@ -75,7 +78,7 @@ def reference(folder, tmp_path_factory):
     return path / "runs/mine/1"
 
 
-def assert_same(run, reference):
+def assert_same(run: Path, reference: Path) -> None:
     assert history(run) == history(reference)
     ours, theirs = weights(run), weights(reference)
     assert ours.keys() == theirs.keys()
@@ -84,15 +87,15 @@ def assert_same(run, reference):
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
 
 
-def test_two_deterministic_runs_are_equal_to_the_bit(folder, reference, tmp_path):
+def test_two_deterministic_runs_are_equal_to_the_bit(folder: Path, reference: Path, tmp_path: Path) -> None:
     done = trainer("train", folder / "job.yaml", *places(tmp_path))
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path / "runs/mine/1", reference)
 
 
 def test_after_kill_9_at_any_moment_the_same_command_ends_as_one_never_interrupted(
-    folder, reference, tmp_path
-):
+    folder: Path, reference: Path, tmp_path: Path
+) -> None:
     """Killed in four places: before the first epoch's end, twice between, and with history and checkpoint apart."""
     run = tmp_path / "runs/mine/1"
     command = [COMMAND, "train", str(folder / "job.yaml"), *map(str, places(tmp_path))]
@@ -120,14 +123,16 @@ def test_after_kill_9_at_any_moment_the_same_command_ends_as_one_never_interrupt
     assert json.loads((run / "run.json").read_text())["state"] == "published"
 
 
-def read_rows(run):
+def read_rows(run: Path) -> list[dict[str, Any]]:
     try:
         return json.loads((run / "history.json").read_text())
     except FileNotFoundError:
         return []
 
 
-def test_a_run_killed_after_its_last_epoch_is_published_without_training(folder, reference, tmp_path):
+def test_a_run_killed_after_its_last_epoch_is_published_without_training(
+    folder: Path, reference: Path, tmp_path: Path
+) -> None:
     import shutil
 
     run = tmp_path / "runs/mine/1"
@@ -142,11 +147,11 @@ def test_a_run_killed_after_its_last_epoch_is_published_without_training(folder,
     assert json.loads((run / "run.json").read_text())["best_epoch"] == best_epoch(reference) < 30
 
 
-def best_epoch(run):
+def best_epoch(run: Path) -> int:
     return min(history(run), key=lambda row: row["val_loss"])["epoch"]
 
 
-def test_history_files_event_files_and_picture_tell_the_same(reference):
+def test_history_files_event_files_and_picture_tell_the_same(reference: Path) -> None:
     rows = json.loads((reference / "history.json").read_text())
     assert [row["epoch"] for row in rows] == list(range(1, 31))
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"} < set(rows[0])
@@ -160,7 +165,7 @@ def test_history_files_event_files_and_picture_tell_the_same(reference):
         )
 
 
-def events(folder):
+def events(folder: Path) -> list[float]:
     """The epoch_loss scalars of a folder's event files, in the order of their steps."""
     import tensorflow as tf
     from tensorflow.core.util.event_pb2 import Event
@@ -175,14 +180,14 @@ def events(folder):
     return [steps[step] for step in sorted(steps)]
 
 
-def test_the_schedule_rises_and_falls_to_zero(reference):
+def test_the_schedule_rises_and_falls_to_zero(reference: Path) -> None:
     rates = [row["learning_rate"] for row in history(reference)]
     assert max(rates) == pytest.approx(0.01, rel=0.05)
     assert rates[0] < rates[2]
     assert rates[-1] < 1e-5
 
 
-def test_a_terminal_gets_a_bar(folder, tmp_path):
+def test_a_terminal_gets_a_bar(folder: Path, tmp_path: Path) -> None:
     """Through a real pseudo-terminal: the bar is drawn there, and only there."""
     leader, follower = pty.openpty()
     command = [
@@ -210,7 +215,7 @@ def test_a_terminal_gets_a_bar(folder, tmp_path):
     assert b"epoch  2/2" in shown
 
 
-def fitted(tmp_path, folder, **fit):
+def fitted(tmp_path: Path, folder: Path, **fit: Any) -> tuple[Callable[[], list[dict[str, Any]]], Any]:
     """Fit a variant of the job in this process; return the run's history and the fitted model."""
     from atelier_trainer.training.fit import fit as run_fit
     from atelier_trainer.training.run import continued_or_new
@@ -229,7 +234,7 @@ def fitted(tmp_path, folder, **fit):
         return run.history, run_fit(job, data, run)
 
 
-def test_early_stopping_stops_and_keeps_the_best(tmp_path, folder):
+def test_early_stopping_stops_and_keeps_the_best(tmp_path: Path, folder: Path) -> None:
     rows, result = fitted(
         tmp_path, folder, epochs=60, early_stopping={"patience": 2}, optimizer={"learning_rate": 0.2}
     )
@@ -241,7 +246,7 @@ def test_early_stopping_stops_and_keeps_the_best(tmp_path, folder):
 @pytest.mark.parametrize(
     "name", ["adamw", "nadam", "adamax", "adagrad", "adadelta", "rmsprop", "sgd", "ftrl", "lion"]
 )
-def test_every_optimizer_trains(tmp_path, folder, name):
+def test_every_optimizer_trains(tmp_path: Path, folder: Path, name: str) -> None:
     momentum = {"momentum": 0.9} if name in ("sgd", "rmsprop") else {}
     settings = {"name": name, "learning_rate": 0.01, "weight_decay": 0.001, **momentum}
     rows, result = fitted(tmp_path, folder, epochs=1, optimizer=settings)
@@ -250,13 +255,13 @@ def test_every_optimizer_trains(tmp_path, folder, name):
 
 
 @pytest.mark.parametrize("schedule", ["linear", "exponential", "inverse_time"])
-def test_every_schedule_ends_where_it_says(tmp_path, folder, schedule):
+def test_every_schedule_ends_where_it_says(tmp_path: Path, folder: Path, schedule: str) -> None:
     rows, _ = fitted(tmp_path, folder, epochs=2, optimizer={"learning_rate": 0.01, "schedule": schedule})
     last = rows()[-1]["learning_rate"]
     assert last == pytest.approx(0.0 if schedule == "linear" else 0.001, abs=1e-6)
 
 
-def test_class_weights_move_the_answers(tmp_path, folder):
+def test_class_weights_move_the_answers(tmp_path: Path, folder: Path) -> None:
     _, plain = fitted(tmp_path / "a", folder)
     _, weighted = fitted(tmp_path / "b", folder, class_weight={"1": 20.0})
     inputs = np.random.default_rng(0).normal(0.5, 1, [200, 4]).astype(np.float32)
@@ -265,7 +270,7 @@ def test_class_weights_move_the_answers(tmp_path, folder):
     )
 
 
-def test_balanced_weights_give_each_class_the_same_sum():
+def test_balanced_weights_give_each_class_the_same_sum() -> None:
     from atelier_trainer.data.dataset import DataSet, Examples
     from atelier_trainer.errors import JobError
     from atelier_trainer.job import Fit
@@ -274,13 +279,14 @@ def test_balanced_weights_give_each_class_the_same_sum():
     examples = Examples(np.zeros([8, 1], np.float32), np.array([0, 0, 0, 0, 0, 0, 1, 1]), "")
     data = DataSet("d", "table", ("a", "b"), (1,), examples, examples, {})
     weights = class_weights(Fit(batch_size=1, epochs=1, class_weight="balanced"), data)
+    assert weights is not None
     assert weights[0] * 6 == pytest.approx(weights[1] * 2) == 4
     assert class_weights(Fit(batch_size=1, epochs=1, class_weight={"b": 3}), data) == {0: 1.0, 1: 3}
     with pytest.raises(JobError, match="there is no class 'c'; the classes are a, b"):
         class_weights(Fit(batch_size=1, epochs=1, class_weight={"c": 3}), data)
 
 
-def test_half_precision_trains_and_answers_in_float32(tmp_path, folder):
+def test_half_precision_trains_and_answers_in_float32(tmp_path: Path, folder: Path) -> None:
     import keras
 
     try:

@@ -1,11 +1,13 @@
 """Save and restore: in every format the restored model answers as the saved one, and damage is said to be damage."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from atelier_trainer.errors import RunError
 from atelier_trainer.training import model_files
+from atelier_trainer.training.fit import restore as restore_run
 from atelier_trainer.training.run import find
 
 from tests.trainer.conftest import trainer
@@ -27,7 +29,7 @@ JOBS = {
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One finished run of each kind of model, made through the command."""
     folder = tmp_path_factory.mktemp("trained")
     random = np.random.default_rng(0)
@@ -59,7 +61,9 @@ def trained(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", JOBS)
 @pytest.mark.parametrize("format", ARTIFACTS)
-def test_a_restored_model_answers_as_the_saved_one(trained, tmp_path, kind, format):
+def test_a_restored_model_answers_as_the_saved_one(
+    trained: Path, tmp_path: Path, kind: str, format: model_files.Format
+) -> None:
     path = model_files.save(
         find(kind, trained / "runs"), format, tmp_path / ARTIFACTS[format], trained / "cache"
     )
@@ -74,7 +78,7 @@ def test_a_restored_model_answers_as_the_saved_one(trained, tmp_path, kind, form
     card = json.loads((trained / f"models/{kind}/1/assets.extra/model_card.json").read_text())
     assert result["accuracy"] == card["metrics"]["test"]["accuracy"]
     assert result["loss"] == pytest.approx(card["metrics"]["test"]["loss"], rel=1e-4)
-    saved = model_files.restore_run(find(kind, trained / "runs")).model.optimizer
+    saved = restore_run(find(kind, trained / "runs")).model.optimizer
     optimizer = restored.fitted.model.optimizer
     assert int(optimizer.iterations) == int(saved.iterations) > 0
     # Of the optimizer's moments Keras 3 reads none back from the legacy format (docs/from-the-tutorial.md).
@@ -83,7 +87,7 @@ def test_a_restored_model_answers_as_the_saved_one(trained, tmp_path, kind, form
             np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-def test_an_architecture_comes_back_without_weights(trained, tmp_path):
+def test_an_architecture_comes_back_without_weights(trained: Path, tmp_path: Path) -> None:
     path = model_files.save(
         find("image", trained / "runs"), "json", tmp_path / "model.json", trained / "cache"
     )
@@ -93,7 +97,7 @@ def test_an_architecture_comes_back_without_weights(trained, tmp_path):
     ]
 
 
-def test_the_commands_prove_equal_predictions(trained, tmp_path):
+def test_the_commands_prove_equal_predictions(trained: Path, tmp_path: Path) -> None:
     places = ["--data", trained / "cache", "--runs", trained / "runs"]
     done = trainer("save", "table", "--format", "keras", "--to", tmp_path / "m.keras", *places)
     assert done.returncode == 0, done.stderr
@@ -103,7 +107,7 @@ def test_the_commands_prove_equal_predictions(trained, tmp_path):
     assert json.loads(done.stdout)["equal"] is True
 
 
-def test_a_model_that_answers_otherwise_is_refused(trained, tmp_path):
+def test_a_model_that_answers_otherwise_is_refused(trained: Path, tmp_path: Path) -> None:
     """The sidecar of one run beside the weights of another: what a mixed-up folder looks like."""
     import keras
 
@@ -118,7 +122,9 @@ def test_a_model_that_answers_otherwise_is_refused(trained, tmp_path):
 
 
 @pytest.mark.parametrize("format", ARTIFACTS)
-def test_a_damaged_artifact_is_one_clear_error(trained, tmp_path, format):
+def test_a_damaged_artifact_is_one_clear_error(
+    trained: Path, tmp_path: Path, format: model_files.Format
+) -> None:
     path = model_files.save(
         find("table", trained / "runs"), format, tmp_path / ARTIFACTS[format], trained / "cache"
     )
@@ -145,7 +151,9 @@ def test_a_damaged_artifact_is_one_clear_error(trained, tmp_path, format):
         (["restore", "--from", "nowhere.keras"], "nowhere.keras.atelier.npz is missing"),
     ],
 )
-def test_a_users_mistake_is_one_message(trained, tmp_path, arguments, said):
+def test_a_users_mistake_is_one_message(
+    trained: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
     done = trainer(*arguments, environ={"ATELIER_RUNS": str(trained / "runs")}, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr

@@ -1,5 +1,7 @@
 """Jobs: every mistake is named with the file, the key and the nearest valid one."""
 
+from pathlib import Path
+
 import pytest
 from atelier_trainer.errors import JobError
 from atelier_trainer.job_file import load_job, shipped_jobs
@@ -7,7 +9,7 @@ from atelier_trainer.job_file import load_job, shipped_jobs
 from tests.trainer.conftest import TINY_JOB
 
 
-def test_the_shipped_job_is_found_by_name_and_by_path():
+def test_the_shipped_job_is_found_by_name_and_by_path() -> None:
     by_name, _ = load_job("fashion-dense")
     for path in ("jobs/fashion-dense.yaml", "trainer/jobs/fashion-dense.yaml"):
         assert load_job(path)[0] == by_name
@@ -52,7 +54,7 @@ def test_the_shipped_job_is_found_by_name_and_by_path():
         ("data: fashion-mnist", "data: {csv: a.csv, image: [784]}", "image is [height, width]"),
     ],
 )
-def test_a_wrong_key_or_value_is_named(tmp_path, old, new, message):
+def test_a_wrong_key_or_value_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(TINY_JOB.replace(old, new))
     with pytest.raises(JobError) as error:
@@ -62,19 +64,19 @@ def test_a_wrong_key_or_value_is_named(tmp_path, old, new, message):
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "name: [unclosed", "\x00"])
-def test_a_file_that_is_no_job_is_refused(tmp_path, text):
+def test_a_file_that_is_no_job_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(text)
     with pytest.raises(JobError, match=str(path)):
         load_job(str(path))
 
 
-def test_an_unknown_job_suggests_the_nearest():
+def test_an_unknown_job_suggests_the_nearest() -> None:
     with pytest.raises(JobError, match=r"Did you mean fashion-dense\?"):
         load_job("fashion-dens")
 
 
-def test_the_digest_depends_on_content_not_on_layout(tmp_path):
+def test_the_digest_depends_on_content_not_on_layout(tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text(TINY_JOB)
     second.write_text("# a comment\n" + TINY_JOB.replace("[8]", "\n    [8]"))
@@ -98,7 +100,7 @@ SHIPPED = {
 }
 
 
-def parameters_of(name):
+def parameters_of(name: str) -> int:
     """Trainable and other weights of a shipped job's network, built without data."""
     from atelier_trainer.training.data_spec import Spec
     from atelier_trainer.training.encoding import encoding_for
@@ -112,17 +114,17 @@ def parameters_of(name):
     return build(job, spec, encoding_for(spec, job.network, words)).count_params()
 
 
-def test_every_shipped_job_is_there_and_no_other():
+def test_every_shipped_job_is_there_and_no_other() -> None:
     assert {path.stem for path in shipped_jobs().glob("*.yaml")} == set(SHIPPED)
 
 
 @pytest.mark.parametrize(("name", "parameters"), SHIPPED.items())
-def test_a_shipped_job_has_the_tutorials_network(name, parameters):
+def test_a_shipped_job_has_the_tutorials_network(name: str, parameters: int) -> None:
     count = parameters_of(name)
     assert count == parameters or (name == "fashion-cnn" and count < 150_000)
 
 
-def test_a_setting_on_the_command_line_wins_over_the_file():
+def test_a_setting_on_the_command_line_wins_over_the_file() -> None:
     job, _ = load_job("fashion-dense", ["fit.epochs=3", "network.hidden=[4, 5]", "optimizer.name=sgd"])
     assert (job.fit.epochs, job.network.hidden, job.optimizer.name) == (3, [4, 5], "sgd")
     assert job.digest() != load_job("fashion-dense")[0].digest()
@@ -139,13 +141,13 @@ def test_a_setting_on_the_command_line_wins_over_the_file():
         ("fit.epochs=[", "is not a YAML value"),
     ],
 )
-def test_a_wrong_setting_on_the_command_line_is_explained(override, message):
+def test_a_wrong_setting_on_the_command_line_is_explained(override: str, message: str) -> None:
     with pytest.raises(JobError) as error:
         load_job("fashion-dense", [override])
     assert message in str(error.value)
 
 
-def test_a_data_set_by_name_is_short_for_a_section():
+def test_a_data_set_by_name_is_short_for_a_section() -> None:
     short, _ = load_job("fashion-dense")
     long, _ = load_job("fashion-dense", ["data={name: fashion-mnist}"])
     assert short.digest() == long.digest()

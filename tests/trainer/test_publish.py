@@ -6,6 +6,8 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from atelier_trainer.errors import PublishError
@@ -25,7 +27,7 @@ COMPLETE = (
 )
 
 
-def assert_all_complete(model_folder):
+def assert_all_complete(model_folder: Path) -> None:
     from atelier_trainer.publishing.exported_model import ExportedModel
 
     for number in versions(model_folder):
@@ -34,7 +36,7 @@ def assert_all_complete(model_folder):
         ExportedModel(model_folder / str(number))
 
 
-def test_numbers_rise_and_are_never_used_again(tmp_path):
+def test_numbers_rise_and_are_never_used_again(tmp_path: Path) -> None:
     for expected in (1, 2):
         with Staging(tmp_path) as staging:
             assert staging.publish().name == str(expected)
@@ -43,8 +45,8 @@ def test_numbers_rise_and_are_never_used_again(tmp_path):
         assert staging.publish().name == "3"
 
 
-def test_an_interrupted_publish_leaves_no_version(tmp_path):
-    def interrupted():
+def test_an_interrupted_publish_leaves_no_version(tmp_path: Path) -> None:
+    def interrupted() -> None:
         with Staging(tmp_path) as staging:
             (staging.folder / "saved_model.pb").write_text("half")
             raise KeyboardInterrupt
@@ -55,10 +57,10 @@ def test_an_interrupted_publish_leaves_no_version(tmp_path):
     assert list(tmp_path.glob(".staging-*")) == []
 
 
-def test_concurrent_publishers_get_different_numbers(tmp_path):
+def test_concurrent_publishers_get_different_numbers(tmp_path: Path) -> None:
     published = []
 
-    def publish():
+    def publish() -> None:
         with Staging(tmp_path) as staging:
             published.append(int(staging.publish().name))
 
@@ -70,7 +72,7 @@ def test_concurrent_publishers_get_different_numbers(tmp_path):
     assert sorted(published) == list(range(1, 9))
 
 
-def test_a_live_writers_staging_is_left_alone(tmp_path):
+def test_a_live_writers_staging_is_left_alone(tmp_path: Path) -> None:
     with Staging(tmp_path) as first:
         with Staging(tmp_path) as second:
             second.publish()
@@ -78,14 +80,16 @@ def test_a_live_writers_staging_is_left_alone(tmp_path):
         assert first.publish().name == "2"
 
 
-def test_a_version_is_readable_by_every_server(tmp_path):
+def test_a_version_is_readable_by_every_server(tmp_path: Path) -> None:
     version = publish_untrained(tmp_path)
     for path in (version, *version.rglob("*")):
         assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
 
 
 @pytest.mark.parametrize("moment", ["fitting", "staging", "exporting", "warming", "carded"])
-def test_kill_9_leaves_no_incomplete_version_and_the_next_run_goes_on(tmp_path, data, job, moment):
+def test_kill_9_leaves_no_incomplete_version_and_the_next_run_goes_on(
+    tmp_path: Path, data: Path, job: Path, moment: str
+) -> None:
     models = tmp_path / "models"
     signs = {
         "fitting": ".staging-*.lock",
@@ -110,7 +114,7 @@ def test_kill_9_leaves_no_incomplete_version_and_the_next_run_goes_on(tmp_path, 
         assert len(list((models / "fashion").glob(".staging-*"))) == 2  # its own folder and lock, no remains
 
 
-def test_after_a_kill_the_same_command_publishes(tmp_path, data, job):
+def test_after_a_kill_the_same_command_publishes(tmp_path: Path, data: Path, job: Path) -> None:
     models = tmp_path / "models"
     (models / "fashion" / ".staging-dead").mkdir(parents=True)
     (models / "fashion" / ".staging-dead.lock").touch()
@@ -122,7 +126,7 @@ def test_after_a_kill_the_same_command_publishes(tmp_path, data, job):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 100 kB: less than a version or a run needs."""
     folder = tmp_path / "small"
     folder.mkdir()
@@ -133,7 +137,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_is_one_clear_error_and_leaves_no_version(small_disk, data, job):
+def test_a_full_disk_is_one_clear_error_and_leaves_no_version(
+    small_disk: Path, data: Path, job: Path
+) -> None:
     done = trainer("train", job, "--models", small_disk / "models", "--data", data)
     assert done.returncode == 1, done.stderr
     assert "is full" in done.stderr
@@ -142,7 +148,9 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_version(small_disk, data, 
     assert list((small_disk / "models" / "fashion").glob(".staging-*")) == []
 
 
-def test_a_full_disk_under_the_runs_is_named_and_not_the_models(small_disk, tmp_path, data, job):
+def test_a_full_disk_under_the_runs_is_named_and_not_the_models(
+    small_disk: Path, tmp_path: Path, data: Path, job: Path
+) -> None:
     places = ["--models", tmp_path / "models", "--runs", small_disk / "runs", "--data", data]
     done = trainer("train", job, *places)
     assert done.returncode == 1, done.stderr
@@ -151,7 +159,7 @@ def test_a_full_disk_under_the_runs_is_named_and_not_the_models(small_disk, tmp_
     assert versions(tmp_path / "models" / "fashion") == []
 
 
-def test_models_config_keeps_other_entries_and_follows_the_folder(tmp_path):
+def test_models_config_keeps_other_entries_and_follows_the_folder(tmp_path: Path) -> None:
     other = (
         'model_config_list { config { name: "other" base_path: "/elsewhere" model_platform: "tensorflow" } }'
     )
@@ -164,7 +172,7 @@ def test_models_config_keeps_other_entries_and_follows_the_folder(tmp_path):
     assert f'"{tmp_path.resolve()}/fashion"' in text
 
 
-def test_a_damaged_models_config_is_not_overwritten(tmp_path):
+def test_a_damaged_models_config_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "models.config").write_text("model_config_list {")
     with pytest.raises(PublishError, match=r"models\.config"):
         ensure_listed(tmp_path, "fashion")

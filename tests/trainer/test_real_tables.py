@@ -116,7 +116,8 @@ def test_a_missing_number_counts_as_the_mean_where_training_had_none_missing(pub
     """Incomes were all there: a missing one is the mean and nothing else."""
     incomes = [float(line.split(";")[2].replace(",", ".")) for line in table().splitlines()[1:]]
     answer = ask(published, age=[30, 30], city=["Köln"] * 2, income=[float("nan"), np.mean(incomes)])
-    np.testing.assert_allclose(*answer["probabilities"], atol=0.05)
+    first, second = answer["probabilities"]
+    np.testing.assert_allclose(first, second, atol=0.05)
 
 
 def test_the_signature_has_the_columns_names_and_dtypes(published: Path) -> None:
@@ -212,7 +213,8 @@ def test_streaming_reads_the_same_values_as_memory(tmp_path: Path) -> None:
         np.column_stack([np.nan_to_num(values, nan=-99), ids])
         for values, ids in ((expected, memory.train.labels), (got, labels))
     ]
-    np.testing.assert_array_equal(*[part[np.lexsort(part.T)] for part in both])
+    first, second = (part[np.lexsort(part.T)] for part in both)
+    np.testing.assert_array_equal(first, second)
     np.testing.assert_allclose(Spec.of(stream).mean, Spec.of(memory).mean, rtol=1e-6)
 
 

@@ -1,5 +1,9 @@
 """Data larger than memory: CSV shards and TFRecord files give each example once an epoch, in an order of its seed."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,7 +16,7 @@ from atelier_trainer.job import Job
 ROWS = 300
 
 
-def job(data, **fit):
+def job(data: dict[str, Any], **fit: Any) -> Job:
     return Job.model_validate(
         {
             "name": "mine",
@@ -24,7 +28,7 @@ def job(data, **fit):
     )
 
 
-def write_csv_shards(folder):
+def write_csv_shards(folder: Path) -> None:
     """Three shards; column a counts the rows, b is its half, the label its remainder by 3."""
     for shard in range(3):
         rows = range(shard * 100, shard * 100 + 100)
@@ -33,13 +37,13 @@ def write_csv_shards(folder):
     (folder / "test.csv").write_text("a,label,b\n1000,1,500\n")
 
 
-def write_records(path, examples):
+def write_records(path: Path, examples: Iterable[dict[str, tf.train.Feature]]) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for features in examples:
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
 
 
-def record(row, label):
+def record(row: float, label: int) -> dict[str, tf.train.Feature]:
     return {
         "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
         "a": tf.train.Feature(float_list=tf.train.FloatList(value=[row, row / 2])),
@@ -51,7 +55,7 @@ NAN = tf.train.Feature(float_list=tf.train.FloatList(value=[float("nan"), 1.0]))
 
 
 @pytest.fixture(params=["csv", "tfrecord"])
-def streamed(request, tmp_path):
+def streamed(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """The same 300 examples from either kind of file; the first column is the row's number."""
     if request.param == "csv":
         write_csv_shards(tmp_path)
@@ -65,7 +69,7 @@ def streamed(request, tmp_path):
     return job_data.load(job(data), tmp_path, tmp_path / "cache")
 
 
-def epoch(data, seed):
+def epoch(data: Any, seed: int) -> list[int]:
     batches = list(data.train.batches(32, tf.constant(seed, tf.int64)))
     rows = np.concatenate([batch.numpy() for batch, _ in batches])
     labels = np.concatenate([part.numpy() for _, part in batches])
@@ -74,7 +78,7 @@ def epoch(data, seed):
     return rows[:, 0].astype(int).tolist()
 
 
-def test_each_example_comes_once_an_epoch_in_the_order_of_the_seed(streamed):
+def test_each_example_comes_once_an_epoch_in_the_order_of_the_seed(streamed: Any) -> None:
     assert not isinstance(streamed.train, Examples)
     first, same, other = epoch(streamed, 1), epoch(streamed, 1), epoch(streamed, 2)
     assert sorted(first) == sorted(other) == list(range(ROWS))
@@ -83,7 +87,7 @@ def test_each_example_comes_once_an_epoch_in_the_order_of_the_seed(streamed):
     assert first != sorted(first)
 
 
-def test_what_is_counted_is_what_is_there(streamed):
+def test_what_is_counted_is_what_is_there(streamed: Any) -> None:
     assert len(streamed.train) == ROWS
     assert streamed.train.counts.tolist() == [100, 100, 100]
     rows = np.arange(ROWS)
@@ -93,7 +97,7 @@ def test_what_is_counted_is_what_is_there(streamed):
     assert streamed.test.inputs[0, :2].tolist() == [1000, 500]
 
 
-def test_moments_in_chunks_are_those_of_the_whole():
+def test_moments_in_chunks_are_those_of_the_whole() -> None:
     values = np.random.default_rng(0).normal(1e3, 2.0, [1000, 3]).astype(np.float32)
     moments = Moments(3)
     for start in range(0, 1000, 70):
@@ -112,7 +116,7 @@ def test_moments_in_chunks_are_those_of_the_whole():
         ("", r"train-1\.csv is empty"),
     ],
 )
-def test_a_wrong_shard_is_named(tmp_path, content, said):
+def test_a_wrong_shard_is_named(tmp_path: Path, content: str, said: str) -> None:
     write_csv_shards(tmp_path)
     (tmp_path / "train-1.csv").write_text(content)
     names = ["x", "y", "z"]
@@ -133,7 +137,9 @@ def test_a_wrong_shard_is_named(tmp_path, content, said):
         ([record(1, 0), record(2, 5)], "record 2: the label 5 is out of range"),
     ],
 )
-def test_a_wrong_record_is_named(tmp_path, examples, said):
+def test_a_wrong_record_is_named(
+    tmp_path: Path, examples: list[dict[str, tf.train.Feature]], said: str
+) -> None:
     write_records(tmp_path / "train.tfrecord", examples)
     write_records(tmp_path / "test.tfrecord", [record(1, 0)])
     data = {"tfrecord": "train.tfrecord", "test": "test.tfrecord", "class_names": ["x", "y"]}
@@ -142,14 +148,14 @@ def test_a_wrong_record_is_named(tmp_path, examples, said):
 
 
 @pytest.mark.parametrize("content", [b"no records at all, only text", b"\x08\0\0\0\0\0\0\0"])
-def test_a_file_that_is_no_tfrecord_is_refused(tmp_path, content):
+def test_a_file_that_is_no_tfrecord_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "train.tfrecord").write_bytes(content)
     data = {"tfrecord": "train.tfrecord", "test": "train.tfrecord"}
     with pytest.raises(DataInvalid, match=r"train\.tfrecord"):
         job_data.load(job(data), tmp_path, tmp_path)
 
 
-def test_streamed_data_cannot_be_split(tmp_path):
+def test_streamed_data_cannot_be_split(tmp_path: Path) -> None:
     write_csv_shards(tmp_path)
     data = {"csv": "train-*.csv", "test": "test.csv", "stream": True}
     with pytest.raises(JobError, match=r"name a data\.validation file"):
@@ -157,7 +163,7 @@ def test_streamed_data_cannot_be_split(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "tfrecord"])
-def test_streams_train_with_the_default_seed(tmp_path, kind):
+def test_streams_train_with_the_default_seed(tmp_path: Path, kind: str) -> None:
     if kind == "csv":
         write_csv_shards(tmp_path)
         data = {"csv": "train-*.csv", "test": "test.csv", "stream": True}
@@ -174,5 +180,5 @@ def test_streams_train_with_the_default_seed(tmp_path, kind):
         assert fit(settings, loaded, run).epochs == 1
 
 
-def load_data(settings, folder):
+def load_data(settings: Job, folder: Path) -> Any:
     return job_data.load(settings, folder, folder / "cache")

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from tests.trainer.conftest import COMMAND, trainer
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory, data):
+def published(tmp_path_factory: pytest.TempPathFactory, data: Path) -> tuple[dict[str, Any], Path, str]:
     """The default job, trained and published once: (result line, version folder, stderr)."""
     models = tmp_path_factory.mktemp("models")
     runs = tmp_path_factory.mktemp("runs")
@@ -24,21 +26,23 @@ def published(tmp_path_factory, data):
     return json.loads(done.stdout.splitlines()[-1]), models / "fashion" / "1", done.stderr
 
 
-def test_the_default_job_reaches_its_accuracy(published):
+def test_the_default_job_reaches_its_accuracy(published: tuple[dict[str, Any], Path, str]) -> None:
     result, _, _ = published
     assert result["trained"]
     assert result["metrics"]["examples"] == 10_000
     assert result["metrics"]["accuracy"] >= 0.88
 
 
-def test_progress_is_a_line_an_epoch_without_start_up_noise(published):
+def test_progress_is_a_line_an_epoch_without_start_up_noise(
+    published: tuple[dict[str, Any], Path, str],
+) -> None:
     lines = published[2].splitlines()
     assert sum(line.startswith("epoch") for line in lines) == load_job("fashion-dense")[0].fit.epochs
     allowed = ("epoch", "data:", "test:", "published")
     assert [line for line in lines if not line.startswith(allowed)] == []
 
 
-def test_the_signatures_are_those_of_the_contract(published):
+def test_the_signatures_are_those_of_the_contract(published: tuple[dict[str, Any], Path, str]) -> None:
     _, version, _ = published
     exported = ExportedModel(version)
     images = np.random.default_rng(0).integers(0, 256, [3, 28, 28], np.uint8)
@@ -53,7 +57,7 @@ def test_the_signatures_are_those_of_the_contract(published):
     assert exported.predict({"images": images[:0]})["probabilities"].shape == (0, 10)
 
 
-def test_the_classify_signature_carries_its_method_name(published):
+def test_the_classify_signature_carries_its_method_name(published: tuple[dict[str, Any], Path, str]) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     document = saved_model_pb2.SavedModel.FromString((published[1] / "saved_model.pb").read_bytes())
@@ -64,14 +68,18 @@ def test_the_classify_signature_carries_its_method_name(published):
     assert signatures["serving_default"].method_name == "tensorflow/serving/predict"
 
 
-def test_golden_examples_are_what_the_exported_model_answers(published):
+def test_golden_examples_are_what_the_exported_model_answers(
+    published: tuple[dict[str, Any], Path, str],
+) -> None:
     with np.load(published[1] / "assets.extra" / "golden.npz", allow_pickle=False) as golden:
         answers = ExportedModel(published[1]).predict({"images": golden["inputs/images"]})
         np.testing.assert_allclose(answers["probabilities"], golden["outputs/probabilities"], atol=1e-6)
         assert answers["label"].astype("S").tolist() == golden["outputs/label"].tolist()
 
 
-def test_the_model_card_says_what_was_trained_on_what(published, data):
+def test_the_model_card_says_what_was_trained_on_what(
+    published: tuple[dict[str, Any], Path, str], data: Path
+) -> None:
     card = json.loads((published[1] / "assets.extra" / "model_card.json").read_text())
     assert card["parameters"] == 784 * 128 + 128 + 128 * 10 + 10
     assert card["data"]["test"]["examples"] == 10_000
@@ -80,7 +88,9 @@ def test_the_model_card_says_what_was_trained_on_what(published, data):
     assert json.loads(done.stdout) == card["metrics"]["test"]
 
 
-def test_if_needed_trains_only_when_the_job_changed(published, data, job):
+def test_if_needed_trains_only_when_the_job_changed(
+    published: tuple[dict[str, Any], Path, str], data: Path, job: Path
+) -> None:
     models = published[1].parent.parent
     started = time.monotonic()
     done = trainer("train", "fashion-dense", "--if-needed", "--models", models, "--data", data)
@@ -92,7 +102,7 @@ def test_if_needed_trains_only_when_the_job_changed(published, data, job):
 
 
 @pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_cleans_up(tmp_path, data, which):
+def test_an_interrupt_cleans_up(tmp_path: Path, data: Path, which: signal.Signals) -> None:
     models = tmp_path / "models"
     with subprocess.Popen(
         [COMMAND, "train", "fashion-dense", "--models", str(models), "--data", str(data)],
@@ -100,6 +110,7 @@ def test_an_interrupt_cleans_up(tmp_path, data, which):
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        assert process.stderr is not None
         assert process.stderr.readline().startswith("epoch  1")
         process.send_signal(which)
         _, errors = process.communicate(timeout=60)
@@ -108,7 +119,7 @@ def test_an_interrupt_cleans_up(tmp_path, data, which):
     assert [path.name for path in (models / "fashion").iterdir()] == [".publish.lock"]
 
 
-def test_an_interrupt_in_a_destructor_is_not_lost():
+def test_an_interrupt_in_a_destructor_is_not_lost() -> None:
     """Python ignores what is raised there: the signal comes while an object is taken away."""
     code = """
 import os, signal
@@ -142,14 +153,14 @@ interrupt.check()
         (["frobnicate"], "frobnicate"),
     ],
 )
-def test_a_users_mistake_is_one_message(arguments, said, data, tmp_path):
+def test_a_users_mistake_is_one_message(arguments: list[str], said: str, data: Path, tmp_path: Path) -> None:
     done = trainer(*arguments, environ={"ATELIER_DATA": str(data)}, cwd=tmp_path)
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_help_shows_examples_and_is_quick():
+def test_help_shows_examples_and_is_quick() -> None:
     done = trainer("train", "--help")
     assert "Example: atelier-trainer train" in done.stdout
     assert "ATELIER_MODELS" in done.stdout

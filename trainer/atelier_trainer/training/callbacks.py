@@ -40,15 +40,15 @@ class Keeper(keras.callbacks.Callback):
             self._checkpoints.save_best(done)
         return done
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         interrupt.check()
         self._started = time.monotonic()
         self._feed.epoch.assign(epoch)
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         interrupt.check()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         rate = float(keras.ops.convert_to_tensor(self.model.optimizer.learning_rate).numpy())
         values = {name: float(value) for name, value in (logs or {}).items()}
         seconds = round(time.monotonic() - self._started, 3)
@@ -82,17 +82,17 @@ class EpochLine(keras.callbacks.Callback):
         terminal = sys.stderr.isatty()
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True) if terminal else None
 
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic()
         if self._bar:
             self._bar.start()
             self._task = self._bar.add_task(f"epoch {epoch + 1:>2}/{self._epochs}", total=self._steps)
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self._bar:
             self._bar.update(self._task, completed=min(batch + 1, self._steps))
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._bar:
             self._bar.remove_task(self._task)
             self._bar.stop()
@@ -100,6 +100,6 @@ class EpochLine(keras.callbacks.Callback):
         seconds = time.monotonic() - self._started
         print(f"epoch {epoch + 1:>2}/{self._epochs}  {values}  {seconds:.1f} s", file=sys.stderr, flush=True)
 
-    def on_train_end(self, logs: dict | None = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._bar:
             self._bar.stop()

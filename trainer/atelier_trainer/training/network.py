@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -142,6 +144,6 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
         return {"steps": self.steps, "peak": self.peak, "then": self.then}
 
     @classmethod
-    def from_config(cls, config: dict) -> Warmup:
+    def from_config(cls, config: dict[str, Any]) -> Warmup:
         """The schedule of such a configuration."""
         return cls(**{**config, "then": keras.saving.deserialize_keras_object(config["then"])})
