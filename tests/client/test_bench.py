@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import numpy as np
@@ -251,9 +251,10 @@ def test_a_server_killed_under_load_is_told_and_ends_the_sweep(tmp_path: Path) -
         "    print(running.address, flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", code], **pipes) as server:
         try:
+            assert server.stdout is not None
             address = server.stdout.readline().strip()
             with start_bench(
                 address, tmp_path, "--batch", "1,2,3", "--window", "0.2", "--timeout", "5"
@@ -325,7 +326,7 @@ class Simulated:
 @pytest.mark.parametrize(("flat", "worthwhile"), [(5.0, True), (0.5, False)])
 def test_the_parameters_are_those_the_costs_call_for(client: Client, flat: Any, worthwhile: Any) -> None:
     requests = Requests(client, "serving_default", None, None)
-    tuning = find(requests, Simulated(flat), (False, ""), None)
+    tuning = find(requests, cast("LoadGenerator", Simulated(flat)), (False, ""), None)
     assert tuning.execution_batch == 16
     assert tuning.threads == 2
     # Two executions of 5 ms at a time are 400 requests of one row a second; the server can take in 5,000.
@@ -335,8 +336,8 @@ def test_the_parameters_are_those_the_costs_call_for(client: Client, flat: Any, 
 
 def test_a_limit_leaves_half_of_it_for_the_queue(client: Client) -> None:
     requests = Requests(client, "serving_default", None, None)
-    assert find(requests, Simulated(5.0), (False, ""), 100).execution_batch == 16
-    assert find(requests, Simulated(5.0), (False, ""), 6).execution_batch == 1
+    assert find(requests, cast("LoadGenerator", Simulated(5.0)), (False, ""), 100).execution_batch == 16
+    assert find(requests, cast("LoadGenerator", Simulated(5.0)), (False, ""), 6).execution_batch == 1
 
 
 def test_the_written_file_starts_a_batching_server_whose_effect_is_then_measured(

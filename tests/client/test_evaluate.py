@@ -87,7 +87,7 @@ class Links(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.links = []
+        self.links: list[Any] = []
 
     def handle_starttag(self, tag: Any, attrs: Any) -> None:
         for name, value in attrs:
@@ -118,6 +118,7 @@ def test_csv_and_junit_say_the_same_as_the_json(
         == 2500
     )
     suite = ElementTree.parse(tmp_path / "evaluation.xml").getroot().find("testsuite")
+    assert suite is not None
     failed = {case.get("name"): case.find("failure") is not None for case in suite.iter("testcase")}
     assert failed == {
         "accuracy >= 0.99": True,

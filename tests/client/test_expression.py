@@ -10,8 +10,9 @@ from atelier_client.evaluation.metrics import Tally
 from atelier_client.evaluation.slices import Slices
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-COLUMNS = {
+COLUMNS: dict[str, NDArray[Any] | ClassColumn] = {
     "label": ClassColumn(np.array([0, 1, 2, 1]), ("Shirt", "Coat", "Bag")),
     "predicted": ClassColumn(np.array([0, 2, 2, 1]), ("Shirt", "Coat", "Bag")),
     "confidence": np.array([0.9, 0.4, 0.6, 0.5]),

@@ -146,9 +146,11 @@ def test_a_golden_file_that_is_none_is_told(tmp_path: Path, what: str) -> None:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("inputs/x.npy", header.getvalue() + bytes(8))
     elif what == "nothing":
-        np.savez(path, **{"outputs/y": X})
+        arrays: dict[str, Any] = {"outputs/y": X}
+        np.savez(path, **arrays)
     elif what == "rows":
-        np.savez(path, **{"inputs/x": np.zeros(3), "inputs/y": np.array(1)})
+        arrays = {"inputs/x": np.zeros(3), "inputs/y": np.array(1)}
+        np.savez(path, **arrays)
     else:
         path.write_text("{}")
     with pytest.raises(DataError, match=r"golden\.npz is damaged"):
@@ -224,7 +226,7 @@ def test_garbage_on_the_wire_is_an_error_without_a_stack_trace(capfd: pytest.Cap
 
     from concurrent import futures
 
-    server = grpc.server(futures.ThreadPoolExecutor(2), handlers=(Garbage(),))
+    server = grpc.server(futures.ThreadPoolExecutor(2), handlers=[Garbage()])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -354,11 +356,11 @@ def test_half_an_emoji_and_a_closed_stdin_are_one_message(tmp_path: Path) -> Non
         assert b"Traceback" not in done.stderr
         (tmp_path / "b.jsonl").write_bytes(b'"a"\n"\xff"\n')
         with open(tmp_path / "b.jsonl", "rb") as stdin:
-            done = command(
+            told = command(
                 *asked, "-", stdin=stdin, env=os.environ | {"PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"}
             )
-        assert done.returncode == 2, done.stderr
-        assert "Traceback" not in done.stderr
+        assert told.returncode == 2, told.stderr
+        assert "Traceback" not in told.stderr
 
 
 def test_labels_of_the_server_do_not_steer_the_terminal(tmp_path: Path) -> None:

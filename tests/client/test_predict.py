@@ -138,6 +138,7 @@ def test_the_picture_is_shown_in_a_terminal(server: Any, models: Path, tmp_path:
                 break
             shown += block
         os.close(main)
+        assert process.stderr is not None
         errors = process.stderr.read()
     assert process.returncode == 0, errors
     assert shown.decode().count("▀") == 28 * 14

@@ -39,7 +39,9 @@ def doubling() -> Any:
 @pytest.mark.parametrize("kind", ["threads", "asyncio"])
 def test_a_replica_killed_under_load_loses_no_request(server: Any, models: Path, kind: Any) -> None:
     with running_server(models) as doomed:
-        targets, answers, failures = [server.grpc, doomed.grpc], [], []
+        targets = [server.grpc, doomed.grpc]
+        answers: list[Any] = []
+        failures: list[Any] = []
         if kind == "threads":
             with Client(targets, "fashion") as client:
                 _load_by_threads(client, answers, failures, doomed.process.pid)

@@ -65,7 +65,7 @@ def test_metadata_status_and_readiness_are_those_of_grpc(client: Client, rest: A
 
 
 def test_every_kind_of_tensor_survives(toy: Any) -> None:
-    text = ["plain", "umlaut ä", b"bytes"]
+    text: list[Any] = ["plain", "umlaut ä", b"bytes"]
     with Client(toy.grpc, "toy") as grpc, Client(toy.rest, "toy") as rest:
         for opened in (grpc, rest):
             answer = opened.predict({"text": text, "number": [1, 2**62, -3]}, signature="echo")
@@ -113,7 +113,8 @@ def test_the_asynchronous_client_speaks_rest(server: Any, images: NDArray[Any]) 
 def test_a_connection_the_server_has_closed_is_made_anew(models: Path, images: NDArray[Any]) -> None:
     with running_server(models) as first, Client(first.rest, "fashion", timeout=10, retry=ONCE) as opened:
         opened.predict(images[:1])
-        connection = opened._transports[0]._idle[0]
+        transport: Any = opened._transports[0]
+        connection = transport._idle[0]
         connection.sock.shutdown(2)
         assert opened.predict(images[:1]).keys()
 
@@ -121,7 +122,8 @@ def test_a_connection_the_server_has_closed_is_made_anew(models: Path, images: N
 @pytest.fixture
 def stranger() -> Iterator[Any]:
     """Some other web server: says what it is told, and keeps what it was sent."""
-    answers, posted = [], []
+    answers: list[Any] = []
+    posted: list[Any] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -66,7 +66,7 @@ def test_the_asynchronous_client_retries_alike(server: Any) -> None:
 @pytest.mark.parametrize(
     "code", ["INTERNAL", "INVALID_ARGUMENT", "NOT_FOUND", "DEADLINE_EXCEEDED", "CANCELLED"]
 )
-def test_what_a_retry_does_not_help_is_sent_once(server: Any, code: int) -> None:
+def test_what_a_retry_does_not_help_is_sent_once(server: Any, code: str) -> None:
     with server.client("double", retry=QUICK) as client:
         client.metadata()
         server.fail(code)

@@ -121,7 +121,7 @@ def test_the_answer_of_another_version_is_an_error() -> None:
 def test_masked_values_are_not_sent(wrap: Any) -> None:
     signature = Signature("s", "", {"x": TensorSpec("x", "float32", None)}, {}, frozenset())
     with pytest.raises(InputError, match="1 of 3 values are masked"):
-        signature.check(wrap(np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0])))
+        signature.check(wrap(np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])))
     array = signature.check(wrap(np.ma.array([1.0, 2.0, 3.0])))["x"]
     assert type(array) is np.ndarray
     assert array.ravel()[:3].tolist() == [1, 2, 3]

@@ -16,9 +16,13 @@ SPEC = {"x": ("float32", (-1, 2))}
 def memory() -> Any:
     server = InMemoryServer()
     for version in (1, 2):
+
+        def scaled(inputs: Any, factor: int = version) -> Any:
+            return {"x": inputs["x"] * factor}
+
         server.serve(
             "m",
-            lambda inputs, factor=version: {"x": inputs["x"] * factor},
+            scaled,
             inputs=SPEC,
             outputs=SPEC,
             version=version,

@@ -1,5 +1,7 @@
 """A real gRPC server around `InMemoryServer`: sockets, TLS, tokens and faults without TensorFlow."""
 
+from __future__ import annotations
+
 import contextlib
 import subprocess
 from collections.abc import Iterator
@@ -35,7 +37,7 @@ def small_server(
     running = SmallServer(address, memory)
     transport = memory.connect(Target(address, "grpc"))
 
-    def handler(method: Method) -> grpc.RpcMethodHandler:
+    def handler(method: Method) -> grpc.RpcMethodHandler[Any, Any]:
         def handle(request: Any, context: grpc.ServicerContext) -> Any:
             sent = {key: str(value) for key, value in context.invocation_metadata()}
             running.metadata.append(sent)
@@ -51,7 +53,7 @@ def small_server(
         )
 
     class Handlers(grpc.GenericRpcHandler):
-        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
             return next((handler(item) for item in METHODS if item.path == details.method), None)
 
     server = grpc.server(futures.ThreadPoolExecutor(8), handlers=[Handlers()])
