@@ -24,7 +24,8 @@ def exchanged(server: RunningServer, *pieces: bytes, answers: int = 1) -> list[t
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             connection.sendall(piece)
-        received, found = b"", []
+        received = b""
+        found: list[tuple[int, bytes, bytes]] = []
         while len(found) < answers:
             head, end, rest = received.partition(b"\r\n\r\n")
             size = int((re.search(rb"(?i)content-length: (\d+)", head) or [b"", b"0"])[1])

@@ -23,7 +23,7 @@ def save(folder: Path, call: Callable[[tf.Tensor], tf.Tensor], inner: bool) -> N
 
     class Model(tf.Module):
         @tf.function(input_signature=SPEC)
-        def scale(self, x: tf.Tensor) -> dict[str, tf.Tensor]:  # type: ignore[no-untyped-def]
+        def scale(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
             y = tf.cond(tf.size(x) > 1, lambda: call(x), lambda: x) if inner else call(x)
             return {"y": tf.ensure_shape(y, [None])}
 
