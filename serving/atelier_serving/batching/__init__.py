@@ -1,1 +1,1 @@
-"""Requests to one version that are run together as one batch."""
+"""Batching: requests to the same version of a model run together as one batch."""

@@ -1,4 +1,4 @@
-"""The arrays of a batch: counted, merged along the first dimension, padded, and split again.
+"""The arrays of a batch: this module counts their rows, merges and pads them, and splits the outputs again.
 
 Texts and rules: batching/batching_session.cc and batching_util.{h,cc} at 2.20.0.
 """
@@ -14,7 +14,7 @@ from atelier_serving.status import Code, ServingError, invalid
 
 
 def rows_of(inputs: Sequence[np.ndarray]) -> int:
-    """The first dimension that all inputs share. Raises `ServingError`."""
+    """The number of rows: the size of the first dimension, which must be equal in all inputs. Raises `ServingError`."""
     if not inputs:
         raise invalid("Batching Run() must have at least one input tensor")
     if any(array.ndim == 0 for array in inputs):
@@ -26,13 +26,13 @@ def rows_of(inputs: Sequence[np.ndarray]) -> int:
 
 
 def merged(tasks: Sequence[Sequence[np.ndarray]], parameters: BatchingParameters) -> list[np.ndarray]:
-    """One array per input: the tasks' rows in order, then repeats of the first row up to an allowed size."""
+    """One array per input: the rows of the tasks in order, then copies of the first row up to an allowed batch size."""
     columns = list(zip(*tasks, strict=True))
     if parameters.pad_variable_length_inputs:
         columns = [_same_shapes(column) for column in columns]
     arrays = [column[0] if len(column) == 1 else np.concatenate(column) for column in columns]
     rows = len(arrays[0])
-    # Without a row there is nothing to repeat (it is what kills TensorFlow Serving).
+    # A batch without rows has no first row to copy. (TensorFlow Serving crashes here.)
     wanted = next((size for size in parameters.allowed_batch_sizes if size >= rows), rows) if rows else 0
     if wanted > rows:
         arrays = [np.concatenate([array, np.repeat(array[:1], wanted - rows, axis=0)]) for array in arrays]
@@ -40,7 +40,11 @@ def merged(tasks: Sequence[Sequence[np.ndarray]], parameters: BatchingParameters
 
 
 def split(outputs: Sequence[np.ndarray], sizes: Sequence[int], rows: int) -> list[list[np.ndarray]]:
-    """Each task's rows of every output; `rows` went in. Raises `ServingError` for an output without that many."""
+    """The outputs of each task: its rows of every output.
+
+    `sizes` are the rows of each task, `rows` the rows of the batch. Raises `ServingError` when an output has another
+    number of rows than the batch.
+    """
     for output in outputs:
         if output.ndim == 0:
             raise ServingError(Code.FAILED_PRECONDITION, "Batched output tensor has 0 dimensions")
@@ -55,7 +59,7 @@ def split(outputs: Sequence[np.ndarray], sizes: Sequence[int], rows: int) -> lis
 
 
 def _same_shapes(column: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """Pad every dimension but the first to the longest, each array with its own first element."""
+    """Pad every dimension but the first to its largest size; the padding of an array is the array's first element."""
     shape = np.max([array.shape[1:] for array in column], axis=0).astype(int).tolist()
     return tuple(_padded(array, shape) for array in column)
 

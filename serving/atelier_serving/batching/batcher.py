@@ -1,9 +1,9 @@
-"""Batching: rows of requests that wait at the same time run as one, and each request gets its own rows back.
+"""Batching: requests that wait at the same time run as one batch, and each request gets its own rows back.
 
 Behaviour and texts: batching/batching_session.cc, batching_util.cc and TensorFlow's shared_batch_scheduler.h at 2.20.0.
-There is no thread of the batcher's own. The first request of a batch runs it, in its thread, when one of
-`num_batch_threads` turns is free; a request that finds a free turn is never handed to another thread. Free turns go
-round between the models, so a busy one cannot starve another.
+The batcher has no threads. The thread of the first request runs the batch when one of `num_batch_threads` turns is
+free; a request that finds a free turn never waits for another thread. The models get free turns one after the other, so
+a busy model cannot starve another.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ Run = Callable[..., Sequence[np.ndarray]]
 
 
 class Scheduler:
-    """The turns that all models share."""
+    """The turns that all models share: a batch needs a turn to run."""
 
     def __init__(self, turns: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` gives seconds; the deadlines of requests are in its time."""
+        """`clock` gives the time in seconds; the deadlines of requests use the same clock."""
         self.lock = threading.Lock()
         self.clock = clock
         self._free = turns
         self._waiting: deque[Batcher] = deque()
 
     def add(self, batcher: Batcher) -> None:
-        """A batch of this model may be ready (held: lock)."""
+        """Note that a batch of this model may be ready. The caller holds `lock`."""
         if batcher not in self._waiting:
             self._waiting.append(batcher)
 
     def start_ready(self) -> None:
-        """Give free turns to batches that are ready, a model at a time (held: lock)."""
+        """Give free turns to ready batches, one to each model in order. The caller holds `lock`."""
         skipped = 0
         while self._free and skipped < len(self._waiting):
             batcher = self._waiting.popleft()
@@ -55,14 +55,14 @@ class Scheduler:
             batch.tasks[0].nudge()
 
     def end_turn(self) -> None:
-        """A batch has run."""
+        """Give the turn back after a batch has run."""
         with self.lock:
             self._free += 1
             self.start_ready()
 
 
 class Batcher:
-    """The batches of one servable. Thread-safe."""
+    """The waiting batches of one servable. Thread-safe."""
 
     def __init__(self, scheduler: Scheduler, parameters: BatchingParameters) -> None:
         self._scheduler = scheduler
@@ -71,9 +71,9 @@ class Batcher:
         self._rows = 0
 
     def run(self, key: object, run: Run, inputs: Sequence[tuple[str, np.ndarray]]) -> Sequence[np.ndarray]:
-        """What `run` gives for these named arrays, run together with others of the same `key`.
+        """Run these named arrays in a batch with other arrays of the same `key`, and return what `run` gives for them.
 
-        Raises `ServingError` with TensorFlow Serving's texts, and what `run` raises for these inputs.
+        Raises `ServingError` with the texts of TensorFlow Serving, and the errors that `run` raises for these inputs.
         """
         rows = batch_arrays.rows_of([array for _, array in inputs])
         limits = self._parameters
@@ -113,7 +113,7 @@ class Batcher:
         return task.outputs
 
     def take_ready(self, now: float) -> _Batch | None:
-        """Remove and return the first batch that is full or has waited its time (held: lock)."""
+        """Remove and return the first batch that is full or has waited long enough. The caller holds the lock."""
         for batch in self.pending:
             if batch.full or batch.due <= now:
                 self._remove(batch)
@@ -121,14 +121,14 @@ class Batcher:
         return None
 
     def abandon(self, task: _Task, batch: _Batch) -> None:
-        """Take a task whose time is over out of its waiting batch (held: lock)."""
+        """Take a task that is past its deadline out of its waiting batch. The caller holds the lock."""
         batch.tasks.remove(task)
         batch.rows -= task.rows
         self._rows -= task.rows
         if not batch.tasks:
             self.pending.remove(batch)
         else:
-            # The next one may have to keep the batch's time now.
+            # If the first task has left, the next one must now watch when the batch is due.
             batch.tasks[0].nudge()
 
     def _enqueue(self, key: object, run: Run, task: _Task) -> _Batch:
@@ -169,7 +169,7 @@ class Batcher:
                 task.nudge()
 
     def _run_tasks(self, run: Run, tasks: Sequence[_Task]) -> None:
-        """Run them as one; when that fails, its halves, until the bad one fails alone."""
+        """Run the tasks as one batch. If that fails, run each half, until only the bad task fails."""
         try:
             arrays = batch_arrays.merged([task.inputs for task in tasks], self._parameters)
             outputs = batch_arrays.split(run(*arrays), [task.rows for task in tasks], len(arrays[0]))
@@ -215,19 +215,19 @@ class _Task:
         self._wake.acquire()
 
     def nudge(self) -> None:
-        """Have its thread look again (never from two threads at once)."""
+        """Wake the thread of this task, so that it looks again. Two threads never call this at the same time."""
         if self._wake.locked():
             self._wake.release()
 
     def wait(self, batch: _Batch, scheduler: Scheduler, batcher: Batcher) -> None:
-        """Return when this task is done, or its thread is to run the batch. Raises `ServingError` when too late."""
+        """Wait until the task is done or its thread must run the batch. Raises `ServingError` after the deadline."""
         while not self.done:
             leads = batch.tasks[0] is self
             if batch.started and leads:
                 return
             self._wake.acquire(timeout=self._patience(batch, leads, scheduler.clock()))
             if self.done or batch.started:
-                # A started batch ends; its leader wakes the others.
+                # The first task runs the batch and wakes the others when it has ended.
                 continue
             with scheduler.lock:
                 if batch.started:
@@ -239,7 +239,7 @@ class _Task:
                 scheduler.start_ready()
 
     def _patience(self, batch: _Batch, leads: bool, now: float) -> float:
-        """Seconds until something must be done even if nobody wakes this task; -1 for never."""
+        """Seconds until this task must look again even if nobody wakes it; -1 if it only waits to be woken."""
         if batch.started:
             return -1
         moments = [self.deadline] if self.deadline is not None else []

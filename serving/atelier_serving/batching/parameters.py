@@ -1,4 +1,4 @@
-"""What `--batching_parameters_file` says: TensorFlow Serving's fields, defaults and errors.
+"""The file of `--batching_parameters_file`, with the fields, defaults and errors of TensorFlow Serving.
 
 Defaults: tensorflow/core/kernels/batching_util/shared_batch_scheduler.h; checks: the same, and
 servables/tensorflow/bundle_factory_util.cc, at 2.20.0.
@@ -13,7 +13,7 @@ from pathlib import Path
 from atelier_serving.status import invalid
 from atelier_serving.text_protos import read_text_proto
 
-# In the version's folder, read with --enable_per_model_batching_parameters.
+# A file in the folder of a version; the server reads it with --enable_per_model_batching_parameters.
 PER_MODEL_FILE = "batching_params.pbtxt"
 
 

@@ -1,11 +1,13 @@
-"""gRPC calls that wait for their client: for the rest of a message, or for an answer to be taken.
+"""gRPC calls that wait for their client: the client has not sent its whole message, or has not taken its answer.
 
-Each holds memory for as long as the client likes (a message may have 2 GB), and grpcio's server reads a message in the
-thread that is to answer it. So threads that wait for a message are replaced, and when the calls that wait hold more
-than a quarter of the free memory, those that have waited longest are ended.
+Such a call holds memory for as long as the client likes; a message may have 2 GB. It may also hold a thread, because
+grpcio's server reads a message in the thread that will answer it. So the pool gets a new thread for each thread that
+waits for a message. When the waiting calls hold more than a quarter of the free memory, the server ends the calls that
+have waited longest.
 
-What is already on its way to a client that takes nothing off its socket goes only with the connection (keepalive ends
-it): until memory is there again, further calls of the same connection are refused.
+gRPC keeps an answer in memory until the client takes it off its socket, also after the call has ended. That memory is
+free only when the connection ends (keepalive ends it). So the server refuses further calls of this connection until it
+has memory again.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ import grpc
 from atelier_serving import memory
 from atelier_serving.thread_pool import ThreadPool
 
-# Up to here nothing is unusual.
+# A call that waits for less time than this is not slow.
 _PATIENCE_SECONDS = 0.1
 _TICK_SECONDS = 0.1
 _END_SECONDS = 1.0
-# Each has a thread.
+# Each of these messages occupies a thread.
 MAX_UNREAD_MESSAGES = 1000
 _MANY = "Too many messages are arriving slowly, and this one for longest."
 _MEMORY = "The server is short of memory, and this call has waited for its client for longest."
@@ -33,7 +35,7 @@ _local = threading.local()
 
 
 class _Waiting:
-    """A call, and since when (time.monotonic()) it has waited for its client; None while the server works on it."""
+    """A call. `since` is when it began to wait for its client (time.monotonic()); None while the server works on it."""
 
     __slots__ = ("call", "received", "since")
 
@@ -43,18 +45,18 @@ class _Waiting:
         self.since: float | None = time.monotonic()
 
     def peer(self) -> str:
-        """The connection's other end, as contexts name it."""
+        """The address of the client, in the form that a gRPC context gives."""
         peer: bytes = self.call.peer()
         return peer.decode()
 
     def end(self, reason: str) -> None:
-        """Give the client RESOURCE_EXHAUSTED with the reason, and free what the call holds."""
-        # From the server's side this sends a status: grpc_call_cancel_with_status.
+        """End the call with RESOURCE_EXHAUSTED and the reason, and free the memory that it holds."""
+        # On the server, `cancel` sends this status to the client (grpc_call_cancel_with_status).
         self.call.cancel(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], reason)
 
 
 class SlowClients(Executor):
-    """grpcio's executor: gives calls to the pool, and knows which of them wait for their clients."""
+    """The executor of grpcio's server. It gives calls to the pool, and it knows which calls wait for their clients."""
 
     def __init__(self, pool: ThreadPool) -> None:
         self._pool = pool
@@ -62,15 +64,18 @@ class SlowClients(Executor):
         self._refused: frozenset[str] = frozenset()
 
     def start(self, free: int) -> None:
-        """Begin to watch. Calls that wait may have a quarter of the `free` bytes."""
+        """Start the thread that watches the calls. Waiting calls may hold a quarter of the `free` bytes."""
         threading.Thread(target=self._watch, args=(free // 4,), daemon=True, name="slow-clients").start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Have a thread call `fn(*args)`: what grpcio's server asks for, with the call's event in second place."""
+        """Let a thread of the pool call `fn(*args)`. grpcio's server passes the call's event as second argument."""
         return self._pool.submit(self._run, fn, args)
 
     def received(self, context: grpc.ServicerContext | None) -> None:
-        """This thread's call has its message; a stream, which may wait as long as it likes, is not watched: None."""
+        """Note that the call of this thread has received its message.
+
+        `context` is None for a stream: a stream may wait as long as it likes, so it is no longer watched.
+        """
         waiting = getattr(_local, "waiting", None)
         if waiting is None:
             return
@@ -78,7 +83,7 @@ class SlowClients(Executor):
         waiting.since = None
 
         def forget() -> None:
-            # grpcio calls this once the client has everything.
+            # grpcio calls this function when the client has taken the whole answer.
             self._calls.discard(waiting)
 
         if context is None or not context.add_callback(forget):
@@ -103,7 +108,7 @@ class SlowClients(Executor):
         while True:
             time.sleep(_TICK_SECONDS)
             before = time.monotonic() - _PATIENCE_SECONDS
-            # A set is copied in one step, whatever other threads do.
+            # `list` copies the set in one step, so other threads cannot change it meanwhile.
             calls = list(self._calls)
             found = [(since, call) for call in calls if (since := call.since) is not None and since < before]
             slow = [call for _, call in sorted(found, key=lambda pair: pair[0])]
@@ -112,7 +117,8 @@ class SlowClients(Executor):
             for call in unread[: max(0, len(unread) - MAX_UNREAD_MESSAGES)]:
                 call.end(_MANY)
             if slow and memory.resident() - quiet > budget:
-                # How much each holds is not to be known; half of them at a time ends soon.
+                # grpcio does not tell how much memory a call holds. So the older half of the calls is ended; if that is
+                # not enough, the next round ends half of the rest.
                 oldest = slow[: len(slow) // 2 + 1]
                 self._refused |= {call.peer() for call in oldest}
                 for call in oldest:
@@ -125,7 +131,7 @@ class SlowClients(Executor):
                 quiet = memory.resident()
 
     def _await_end(self, calls: list[_Waiting]) -> None:
-        """Until they are gone what they hold is not free, and no further calls have to go for it."""
+        """Wait until these calls have ended: only then is their memory free, and no other call must end for it."""
         deadline = time.monotonic() + _END_SECONDS
         while not self._calls.isdisjoint(calls) and time.monotonic() < deadline:
             time.sleep(0.01)

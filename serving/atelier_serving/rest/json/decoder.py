@@ -1,6 +1,6 @@
-"""JSON to Python's values by parsers written in C, with rapidjson's decisions: of equal names the first counts.
+"""JSON to Python's values, by parsers written in C that decide as rapidjson: of equal names the first counts.
 
-Strings are kept as they came: bytes that are not UTF-8 survive as lone surrogates (PEP 383).
+Strings keep their bytes: a byte that is not UTF-8 becomes a lone surrogate (PEP 383).
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from typing import Any
 
 import orjson
 
-# A high surrogate without its low one, which Python's decoder lets pass.
+# A high surrogate without a low one. Python's decoder accepts it, rapidjson does not.
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB](?!..\\u[dD][c-fC-F])")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def decode(body: bytes) -> tuple[Any, str]:
-    """The value that the text begins with, and what follows it. Raises `ValueError` or `RecursionError`.
+    """The value at the beginning of the text, and the text after it. Raises `ValueError` or `RecursionError`.
 
-    What is JSON to the letter goes through orjson, ten times as fast as Python's decoder; NaN, a byte order mark, bytes
-    that are no UTF-8 and the like, through Python's. A number that no double holds is refused by both.
+    orjson reads strict JSON; it is ten times as fast as Python's decoder. Python's decoder reads what orjson refuses:
+    NaN, a byte order mark, bytes that are not UTF-8 and the like. Both refuse a number that is too large for a double.
     """
     decoder = _EXACT_NUMBERS
     try:
         value = orjson.loads(body)
         if body.count(b":") == _members(value):
             return value, ""
-        # Of equal names orjson takes the last. A colon in a text, or a deeper object, leads here, too.
+        # An object may have equal names, and orjson takes the last of them. Other causes of the difference are a colon
+        # in a string and an object that is deeper.
         decoder = _DECODER
     except ValueError:
         if b"\\u" in body and _LONE_SURROGATE.search(body):
@@ -40,7 +41,7 @@ def decode(body: bytes) -> tuple[Any, str]:
 
 
 def _members(value: Any) -> int:
-    """How many members the objects of the three outermost levels have together."""
+    """The number of members of all objects in the three outermost levels."""
     if isinstance(value, dict):
         return len(value) + sum(map(_members_of_child, value.values()))
     return _members_of_child(value)
@@ -70,7 +71,7 @@ def _double(text: str) -> float:
 
 
 def _number(text: str) -> int | float:
-    # Beyond 64 bits rapidjson goes on with a double.
+    # rapidjson reads a whole number of more than 64 bits as a double.
     if len(text) <= 20 and -(2**63) <= (value := int(text)) < 2**64:
         return value
     return _double(text)

@@ -1,7 +1,7 @@
-"""JSON documents of the REST API as values, and values as the text they have in errors.
+"""JSON documents of the REST API to values, and values to the text that errors show.
 
-A good document goes through decoders written in C. What they refuse is read again byte by byte: it is either one of
-the few things rapidjson takes in addition (`Inf`), or the error has to be worded.
+Decoders written in C read a good document. When they refuse it, `Reader` reads it again byte by byte: either rapidjson
+accepts it nevertheless (`Inf`), or the answer needs rapidjson's error.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from atelier_serving.rest.json.packed import Packed
 from atelier_serving.rest.json.reader import Reader
 from atelier_serving.status import invalid
 
-# Longer documents are read a piece at a time; one of this size takes 3 MB of memory at most, and the interpreter for
-# 2 ms.
+# The server reads a longer document a piece at a time. A document of this size needs at most 3 MB of memory, and holds
+# the interpreter for 2 ms.
 LARGE = 128 * 1024
 # util/json_tensor.cc:225-236.
 _SHOWN_BYTES = 256
 
 
 def parse_document(body: bytes, spend: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """The request body as a JSON object; of equal keys the first counts. Raises `ServingError`, and what `spend` does.
+    """The request body as a JSON object; of equal keys the first counts.
 
-    With `spend`, which is told of the memory that is taken, the document is read a piece at a time, and its lists of
-    numbers are `Packed`.
+    With `spend`, the document is read a piece at a time and its lists of numbers become `Packed`. The reader calls
+    `spend` with the bytes of memory that it takes. Raises `ServingError` and the errors of `spend`.
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
@@ -38,7 +38,7 @@ def parse_document(body: bytes, spend: Callable[[int], None] | None = None) -> d
         value = LargeReader(body, spend).document()
     else:
         try:
-            # Text after the document is accepted.
+            # TensorFlow Serving accepts text after the document.
             value, _ = decode(body)
         except (ValueError, RecursionError):
             value = Reader(body).document()
@@ -70,7 +70,7 @@ def kind(value: Any) -> str:
 
 
 def to_bytes(text: str) -> bytes:
-    """A string of the document as the bytes that it was."""
+    """The bytes that a string of the document had."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -78,12 +78,15 @@ def to_bytes(text: str) -> bytes:
 
 
 def quoted(text: str) -> str:
-    """A JSON string literal; nothing but control characters, quotes and backslashes is escaped."""
+    """A JSON string literal. It escapes control characters, quotes and backslashes only."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def decimals(array: np.ndarray) -> list[str]:
-    """float32 or float64 [N] as numbers in JSON: six digits when they are enough, else all of them; `1.0`, `NaN`."""
+    """float32 or float64 [N] as JSON numbers: six digits if they give the exact value, otherwise all digits.
+
+    A number without a fraction ends with `.0`; the others that JSON lacks are `NaN`, `Infinity` and `-Infinity`.
+    """
     values = array.tolist()
     texts = ("%g " * len(values) % tuple(values)).split()
     digits = "%.9g" if array.dtype == np.float32 else "%.17g"
@@ -101,11 +104,11 @@ def decimals(array: np.ndarray) -> list[str]:
 
 
 def _pretty(value: Any) -> Iterator[str]:
-    """The text piece by piece, so that the beginning of a large value costs little.
+    """The text piece by piece, so that a caller who needs only the beginning does not pay for the rest.
 
-    Arrays stand on one line, members of objects on one each (JsonValueToDebugString: kFormatSingleLineArray).
+    An array is on one line, each member of an object on its own line (JsonValueToDebugString: kFormatSingleLineArray).
     """
-    # Entries are texts, or values with their depth.
+    # An entry is a text, or a value with its depth.
     stack: list[str | tuple[Any, int]] = [(value, 0)]
     while stack:
         entry = stack.pop()
@@ -115,7 +118,7 @@ def _pretty(value: Any) -> Iterator[str]:
         item, depth = entry
         inner, outer = "\n" + "    " * (depth + 1), "\n" + "    " * depth
         parts: list[str | tuple[Any, int]] = []
-        # What is shown is cut: more children than bytes are never needed.
+        # A child needs at least one byte, and the text is cut: so no more children than bytes can appear.
         if isinstance(item, dict):
             for key, child in islice(item.items(), _SHOWN_BYTES):
                 parts += [("," if parts else "") + inner + f"{quoted(key)}: ", (child, depth + 1)]

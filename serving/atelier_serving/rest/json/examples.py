@@ -1,7 +1,7 @@
 """JSON to tf.Examples: the body of classify and regress.
 
-Rules and texts: util/json_tensor.cc at 2.20.0. JSON's own types decide: a whole number is an int64 feature, a number
-with a fraction a float, text and base64 bytes, true and false an int64.
+Rules and texts: util/json_tensor.cc at 2.20.0. The JSON type decides the type of the feature: a whole number, true and
+false give int64, a number with a fraction gives float, a string and a base64 object give bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_examples(document: dict[str, Any], inputs: input_pb2.Input) -> None:
 def _example(value: Any, example: example_pb2.Example) -> None:
     if not isinstance(value, dict):
         raise invalid(f"Example must be JSON object but got JSON {kind(value)}")
-    # An empty context is one, too.
+    # An empty context must be set as well.
     example.SetInParent()
     for name, content in value.items():
         feature = feature_pb2.Feature()
@@ -55,7 +55,7 @@ def _add(value: Any, name: str, feature: feature_pb2.Feature) -> None:
     if isinstance(value, bool):
         _list(feature, "int64_list", name).append(int(value))
     elif isinstance(value, float) or (isinstance(value, int) and not -(2**63) <= value < 2**64):
-        # Rounded to a float32.
+        # The list rounds the number to float32.
         _list(feature, "float_list", name).append(float(value))
     elif isinstance(value, int):
         values = _list(feature, "int64_list", name)

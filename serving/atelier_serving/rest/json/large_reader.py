@@ -1,9 +1,9 @@
-"""Large JSON documents, a piece at a time, so that nobody waits for them and their cost is known on the way.
+"""Large JSON documents, read a piece at a time, so that no other request waits and the memory is counted on the way.
 
-A parser in C keeps the interpreter for as long as the document lasts (1 s for 100 MB) and makes 32 bytes and more of
-each number. Here 64 KiB at a time go through it: between two of them other threads run, the memory of what has been
-read is counted, and a client that has gone ends the reading. Lists of numbers become arrays. What is not regular JSON
-is read byte by byte, as in small documents, for rapidjson's decisions and texts.
+A parser in C holds the interpreter until it has read the whole document (1 s for 100 MB), and each number takes 32
+bytes or more. So this reader gives the parser 64 KiB at a time. Between two pieces other threads run, the reader
+counts the memory of the values so far, and it stops if the client has gone. Lists of numbers become arrays. Irregular
+JSON is read byte by byte, as in small documents, because rapidjson's decisions and error texts are needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from atelier_serving.rest.json.reader import Reader
 
 _PIECE_BYTES = 64 * 1024
 _PAUSE_SECONDS = 0.0002
-# Bytes of memory of a list's or object's item, a list or object, a member's place, and a string without its characters.
+# Bytes of memory: of an item, of a list or object, of the place of a member, and of a string without its characters.
 _ITEM, _CONTAINER, _MEMBER, _STRING = 40, 72, 56, 57
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _COMMA, _COLON, _QUOTE = b',:"'
@@ -30,12 +30,15 @@ _LEVEL[list(b"[{")], _LEVEL[list(b"]}")] = 1, -1
 
 
 class LargeReader(Reader):
-    """`Reader` that tells `spend(bytes)` of memory before it takes it, or has given it back; that may raise."""
+    """A `Reader` that calls `spend(bytes)` before it takes memory, and with a negative number after it gave some back.
+
+    `spend` may raise; its error ends the reading.
+    """
 
     def __init__(self, body: bytes, spend: Callable[[int], None]) -> None:
         super().__init__(body)
         self._spend = spend
-        # Pieces up to here have been found to be irregular.
+        # Up to this position the document is irregular and is read byte by byte.
         self._irregular_until = 0
 
     def _value(self) -> Any:
@@ -62,14 +65,14 @@ class LargeReader(Reader):
                 if self._array_ends():
                     return Packed(blocks) if blocks else items
         except BaseException:
-            # Some at a time: millions of values that are freed in one go keep the interpreter.
+            # Freeing millions of values in one step would hold the interpreter for long: free some at a time.
             while items:
                 del items[-10_000:]
                 time.sleep(0)
             raise
 
     def _take_over(self, piece: tuple[list[Any], int], items: list[Any], blocks: list[Any]) -> None:
-        """Add a piece, which has been paid for as Python's values."""
+        """Add a piece. Its cost has been counted as that of Python values; an array costs less."""
         values, cost = piece
         block = pack(values) if not items else None
         if block is not None and _same_form(block, blocks):
@@ -80,7 +83,7 @@ class LargeReader(Reader):
             items += values
 
     def _single(self, items: list[Any], blocks: list[Any]) -> list[Any]:
-        """Python's values in place of blocks, once something irregular follows them."""
+        """Change the blocks to Python values, because irregular values follow them."""
         if blocks:
             self._spend(sum(values.size * _ITEM for values, _ in blocks))
             items += Packed(blocks)
@@ -88,9 +91,9 @@ class LargeReader(Reader):
         return items
 
     def _piece(self) -> tuple[list[Any], int] | None:
-        """As many whole items as the next piece of text has, and their cost; None when they need a closer look."""
+        """The whole items in the next piece of text, and their cost in bytes; None to read them byte by byte."""
         window = self._body[self._at : self._at + _PIECE_BYTES]
-        # A text of the same length in which every quote begins or ends a string.
+        # The same text with its escapes masked: now every quote begins or ends a string.
         codes = np.frombuffer(_ESCAPED.sub(b"__", window) if b"\\" in window else window, np.uint8)
         quotes = codes == _QUOTE
         outside = (np.cumsum(quotes) & 1) == 0
@@ -111,7 +114,7 @@ class LargeReader(Reader):
             + _STRING * (np.count_nonzero(quotes[:size]) // 2)
         )
         self._spend(int(cost))
-        # Whoever waits for the interpreter has it now.
+        # The pause lets a thread that waits for the interpreter run.
         time.sleep(_PAUSE_SECONDS)
         try:
             values, rest = decode(b"[" + window[:size] + b"]")

@@ -1,4 +1,4 @@
-"""Lists of JSON numbers as arrays: 1 to 8 bytes a number instead of 32, for documents that are large."""
+"""Lists of JSON numbers as arrays, for large documents: a number takes 1 to 8 bytes instead of 32."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _EXACT = 2**53
 
 
 class Packed:
-    """A list of equally shaped items, numbers or lists of them, as blocks of numbers.
+    """A list of items of one shape, stored as blocks of numbers. An item is a number or a list.
 
-    Each block is (values, whole): values [n, ...] of the items in order, as whole numbers (uint8, int16, int32 or
-    int64) or float32 or float64; `whole`, of the same shape, says which of the floats were written without a fraction,
-    None when none was. To everything that reads a document it is a list: it has a length, items and an order.
+    A block is (values, whole). `values` [n, ...] are the items in order, as uint8, int16, int32, int64, float32 or
+    float64. `whole` has the same shape and marks the floats that the document wrote without a fraction; it is None if
+    there are none. Code that reads a document uses it as a list: it has a length, items and an order.
     """
 
     __slots__ = ("_size", "blocks")
@@ -55,7 +55,7 @@ class Packed:
 
 
 def numbers(values: np.ndarray, whole: np.ndarray | None) -> list[Any]:
-    """The numbers of a block [n] as Python's, in order."""
+    """The numbers of a block [n] as Python numbers, in order."""
     items: list[Any] = values.tolist()
     if whole is not None:
         for position in np.flatnonzero(whole):
@@ -64,7 +64,7 @@ def numbers(values: np.ndarray, whole: np.ndarray | None) -> list[Any]:
 
 
 def pack(items: list[Any]) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """A block of a regular, possibly nested list of numbers; None when it is not one, or not exactly."""
+    """A block for a list of numbers, which may be nested; None if it is irregular or an array would change a number."""
     shape: list[int] = []
     level: list[Any] = [items]
     while set(map(type, level)) == {list}:
@@ -73,7 +73,7 @@ def pack(items: list[Any]) -> tuple[np.ndarray, np.ndarray | None] | None:
         shape.append(len(level[0]))
         level = list(chain.from_iterable(level))
     kinds = set(map(type, level))
-    # Empty lists have no kind of number.
+    # An empty list has no type of number.
     if not kinds or kinds - _MIXED:
         return None
     if kinds == {int}:

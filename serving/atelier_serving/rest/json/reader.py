@@ -1,6 +1,6 @@
-"""JSON read as rapidjson 1.1 does, whose errors TensorFlow Serving passes on: text and offset are its own.
+"""JSON, read as rapidjson 1.1 reads it: TensorFlow Serving gives rapidjson's error texts and offsets to the client.
 
-Source: rapidjson/reader.h and error/en.h at 1.1.0, without its check that nothing follows the document.
+Source: rapidjson/reader.h and error/en.h at 1.1.0, without the check that no text follows the document.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_DEPTH = 200
 
 
 class Reader:
-    """rapidjson's recursive descent: the same decisions in the same order, so the same errors at the same offsets."""
+    """rapidjson's recursive descent. It decides the same in the same order, so it gives the same errors and offsets."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -96,7 +96,7 @@ class Reader:
         return [] if self._take(b"]") else self._items()
 
     def _items(self) -> Any:
-        """The items of an array that is not empty, up to its end."""
+        """The items of an array that is not empty; reads up to the end of the array."""
         items = [self._value()]
         while not self._array_ends():
             items.append(self._value())
@@ -180,7 +180,7 @@ class Reader:
             self._digits("Miss exponent in number.")
             whole = False
         text = self._body[start : self._at]
-        # Beyond 64 bits rapidjson goes on with a double.
+        # rapidjson reads a whole number of more than 64 bits as a double.
         if whole and len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64:
             return number
         value = float(text)

@@ -19,7 +19,7 @@ _Infos = Mapping[str, meta_graph_pb2.TensorInfo]
 
 
 def signature_name(document: dict[str, Any]) -> str:
-    """The document's signature name, empty when it names none. Raises `ServingError` when it is no string."""
+    """The signature name of the document, or an empty string. Raises `ServingError` if it is not a string."""
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         text = f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string value."
@@ -28,7 +28,7 @@ def signature_name(document: dict[str, Any]) -> str:
 
 
 def read_inputs(document: dict[str, Any], infos: _Infos) -> tuple[dict[str, np.ndarray], bool]:
-    """The inputs by alias, and whether they came row by row. Raises `ServingError`."""
+    """The inputs by alias, and whether the document has the row form. Raises `ServingError`."""
     if "instances" in document:
         if "inputs" in document:
             raise invalid(

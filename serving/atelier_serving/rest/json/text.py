@@ -1,6 +1,6 @@
-"""Answers of the REST API as text, laid out as TensorFlow Serving's writer does: rapidjson's PrettyWriter.
+"""Answers of the REST API as text, in the layout of TensorFlow Serving, which uses rapidjson's PrettyWriter.
 
-Layout and texts: util/json_tensor.cc at 2.20.0. Rows stand on one line each, columns one number a line.
+Layout and texts: util/json_tensor.cc at 2.20.0. In the row form each row is one line, in the column form each number.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from atelier_serving.status import invalid
 from atelier_serving.tensors import dtype_number, type_name
 
 _INDENT = "    "
-# So many values are made texts at a time.
+# The number of values that are written before other threads may run.
 _STEP = 8192
 _WRITABLE_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
 
 
 def rows(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """`predictions`: a list with one entry a row, piece by piece.
+    """`predictions`, a list with one entry for each row; yields the text piece by piece.
 
-    Raises `ServingError` when the outputs share no batch size.
+    Raises `ServingError` if the outputs have different batch sizes.
     """
     size = 0
     for alias, array in outputs.items():
@@ -46,7 +46,7 @@ def rows(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
 
 
 def _rows(outputs: Mapping[str, np.ndarray], bare: bool) -> Iterator[str]:
-    """Some rows, or one that is long, without what stands around them."""
+    """The text of some rows, or of one long row, without the brackets around the list."""
     # Depth of a row's values: the document, the list and, for several outputs, the row's object.
     depth = 2 if bare else 3
     names = {alias: "" if bare else f"\n{_INDENT * 3}{quoted(alias)}: " for alias in outputs}
@@ -74,9 +74,9 @@ def _rows(outputs: Mapping[str, np.ndarray], bare: bool) -> Iterator[str]:
 
 
 def columns(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """`outputs`: one tensor, or an object of them, piece by piece.
+    """`outputs`, one tensor or an object of tensors; yields the text piece by piece.
 
-    Raises `ServingError` for a type that JSON has no form for.
+    Raises `ServingError` for a type that has no form in JSON.
     """
     depth = 1 if len(outputs) == 1 else 2
     yield f'{{\n{_INDENT}"outputs": ' + ("" if depth == 1 else "{")
@@ -88,7 +88,7 @@ def columns(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
 
 
 def classification(result: classification_pb2.ClassificationResult) -> str:
-    """`results`: per example a list of [label, score]."""
+    """`results`, for each example a list of [label, score]."""
     scores = [entry.score for row in result.classifications for entry in row.classes]
     numbers = iter(decimals(np.array(scores, np.float32)))
     lines = []
@@ -99,18 +99,18 @@ def classification(result: classification_pb2.ClassificationResult) -> str:
 
 
 def regression(result: regression_pb2.RegressionResult) -> str:
-    """`results`: one number per example."""
+    """`results`, one number for each example."""
     values = decimals(np.array([entry.value for entry in result.regressions], np.float32))
     return f'{{\n{_INDENT}"results": [{", ".join(values)}]\n}}'
 
 
 def error(message: str) -> str:
-    """`error`: the message."""
+    """`error`, the message."""
     return f'{{\n{_INDENT}"error": {quoted(message)}\n}}'
 
 
 def _texts(alias: str, array: np.ndarray, depth: int) -> list[str]:
-    """Every value of a tensor as JSON, in order; `depth` is that of a value."""
+    """The values of a tensor as JSON texts, in order; `depth` is the depth of a value in the document."""
     flat = np.ravel(array)
     if not flat.size:
         return []
@@ -131,14 +131,14 @@ def _texts(alias: str, array: np.ndarray, depth: int) -> list[str]:
 
 
 def _inline(texts: list[str], shape: tuple[int, ...], levels: int) -> list[str]:
-    """Values nested into lists on one line, but for the `levels` outermost dimensions."""
+    """Nest the values into lists on one line, for all dimensions but the `levels` outermost."""
     for axis in range(len(shape) - 1, levels - 1, -1):
         texts = ["[" + ", ".join(group) + "]" for group in _groups(texts, shape, axis)]
     return texts
 
 
 def _long_line(alias: str, array: np.ndarray, depth: int) -> Iterator[str]:
-    """A long tensor as lists on one line, piece by piece; `depth` is that of a value."""
+    """A long tensor as lists on one line; yields the text piece by piece. `depth` is the depth of a value."""
     if array.ndim == 0:
         yield from _texts(alias, array, depth)
         return
@@ -154,7 +154,10 @@ def _long_line(alias: str, array: np.ndarray, depth: int) -> Iterator[str]:
 
 
 def _stacked(alias: str, array: np.ndarray, depth: int) -> Iterator[str]:
-    """A tensor as lists with one value or bracket a line, piece by piece; `depth` is that of the outermost bracket."""
+    """A tensor as lists, with each value and bracket on its own line; yields the text piece by piece.
+
+    `depth` is the depth of the outermost bracket.
+    """
     if array.ndim == 0:
         yield from _texts(alias, array, depth)
         return
@@ -174,7 +177,7 @@ def _stacked(alias: str, array: np.ndarray, depth: int) -> Iterator[str]:
 
 
 def _lines(texts: list[str], shape: tuple[int, ...], depth: int) -> list[str]:
-    """Values nested into lists, one value or bracket a line, but for the outermost dimension."""
+    """Nest the values into lists, each value and bracket on its own line, for all dimensions but the outermost."""
     for axis in range(len(shape) - 1, 0, -1):
         inner, outer = "\n" + _INDENT * (depth + axis + 1), "\n" + _INDENT * (depth + axis)
         texts = [
@@ -185,7 +188,7 @@ def _lines(texts: list[str], shape: tuple[int, ...], depth: int) -> list[str]:
 
 
 def _slabs(length: int, values: int) -> Iterator[tuple[int, int]]:
-    """Ranges of the first dimension, of about _STEP values each: between two of them other threads run."""
+    """Ranges of the first dimension with about _STEP values each; between two of them other threads run."""
     step = max(1, _STEP * length // max(values, 1))
     for start in range(0, length, step):
         yield start, min(start + step, length)

@@ -1,7 +1,8 @@
 """JSON values to the values of one tensor.
 
-Rules and texts: util/json_tensor.cc at 2.20.0. A tensor is first read by whole lists at a time, which only accepts what
-is regular; anything else is read again value by value, in TensorFlow Serving's order, for its error or rarer forms.
+Rules and texts: util/json_tensor.cc at 2.20.0. `dense` reads a whole list at a time, but only a regular list. `Tensor`
+reads any other list value by value, in the order of TensorFlow Serving: it accepts the rarer forms, and it finds the
+same error first.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from atelier_serving.rest.json.packed import Packed
 from atelier_serving.status import Code, ServingError, invalid
 from atelier_serving.tensors import numpy_dtype, type_name
 
-# dtype number: (numpy dtype, the integers that TensorFlow Serving lets in). The narrow types take any int32 and wrap.
+# dtype number: (numpy dtype, the integers that TensorFlow Serving accepts). The narrow types accept any int32 and wrap.
 _INT32, _FLOATS = (-(2**31), 2**31 - 1), (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
 _INTEGERS: dict[int, tuple[Any, tuple[int, int]]] = {
     types_pb2.DT_INT8: (np.int8, _INT32),
@@ -31,9 +32,9 @@ _INTEGERS: dict[int, tuple[Any, tuple[int, int]]] = {
     types_pb2.DT_UINT32: (np.uint32, (0, 2**32 - 1)),
     types_pb2.DT_UINT64: (np.uint64, (0, 2**64 - 1)),
 }
-# In errors these two have their names of C++.
+# Errors give these two types their C++ names.
 _NAMES = {types_pb2.DT_INT64: "int64_t", types_pb2.DT_UINT64: "uint64_t"}
-# Where single values are collected: the array module's type code.
+# Type codes of the array module, for the arrays that collect single values.
 _CODES = dict.fromkeys(_FLOATS, "d") | dict.fromkeys(_INTEGERS, "q")
 _CODES |= {types_pb2.DT_UINT64: "Q", types_pb2.DT_BOOL: "b"}
 
@@ -58,7 +59,7 @@ def decode_base64(value: dict[str, str]) -> bytes:
 
 
 def dense(value: list[Any], number: int) -> np.ndarray | None:
-    """A regular list of values of one fitting type as an array; None when it needs a closer look."""
+    """A regular list of values of one fitting type as an array; None if it must be read value by value."""
     shape: list[int] = []
     level: list[Any] = [value]
     while True:
@@ -72,7 +73,7 @@ def dense(value: list[Any], number: int) -> np.ndarray | None:
             return None
         shape.append(len(level[0]))
         level = list(chain.from_iterable(level))
-    # The types of the innermost values. A list among them means that the nesting differs from place to place.
+    # `kinds` are the types of the innermost values. If one of them is a list, the nesting is irregular.
     if number in _FLOATS and kinds <= {int, float}:
         return _floats(np.array(level, np.float64), number).reshape(shape)
     if number in _INTEGERS and kinds <= {int}:
@@ -89,7 +90,7 @@ def dense(value: list[Any], number: int) -> np.ndarray | None:
 
 
 def _dense_blocks(lists: list[Packed], shape: list[int], number: int) -> np.ndarray | None:
-    """Regular lists, whose number and nesting is `shape`, as one array."""
+    """Regular lists as one array; `shape` is the shape in which the lists are nested."""
     forms = {(len(item), block.shape[1:]) for item in lists for block, _ in item.blocks}
     if len(forms) > 1 or number not in (*_FLOATS, *_INTEGERS):
         return None
@@ -110,7 +111,7 @@ def _dense_blocks(lists: list[Packed], shape: list[int], number: int) -> np.ndar
 
 
 def _floats(values: np.ndarray, number: int) -> np.ndarray:
-    """float64 as the float type: rounded, and infinite beyond its largest value, as C++ does it."""
+    """float64 to the float type as in C++: rounded, and infinite if too large for it."""
     with np.errstate(over="ignore"):
         return values.astype(numpy_dtype(number))
 
@@ -121,11 +122,11 @@ def _in_range(values: np.ndarray, number: int) -> bool:
 
 
 class Tensor:
-    """One tensor, value by value: the shape is that of the first values, and every later one has to fit it."""
+    """One tensor, read value by value. The first values give its shape; each later value must fit that shape."""
 
     def __init__(self, number: int) -> None:
         self._number = number
-        # An array of the array module for numbers: 8 bytes each.
+        # Numbers are collected in an array of the array module, where each takes 8 bytes.
         self._values: Any = array(_CODES[number]) if number in _CODES else []
         self._row: tuple[int, list[int]] | None = None
         self._shape: list[int] = []
@@ -140,7 +141,7 @@ class Tensor:
         self._fill(value, 0)
 
     def add_row(self, value: Any) -> None:
-        """Append one row, of the size and shape of the first."""
+        """Append one row. It must have the size and shape of the first row."""
         before = len(self._values)
         self.add(value)
         size = len(self._values) - before
@@ -152,7 +153,7 @@ class Tensor:
             raise invalid(f"Expecting shape {_shape(self._row[1])} but got: {_shape(self._shape)}")
 
     def stacked(self, rows: int | None = None) -> np.ndarray:
-        """What was added: one tensor, or `rows` of them stacked."""
+        """The tensor of the added values; with `rows`, the rows stacked along a new first dimension."""
         shape = self._shape if rows is None else [rows, *self._shape]
         if self._number == types_pb2.DT_STRING:
             return _strings(self._values).reshape(shape)
