@@ -3,13 +3,21 @@
 `python -m tests.support.models FOLDER` writes FOLDER/fashion/1, which a real TensorFlow Serving can be given.
 """
 
+from __future__ import annotations
+
 import hashlib
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tests.support.idx_files import idx, split_examples
+
+if TYPE_CHECKING:
+    from atelier_trainer.data.dataset import DataSet
+    from atelier_trainer.job import Job
 
 
 def publish_untrained(models: Path, name: str = "fashion", seed: int = 0) -> Path:
@@ -20,7 +28,6 @@ def publish_untrained(models: Path, name: str = "fashion", seed: int = 0) -> Pat
     from atelier_trainer.data.dataset import DataSet, Examples
     from atelier_trainer.data.fashion_mnist import CLASS_NAMES
     from atelier_trainer.job import Job
-    from atelier_trainer.publishing.pipeline import publish_untrained as publish
 
     job = Job.model_validate(
         {
@@ -45,7 +52,28 @@ def publish_untrained(models: Path, name: str = "fashion", seed: int = 0) -> Pat
         test=Examples(test_images, test_labels.astype(np.int64), digest),
         test_file={"format": "idx", "path": "fashion-mnist"},
     )
-    return publish(job, models, data)
+    return publish_with_initial_weights(job, models, data)
+
+
+def publish_with_initial_weights(job: Job, models: Path, data: DataSet) -> Path:
+    """Publish the job's model as it is before training: a version to try a server with, made in a second or two."""
+    from atelier_trainer.publishing.pipeline import CARD, list_model, write_version
+    from atelier_trainer.publishing.staging import Staging
+    from atelier_trainer.training.data_spec import Spec
+    from atelier_trainer.training.encoding import encoding_for, vocabulary_of
+    from atelier_trainer.training.fit import Fitted
+    from atelier_trainer.training.network import build
+
+    spec = Spec.of(data)
+    words = vocabulary_of(data.test.inputs, job.network.vocabulary) if data.kind == "text" else None
+    encoding = encoding_for(spec, job.network, words)
+    fitted = Fitted(build(job, spec, encoding), encoding, spec, 0, 0)
+    with Staging(models / job.model) as staging:
+        card = write_version(staging.folder, job, fitted, data, "untrained", None)
+        (staging.folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
+        version = staging.publish()
+    list_model(models, job.model, version)
+    return version
 
 
 if __name__ == "__main__":

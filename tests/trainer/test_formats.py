@@ -1,6 +1,8 @@
 """Save and restore: in every format the restored model answers as the saved one, and damage is said to be damage."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +97,41 @@ def test_an_architecture_comes_back_without_weights(trained: Path, tmp_path: Pat
     assert [layer.name for layer in layers] == [
         layer["name"] for layer in json.loads(path.read_text())["config"]["layers"]
     ]
+
+
+PLAIN_KERAS = """
+import sys
+import keras
+
+path = sys.argv[1]
+model = keras.models.model_from_json(open(path).read()) if path.endswith(".json") else keras.models.load_model(path)
+assert not any(name.startswith("atelier") for name in sys.modules)
+print(model.count_params(), model.optimizer.name)
+"""
+
+
+@pytest.mark.parametrize("format", ["keras", "h5", "json"])
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_plain_keras_loads_what_is_saved(trained: Path, tmp_path: Path, format: str, schedule: str) -> None:
+    """Neither our classes nor our package are needed: the optimizer's schedule is one of Keras's own."""
+    job = tmp_path / "warm.yaml"
+    data = f"data: {{csv: {trained / 'table.csv'}}}"
+    job.write_text(
+        f"name: warm\nmodel: warm\n{data}\nnetwork: {{hidden: [4]}}\n"
+        f"optimizer: {{schedule: {schedule}, warmup: 0.4}}\nfit: {{batch_size: 8, epochs: 2}}\n"
+    )
+    places = ["--data", tmp_path / "cache", "--runs", tmp_path / "runs"]
+    done = trainer("train", job, "--models", tmp_path / "models", *places)
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / f"m.{format}"
+    done = trainer("save", "warm", "--format", format, "--to", path, *places)
+    assert done.returncode == 0, done.stderr
+    loaded = subprocess.run(
+        [sys.executable, "-c", PLAIN_KERAS, path], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    # An architecture names its optimizer, too: the schedule must be known in all three.
+    assert loaded.stdout.split()[1] == "adam"
 
 
 def test_the_commands_prove_equal_predictions(trained: Path, tmp_path: Path) -> None:

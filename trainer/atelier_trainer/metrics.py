@@ -6,6 +6,8 @@ import numpy as np
 
 # Keras clips probabilities so before it takes the logarithm (keras.config.epsilon()).
 EPSILON = 1e-7
+# The history's column of the loss without the penalty of L1 and L2, where there is one.
+CROSSENTROPY = "crossentropy"
 
 
 def evaluate(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:

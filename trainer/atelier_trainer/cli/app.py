@@ -23,10 +23,11 @@ import typer
 
 from atelier_trainer import __version__, interrupt
 from atelier_trainer.cli.data import app as data_app
-from atelier_trainer.cli.options import Data, Models, Runs, Seed, Set, job_from, say
+from atelier_trainer.cli.options import Data, Models, Runs, Seed, Set, job_from
 from atelier_trainer.cli.runs import app as runs_app
 from atelier_trainer.data import job_data
 from atelier_trainer.errors import AtelierTrainerError
+from atelier_trainer.printable import say
 from atelier_trainer.quiet import silence_startup
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from atelier_trainer.cli.options import Data, Reports, job_from, say
+from atelier_trainer.cli.options import Data, Reports, job_from
 from atelier_trainer.data import conversion, job_data
-from atelier_trainer.printable import printable
+from atelier_trainer.printable import printable, say
 
 app = typer.Typer(help="The data sets the jobs train on.", no_args_is_help=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,6 @@ import typer
 
 from atelier_trainer.job import Job
 from atelier_trainer.job_file import load_job
-from atelier_trainer.printable import printable
 
 Models = Annotated[Path, typer.Option(envvar="ATELIER_MODELS", help="The model repository.")]
 Data = Annotated[Path, typer.Option(envvar="ATELIER_DATA", help="The folder data sets are cached in.")]
@@ -29,8 +27,3 @@ def job_from(name: str, overrides: Sequence[str], seed: int | None, deterministi
     changes += [f"fit.seed={seed}"] if seed is not None else []
     changes += ["fit.deterministic=true"] if deterministic else []
     return load_job(name, changes)
-
-
-def say(text: str) -> None:
-    """A line for people, on stderr."""
-    print(printable(text), file=sys.stderr, flush=True)

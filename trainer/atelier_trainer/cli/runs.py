@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from atelier_trainer.cli.options import Data, Reports, Runs, Set, say
+from atelier_trainer.cli.options import Data, Reports, Runs, Set
 from atelier_trainer.errors import RunError
+from atelier_trainer.printable import say
 from atelier_trainer.quiet import silence_startup
 from atelier_trainer.training import run as run_folders
 from atelier_trainer.training.run import Run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ from atelier_trainer.data.dataset import DataSet, Examples, file_digest, finding
 from atelier_trainer.data.downloads import Source, SourceFailed, default_sources
 from atelier_trainer.data.idx import read_idx
 from atelier_trainer.errors import DataUnavailable
+from atelier_trainer.printable import say
 
 NAME = "fashion-mnist"
 CLASS_NAMES = (
@@ -50,7 +50,7 @@ def fetch(data: Path, sources: Iterable[Source] | None = None) -> Path:
         return folder
     reasons = []
     for source in default_sources() if sources is None else sources:
-        _say(f"data: {NAME}: {len(missing)} of {len(SHA256)} files from {source.title}")
+        say(f"data: {NAME}: {len(missing)} of {len(SHA256)} files from {source.title}")
         try:
             with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as work:
                 source.fetch(
@@ -58,7 +58,7 @@ def fetch(data: Path, sources: Iterable[Source] | None = None) -> Path:
                 )
         except SourceFailed as failure:
             reasons.append(f"  {source.title}: {failure}")
-            _say(f"data: {failure}")
+            say(f"data: {failure}")
         missing = [name for name in missing if not (folder / name).exists()]
         if not missing:
             return folder
@@ -101,7 +101,7 @@ def _cached(path: Path, sha256: str) -> bool:
         return False
     if file_digest(path) == sha256:
         return True
-    _say(f"data: {path} is damaged (its SHA-256 is wrong): fetching it again")
+    say(f"data: {path} is damaged (its SHA-256 is wrong): fetching it again")
     path.unlink(missing_ok=True)
     return False
 
@@ -115,7 +115,3 @@ def _admit(candidate: Path, target: Path, sha256: str) -> None:
         os.fsync(handle.fileno())
     candidate.chmod(0o644)
     os.replace(candidate, target)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

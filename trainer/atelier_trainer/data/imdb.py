@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import sys
 import tarfile
 import tempfile
 import zlib
@@ -20,7 +19,8 @@ from atelier_trainer.data.dataset import DataSet, Examples, file_digest, finding
 from atelier_trainer.data.downloads import SourceFailed, download
 from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import DataCorrupt, DataUnavailable
-from atelier_trainer.publishing.staging import write_durably
+from atelier_trainer.files import write_durably
+from atelier_trainer.printable import say
 
 NAME = "imdb"
 CLASS_NAMES = ("negative", "positive")
@@ -47,7 +47,7 @@ def fetch(data: Path, origin: str | None = None) -> Path:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     origin = origin or os.environ.get("ATELIER_IMDB") or URL
-    _say(f"data: {NAME} from {origin}")
+    say(f"data: {NAME} from {origin}")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as work:
         if "://" in origin:
             source = Path(work, "aclImdb_v1.tar.gz")
@@ -148,9 +148,5 @@ def _complete(folder: Path) -> bool:
     except (ValueError, KeyError):
         good = False
     if not good:
-        _say(f"data: {folder} is damaged (a SHA-256 is wrong): making it again")
+        say(f"data: {folder} is damaged (a SHA-256 is wrong): making it again")
     return good
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from atelier_trainer.data import array_dataset, csv_dataset, fashion_mnist, imdb
 from atelier_trainer.data.dataset import DataSet, sha256_of
 from atelier_trainer.errors import JobError
 from atelier_trainer.job import Job
+from atelier_trainer.printable import say
 
 NAMED = {"fashion-mnist": fashion_mnist.load, "imdb": imdb.load}
 
@@ -35,6 +36,12 @@ def load(job: Job, base: Path, data: Path) -> DataSet:
     if settings.streams:
         raise JobError("fit.validation_split: streamed data cannot be split; name a data.validation file.")
     return loaded.with_validation_split(job.fit.validation_split, job.fit.seed)
+
+
+def tell_findings(data: DataSet) -> None:
+    """Print what is suspicious in the data; the model card has it too."""
+    for warning in data.warnings:
+        say(f"warning: {warning}")
 
 
 def fetch(job: Job, data: Path) -> None:

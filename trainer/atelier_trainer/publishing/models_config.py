@@ -9,7 +9,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from atelier_trainer.errors import PublishError
 from atelier_trainer.file_lock import locked
-from atelier_trainer.publishing.staging import remove_halves, write_durably
+from atelier_trainer.files import remove_halves, write_durably
 
 
 def read_config(path: Path) -> model_server_config_pb2.ModelServerConfig:

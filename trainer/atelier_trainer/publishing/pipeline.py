@@ -15,7 +15,7 @@ from atelier_trainer.data import job_data
 from atelier_trainer.data.dataset import DataSet
 from atelier_trainer.errors import PublishError
 from atelier_trainer.job import Job
-from atelier_trainer.printable import printable
+from atelier_trainer.printable import say
 from atelier_trainer.publishing.staging import Staging, explain_write_failure, versions
 from atelier_trainer.quiet import quick_import
 from atelier_trainer.training.run import Run, continued_or_new
@@ -46,7 +46,7 @@ def up_to_date(job: Job, base: Path, models: Path) -> dict[str, Any] | None:
         say(f"{folder} is damaged ({missing[0]} is missing): training again.")
         return None
     if not _is_listed(models, job.model):
-        _list(models, job.model, folder)
+        list_model(models, job.model, folder)
         say(f"{folder} was not listed in {models / 'models.config'}; now it is.")
     return _result(job, folder, card, trained=False)
 
@@ -79,7 +79,7 @@ def train_and_publish(job: Job, base: Path, models: Path, data: Path, runs: Path
     """
     clock = Clock()
     source, loaded = job_data.source_digest(job, base), job_data.load(job, base, data)
-    tell_findings(loaded)
+    job_data.tell_findings(loaded)
     clock.lap("data")
     with quick_import():
         import tensorflow as tf
@@ -99,7 +99,7 @@ def train_and_publish(job: Job, base: Path, models: Path, data: Path, runs: Path
                     run.update(state="fitted", epochs=fitted.epochs, best_epoch=fitted.best_epoch)
                 clock.lap("fit")
                 try:
-                    card = _write_version(staging.folder, job, fitted, loaded, source, run)
+                    card = write_version(staging.folder, job, fitted, loaded, source, run)
                     clock.lap("export")
                     card["seconds"] = clock.seconds
                     (staging.folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
@@ -112,7 +112,7 @@ def train_and_publish(job: Job, base: Path, models: Path, data: Path, runs: Path
         else:
             card = _read_card(version) or {}
             say(f"{version} was published by the run {run.name} before; it is listed now.")
-        _list(models, job.model, version)
+        list_model(models, job.model, version)
         clock.lap("publish")
         _finish(run, version, card, clock.seconds)
     return _result(job, version, card, trained=True) | {"run": str(run.folder)}
@@ -167,31 +167,6 @@ def _explained_run(folder: Path) -> Iterator[None]:
         raise PublishError(f"{explain_write_failure(folder, error)} Nothing was published.") from None
 
 
-def publish_untrained(job: Job, models: Path, data: DataSet) -> Path:
-    """Publish the job's model with its initial weights: a version to try a server with, made in a second or two."""
-    from atelier_trainer.training.data_spec import Spec
-    from atelier_trainer.training.encoding import encoding_for, vocabulary_of
-    from atelier_trainer.training.fit import Fitted
-    from atelier_trainer.training.network import build
-
-    spec = Spec.of(data)
-    words = vocabulary_of(data.test.inputs, job.network.vocabulary) if data.kind == "text" else None
-    encoding = encoding_for(spec, job.network, words)
-    fitted = Fitted(build(job, spec, encoding), encoding, spec, 0, 0)
-    with Staging(models / job.model) as staging:
-        card = _write_version(staging.folder, job, fitted, data, "untrained", None)
-        (staging.folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
-        version = staging.publish()
-    _list(models, job.model, version)
-    return version
-
-
-def tell_findings(data: DataSet) -> None:
-    """Print what is suspicious in the data; the model card has it too."""
-    for warning in data.warnings:
-        say(f"warning: {warning}")
-
-
 class Clock:
     """Seconds per stage, by name."""
 
@@ -206,7 +181,7 @@ class Clock:
         self._last = now
 
 
-def _write_version(
+def write_version(
     folder: Path, job: Job, fitted: Any, data: DataSet, source: str, run: Run | None
 ) -> dict[str, Any]:
     """Export into the staging folder, load it back, and let what was loaded make the metrics and golden examples."""
@@ -240,7 +215,8 @@ def _result(job: Job, version: Path, card: dict[str, Any], trained: bool) -> dic
     }
 
 
-def _list(models: Path, name: str, version: Path) -> None:
+def list_model(models: Path, name: str, version: Path) -> None:
+    """Add a version's model to models.config. Raises `PublishError`."""
     # Imported here: the protos come with TensorFlow.
     from atelier_trainer.publishing.models_config import ensure_listed
 
@@ -252,8 +228,3 @@ def _list(models: Path, name: str, version: Path) -> None:
             f"{version} is published, but not listed in {models / 'models.config'}, so that no server loads it: {why} "
             "The same command then lists it, without training again."
         ) from None
-
-
-def say(text: str) -> None:
-    """A line for people, on stderr."""
-    print(printable(text), file=sys.stderr, flush=True)

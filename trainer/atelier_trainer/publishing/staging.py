@@ -15,6 +15,7 @@ from typing import IO
 
 from atelier_trainer.errors import PublishError
 from atelier_trainer.file_lock import locked, open_lock, try_lock
+from atelier_trainer.files import remove_halves, sync, write_durably
 
 _STAGING = ".staging-"
 # Servers read a version as an int64.
@@ -68,7 +69,7 @@ class Staging:
                 write_durably(self.model_folder / ".last-version", f"{number}\n")
                 target = self.model_folder / str(number)
                 os.rename(self.folder, target)
-                _sync(self.model_folder)
+                sync(self.model_folder)
         return target
 
 
@@ -93,27 +94,6 @@ def remove_abandoned(model_folder: Path) -> None:
                 shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
                 lock.unlink(missing_ok=True)
     remove_halves(model_folder / ".last-version")
-
-
-def remove_halves(path: Path) -> None:
-    """Remove what killed writers of a file left beside it; the caller holds the lock that its writers hold."""
-    for half in path.parent.glob(f"{path.name}.*.new"):
-        half.unlink(missing_ok=True)
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Replace a file in one step, on disk before it has its name."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
-    try:
-        with open(temporary, "x", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -152,14 +132,6 @@ def _make_durable(folder: Path) -> None:
         for name in names:
             path = Path(parent, name)
             path.chmod(0o644)
-            _sync(path)
+            sync(path)
         os.chmod(parent, 0o755)
-        _sync(Path(parent))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(Path(parent))

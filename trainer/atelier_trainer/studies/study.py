@@ -10,7 +10,6 @@ from atelier_trainer.data import job_data
 from atelier_trainer.errors import JobError
 from atelier_trainer.job import Job
 from atelier_trainer.job_file import load_job, read_yaml, shipped_jobs
-from atelier_trainer.publishing.pipeline import tell_findings
 from atelier_trainer.training.run import Run, continued_or_new, finished
 
 
@@ -47,7 +46,7 @@ def run_study(jobs: Sequence[tuple[Job, Path]], data: Path, runs: Path) -> list[
         if run is None:
             print(f"[{number}/{len(jobs)}] {job.name}", file=sys.stderr, flush=True)
             loaded = job_data.load(job, base, data)
-            tell_findings(loaded)
+            job_data.tell_findings(loaded)
             with continued_or_new(runs, job, source, done=("fitted", "published")) as run:
                 fitted = fit(job, loaded, run)
                 run.update(

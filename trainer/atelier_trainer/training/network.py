@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
 
 import keras
+import numpy as np
 from keras import layers
 
 from atelier_trainer.job import Job, Network, Optimizer
+from atelier_trainer.metrics import CROSSENTROPY
 from atelier_trainer.training.data_spec import Spec
 from atelier_trainer.training.encoding import Encoding
-from atelier_trainer.training.run import CROSSENTROPY
 
 TENTH = 0.1
+# Levels of the learning rate over a run, where Keras has no schedule of the wanted shape.
+STAIRS = 100
 OPTIMIZERS = {
     kind.__name__.lower(): kind
     for kind in (
@@ -107,43 +110,38 @@ def optimizer(settings: Optimizer, steps: int) -> keras.optimizers.Optimizer:
 
 
 def _rate(settings: Optimizer, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    schedules, peak = keras.optimizers.schedules, settings.learning_rate
+    """One rate, or a schedule of Keras's own: a saved model with a class of ours would need the trainer to load."""
+    schedules = keras.optimizers.schedules
+    peak = settings.learning_rate
     rising = round(steps * settings.warmup)
     falling = max(steps - rising, 1)
-    if settings.schedule == "constant" and not rising:
+    warms_up = rising > 1
+    if settings.schedule == "constant" and not warms_up:
         return peak
-    shape: float | keras.optimizers.schedules.LearningRateSchedule = peak
-    if settings.schedule == "cosine":
-        shape = schedules.CosineDecay(peak, falling)
-    elif settings.schedule == "linear":
-        shape = schedules.PolynomialDecay(peak, falling, end_learning_rate=0.0)
+    if settings.schedule in ("constant", "cosine"):
+        floor = 1.0 if settings.schedule == "constant" else 0.0
+        if not warms_up:
+            return schedules.CosineDecay(peak, falling)
+        # The first update has a rate, too: from there Keras takes one update less to the peak.
+        return schedules.CosineDecay(
+            peak / rising, falling + 1, alpha=floor, warmup_target=peak, warmup_steps=rising - 1
+        )
+    if settings.schedule == "linear":
+        fall = schedules.PolynomialDecay(peak, falling, end_learning_rate=0.0)
     elif settings.schedule == "exponential":
-        shape = schedules.ExponentialDecay(peak, falling, TENTH)
-    elif settings.schedule == "inverse_time":
-        shape = schedules.InverseTimeDecay(peak, falling, 1 / TENTH - 1)
-    return Warmup(rising, peak, shape) if rising else shape
+        fall = schedules.ExponentialDecay(peak, falling, TENTH)
+    else:
+        fall = schedules.InverseTimeDecay(peak, falling, 1 / TENTH - 1)
+    return _staircase(rising, peak, fall, steps) if warms_up else fall
 
 
-@keras.saving.register_keras_serializable("atelier")
-class Warmup(keras.optimizers.schedules.LearningRateSchedule):
-    """From zero to `peak` in `steps` updates; `then` another schedule, or one rate."""
-
-    def __init__(
-        self, steps: int, peak: float, then: float | keras.optimizers.schedules.LearningRateSchedule
-    ) -> None:
-        self.steps, self.peak, self.then = steps, peak, then
-
-    def __call__(self, step: keras.KerasTensor) -> keras.KerasTensor:
-        done = keras.ops.cast(step, "float32")
-        later = keras.ops.maximum(done - self.steps, 0.0)
-        then = self.then if isinstance(self.then, float) else self.then(later)
-        return keras.ops.where(done < self.steps, self.peak * (done + 1) / self.steps, then)
-
-    def get_config(self) -> dict[str, object]:
-        """What the constructor takes."""
-        return {"steps": self.steps, "peak": self.peak, "then": self.then}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Warmup:
-        """The schedule of such a configuration."""
-        return cls(**{**config, "then": keras.saving.deserialize_keras_object(config["then"])})
+def _staircase(
+    rising: int, peak: float, fall: keras.optimizers.schedules.LearningRateSchedule, steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """A rise to `peak` and then `fall`, in at most `STAIRS` levels: Keras knows a warm-up before a cosine only."""
+    edges = np.linspace(0, steps, min(steps, STAIRS) + 1).round().astype(int)
+    levels = []
+    for first, end in itertools.pairwise(edges.tolist()):
+        middle = (first + end - 1) / 2
+        levels.append(peak * (middle + 1) / rising if middle < rising else float(fall(middle - rising)))
+    return keras.optimizers.schedules.PiecewiseConstantDecay((edges[1:-1] - 1).tolist(), levels)

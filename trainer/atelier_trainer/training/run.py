@@ -21,11 +21,10 @@ from typing import IO, Any
 
 from atelier_trainer.errors import RunError
 from atelier_trainer.file_lock import try_lock
+from atelier_trainer.files import remove_halves, write_durably
 from atelier_trainer.job import Job
-from atelier_trainer.publishing.staging import remove_halves, write_durably
+from atelier_trainer.metrics import CROSSENTROPY
 
-# The history's column of the loss without the penalty of L1 and L2, where there is one.
-CROSSENTROPY = "crossentropy"
 STATES = ("fitting", "fitted", "published")
 
 
