@@ -10,8 +10,8 @@ from atelier_trainer.data import csv_file
 from atelier_trainer.data.array_dataset import IDX_NAMES, read_idx_file
 from atelier_trainer.data.dataset import DataSet, Examples
 from atelier_trainer.data.idx import write_idx
-from atelier_trainer.data.label_key import number_of
 from atelier_trainer.errors import DataInvalid
+from atelier_trainer.label_key import number_of
 
 LABEL = "label"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atelier_trainer.data.label_key import key, number_of
 from atelier_trainer.errors import DataInvalid
+from atelier_trainer.label_key import key, number_of
 
 _SHOWN = 12
 # Labels with a fraction of so many values, or so few examples a class, measure something: they name no class.

@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from atelier_trainer.data.dataset import DataSet, Examples, class_counts
-from atelier_trainer.data.label_key import key
 from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import DataInvalid, JobError, RunError
 from atelier_trainer.job import Fit, Job
+from atelier_trainer.label_key import key
 from atelier_trainer.training.callbacks import EpochLine, Keeper
 from atelier_trainer.training.checkpoint import Checkpoints
 from atelier_trainer.training.data_spec import Spec
