@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from atelier_trainer.training.network import STAIRS, optimizer
 STEPS = 1000
 PEAK = 0.02
 # What is left of the peak after a share of the fall.
-SHAPES = {
+SHAPES: dict[str, Callable[[float], float]] = {
     "constant": lambda share: 1.0,
     "cosine": lambda share: (1 + math.cos(math.pi * share)) / 2,
     "linear": lambda share: 1 - share,
