@@ -1,22 +1,10 @@
-"""Shared by the trainer's tests: the command, and the fetched data set."""
+"""Shared by the trainer's tests: the fetched data set, and a job."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-COMMAND = str(Path(sys.executable).parent / "atelier-trainer")
-
-TINY_JOB = """
-name: tiny
-model: fashion
-data: fashion-mnist
-network: {hidden: [8]}
-fit: {batch_size: 512, epochs: 1, seed: 1}
-"""
+from tests.support.trainer_command import TINY_JOB
 
 
 @pytest.fixture(scope="session")
@@ -45,18 +33,3 @@ def job(tmp_path: Path) -> Path:
 def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs go where the test's other files go."""
     monkeypatch.setenv("ATELIER_RUNS", str(tmp_path / "runs"))
-
-
-def trainer(
-    *arguments: object, environ: dict[str, str] | None = None, **kwargs: Any
-) -> subprocess.CompletedProcess[str]:
-    """Run the console script to its end."""
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        env={**os.environ, **(environ or {})},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        **kwargs,
-    )

@@ -12,7 +12,7 @@ from atelier_trainer.data.idx import write_idx
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import Job
 
-from tests.trainer.conftest import trainer
+from tests.support.trainer_command import trainer
 
 IMAGES = np.random.default_rng(3).integers(0, 256, [6, 4, 5], np.uint8)
 LABELS = np.array([0, 1, 2, 0, 1, 2], np.uint8)

@@ -9,7 +9,7 @@ from atelier_trainer.errors import RunError
 from atelier_trainer.studies.comparison import compare, overfits_from
 from atelier_trainer.training.run import Run, find
 
-from tests.trainer.conftest import trainer
+from tests.support.trainer_command import trainer
 
 
 def history(losses: list[float], val_losses: list[float], name: str = "loss") -> list[dict[str, Any]]:

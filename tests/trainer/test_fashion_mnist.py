@@ -14,7 +14,7 @@ from atelier_trainer.data.downloads import Folder, Publisher
 from atelier_trainer.data.idx import read_idx
 from atelier_trainer.errors import DataCorrupt, DataUnavailable
 
-from tests.trainer.conftest import trainer
+from tests.support.trainer_command import trainer
 
 
 class Misbehaving(http.server.BaseHTTPRequestHandler):

@@ -16,7 +16,7 @@ import pytest
 from atelier_trainer.data import job_data
 from atelier_trainer.job import Job
 
-from tests.trainer.conftest import COMMAND, trainer
+from tests.support.trainer_command import COMMAND, trainer
 
 JOB = """
 name: mine

@@ -12,7 +12,7 @@ from atelier_trainer.training import model_files
 from atelier_trainer.training.fit import restore as restore_run
 from atelier_trainer.training.run import find
 
-from tests.trainer.conftest import trainer
+from tests.support.trainer_command import trainer
 
 ARTIFACTS = {
     "weights": "model.weights.h5",

@@ -6,7 +6,7 @@ import pytest
 from atelier_trainer.errors import JobError
 from atelier_trainer.job_file import load_job, shipped_jobs
 
-from tests.trainer.conftest import TINY_JOB
+from tests.support.trainer_command import TINY_JOB
 
 
 def test_the_shipped_job_is_found_by_name_and_by_path() -> None:

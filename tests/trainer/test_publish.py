@@ -15,7 +15,7 @@ from atelier_trainer.publishing.models_config import ensure_listed
 from atelier_trainer.publishing.staging import Staging, versions
 
 from tests.support.models import publish_untrained
-from tests.trainer.conftest import COMMAND, trainer
+from tests.support.trainer_command import COMMAND, trainer
 
 COMPLETE = (
     "saved_model.pb",

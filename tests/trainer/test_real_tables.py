@@ -14,7 +14,7 @@ from atelier_trainer.job import Job
 from atelier_trainer.job_file import load_job
 from atelier_trainer.publishing.exported_model import ExportedModel
 
-from tests.trainer.conftest import trainer
+from tests.support.trainer_command import trainer
 
 ROWS = 200
 CITIES = ("Köln", "Paris", "Łódź")

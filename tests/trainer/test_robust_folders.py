@@ -16,7 +16,7 @@ from atelier_trainer.publishing.models_config import ensure_listed
 from atelier_trainer.publishing.staging import LARGEST_VERSION, Staging, explain_write_failure, versions
 from atelier_trainer.training import run as runs
 
-from tests.trainer.conftest import trainer
+from tests.support.trainer_command import trainer
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from atelier_trainer.job_file import load_job
 from atelier_trainer.publishing.exported_model import ExportedModel
 
-from tests.trainer.conftest import COMMAND, trainer
+from tests.support.trainer_command import COMMAND, trainer
 
 
 @pytest.fixture(scope="module")
