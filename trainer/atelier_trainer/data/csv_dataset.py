@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from atelier_trainer.data.columns import Column, identifiers, rows_of, seen_in_t
 from atelier_trainer.data.csv_cells import Dialect
 from atelier_trainer.data.csv_file import Schema
 from atelier_trainer.data.csv_shards import CsvShards
-from atelier_trainer.data.dataset import DataSet, Examples, findings
+from atelier_trainer.data.dataset import DataSet, Examples, file_digest, findings
 from atelier_trainer.data.held_out_file import write_test_file
 from atelier_trainer.data.labels import class_ids, classes_of, hold_numbers, require_two
 from atelier_trainer.errors import DataInvalid
@@ -92,16 +91,6 @@ def shards(pattern: str, base: Path) -> list[Path]:
     return found
 
 
-def digest(paths: list[Path]) -> str:
-    """SHA-256 over the files, one after the other."""
-    total = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as handle:
-            while block := handle.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()
-
-
 @dataclass
 class _Reader:
     """Reads a job's files, all with the columns of the first."""
@@ -152,7 +141,7 @@ class _Reader:
         labels = [class_ids(part, found, path, label) for part, path in zip(cells, paths, strict=True)]
         for part, path in zip(cells, paths, strict=True):
             say_numbers(part, found, path, label)
-        return Examples(np.concatenate(inputs), np.concatenate(labels), digest(list(paths))), found
+        return Examples(np.concatenate(inputs), np.concatenate(labels), file_digest(*paths)), found
 
     def _inputs(self, path: Path, chunk: csv_file.Chunk, first_row: int) -> np.ndarray:
         if self.settings.text:

@@ -34,7 +34,9 @@ class CsvShards:
         class_names: Sequence[str] | None,
         image: Sequence[int] | None,
     ) -> None:
-        self._paths, self._schema, self._columns = list(paths), schema, list(columns)
+        self._paths = list(paths)
+        self._schema = schema
+        self._columns = list(columns)
         if len(f"\n{schema.dialect.separator}".encode(schema.dialect.encoding)) != 2:
             raise DataInvalid(
                 f"data.encoding: {schema.dialect.encoding} cannot be streamed; write the files in UTF-8, or leave "
@@ -63,7 +65,8 @@ class CsvShards:
             self._labels.append(found)
             digests.append(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
         self.warnings = [] if image else self._check.findings(self._paths[0])
-        self.mean, self.variance = self._check.moments.mean, self._check.moments.variance
+        self.mean = self._check.moments.mean
+        self.variance = self._check.moments.variance
         self.features: tuple[Column, ...] = ()
         if schema.dialect.missing or schema.categories:
             gaps = self._check.moments.missing.tolist()

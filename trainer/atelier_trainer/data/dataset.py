@@ -126,10 +126,13 @@ def sha256_of(*parts: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """Digest of a file, read in pieces."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, algorithm).hexdigest()
+def file_digest(*paths: Path, algorithm: str = "sha256") -> str:
+    """Digest of files, one after the other, read in pieces."""
+    digest = hashlib.new(algorithm)
+    for path in paths:
+        with open(path, "rb") as handle:
+            hashlib.file_digest(handle, lambda: digest)
+    return digest.hexdigest()
 
 
 def most_common_first(counts: Counter[bytes]) -> list[bytes]:

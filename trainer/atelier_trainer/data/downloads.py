@@ -46,7 +46,8 @@ class Folder:
     """A folder holding the files, gzipped or not."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.title = folder, f"the folder {folder}"
+        self.folder = folder
+        self.title = f"the folder {folder}"
 
     def fetch(self, names: Sequence[str], work: Path, admit: Admit) -> None:
         for name in names:
@@ -64,7 +65,9 @@ class Publisher:
     """Zalando's own copy, over HTTP: what is fetched is checked, so the transport needs no trust."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        self.url, self.timeout, self.title = url, timeout, f"the publisher ({url})"
+        self.url = url
+        self.timeout = timeout
+        self.title = f"the publisher ({url})"
 
     def fetch(self, names: Sequence[str], work: Path, admit: Admit) -> None:
         for name in names:

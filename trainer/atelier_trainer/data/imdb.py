@@ -58,7 +58,7 @@ def fetch(data: Path, origin: str | None = None) -> Path:
                     f"IMDB could not be fetched from {origin}: {failure}. Check the network, or set "
                     "ATELIER_IMDB to the path of aclImdb_v1.tar.gz or of the folder it unpacks to."
                 ) from None
-            if origin == URL and file_digest(source, "md5") != MD5:
+            if origin == URL and file_digest(source, algorithm="md5") != MD5:
                 raise DataCorrupt(f"What {URL} gave is not the published archive: its MD5 is not {MD5}.")
         else:
             source = Path(origin)

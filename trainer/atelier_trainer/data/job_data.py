@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from atelier_trainer.data import array_dataset, csv_dataset, fashion_mnist, imdb
-from atelier_trainer.data.dataset import DataSet, sha256_of
+from atelier_trainer.data.dataset import DataSet, file_digest, sha256_of
 from atelier_trainer.errors import JobError
 from atelier_trainer.job import Job
 from atelier_trainer.printable import say
@@ -82,4 +82,4 @@ def source_digest(job: Job, base: Path) -> str:
         return sha256_of(
             *(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode() for name, state in states)
         )
-    return csv_dataset.digest(paths)
+    return file_digest(*paths)

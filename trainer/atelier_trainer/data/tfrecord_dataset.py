@@ -139,7 +139,8 @@ class TfrecordShards:
     """The `Stream` (dataset.py) of TFRecord files. Raises `DataInvalid` while checking them."""
 
     def __init__(self, paths: Sequence[Path], layout: Layout, class_names: Sequence[str] | None) -> None:
-        self._paths, self._layout = list(paths), layout
+        self._paths = list(paths)
+        self._layout = layout
         check = ColumnCheck(layout.columns)
         # Of each file: a label, the record where it comes first, and how often it comes.
         found: list[dict[int, tuple[int, int]]] = []
@@ -154,7 +155,9 @@ class TfrecordShards:
                 row += len(labels)
             found.append(seen)
         self.warnings = [] if layout.image else check.findings(self._paths[0])
-        self.mean, self.variance, self.count = check.moments.mean, check.moments.variance, check.moments.count
+        self.mean = check.moments.mean
+        self.variance = check.moments.variance
+        self.count = check.moments.count
         self._count_classes(found, class_names)
         states = [path.stat() for path in self._paths]
         self.sha256 = sha256_of(*(f"{state.st_size} {state.st_mtime_ns}".encode() for state in states))

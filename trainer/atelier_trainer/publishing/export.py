@@ -24,7 +24,9 @@ class ServedClassifier(tf.Module):
 
     def __init__(self, model: keras.Model, encoding: Encoding, spec: Spec) -> None:
         super().__init__()
-        self._model, self._encoding, self._spec = model, encoding, spec
+        self._model = model
+        self._encoding = encoding
+        self._spec = spec
         # Listed here so that the export finds the weights, whatever it makes of the Keras object.
         self.weights = [weight.value for weight in model.weights]
 

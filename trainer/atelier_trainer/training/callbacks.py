@@ -17,7 +17,7 @@ from atelier_trainer.training.feed import TrainingFeed
 from atelier_trainer.training.run import Run
 
 
-class Keeper(keras.callbacks.Callback):
+class CheckpointCallback(keras.callbacks.Callback):
     """Keeps history and checkpoint of each epoch, and stops early when told to.
 
     The history is written first and cut to the checkpoint's epochs on resuming: a kill between the two costs an epoch.
@@ -28,7 +28,10 @@ class Keeper(keras.callbacks.Callback):
         self, run: Run, checkpoints: Checkpoints, feed: TrainingFeed, stop: EarlyStopping | None
     ) -> None:
         super().__init__()
-        self._run, self._checkpoints, self._feed, self._stop = run, checkpoints, feed, stop
+        self._run = run
+        self._checkpoints = checkpoints
+        self._feed = feed
+        self._stop = stop
         self.rows: list[dict[str, Any]] = []
         self._started = 0.0
 
@@ -77,7 +80,9 @@ class EpochLine(keras.callbacks.Callback):
 
     def __init__(self, epochs: int, steps: int) -> None:
         super().__init__()
-        self._epochs, self._steps, self._started = epochs, steps, 0.0
+        self._epochs = epochs
+        self._steps = steps
+        self._started = 0.0
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         terminal = sys.stderr.isatty()
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True) if terminal else None

@@ -127,7 +127,8 @@ class TextEncoding(tf.Module):
     def __init__(self, words: Sequence[bytes], length: int | None) -> None:
         """`length` None: multi-hot float32 [N,len(words)+2]; else the last `length` word numbers int32 [N,length]."""
         super().__init__()
-        self.words, self._length = tuple(words), length
+        self.words = tuple(words)
+        self._length = length
         self.width = length or len(self.words) + FIRST_WORD
         self._table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(

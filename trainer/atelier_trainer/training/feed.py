@@ -33,10 +33,14 @@ class TrainingFeed:
         flip: tuple[int, ...] = (),
     ) -> None:
         """`flip`: the shape [H,W] or [H,W,C] of images to mirror left to right at random; none when empty."""
-        self.examples, self._batch, self._seed = len(train), batch_size, seed
+        self.examples = len(train)
+        self._batch = batch_size
+        self._seed = seed
         self.steps = math.ceil(len(train) / batch_size)
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._train, self._encoding, self._flip = train, encoding, flip
+        self._train = train
+        self._encoding = encoding
+        self._flip = flip
         if isinstance(train, Examples):
             self._stored = stored_examples(train, encoding)
             self._labels = tf.constant(train.labels.astype("int32")[:, None])

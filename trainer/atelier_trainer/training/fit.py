@@ -15,7 +15,7 @@ from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import DataInvalid, JobError, RunError
 from atelier_trainer.job import Fit, Job
 from atelier_trainer.label_key import key
-from atelier_trainer.training.callbacks import EpochLine, Keeper
+from atelier_trainer.training.callbacks import CheckpointCallback, EpochLine
 from atelier_trainer.training.checkpoint import Checkpoints
 from atelier_trainer.training.data_spec import Spec
 from atelier_trainer.training.encoding import Encoding, encoding_for, vocabulary_of
@@ -47,11 +47,11 @@ def fit(job: Job, data: DataSet, run: Run) -> Fitted:
     run.update(spec=spec.to_json(), steps=feed.steps)
     model = compiled(job, spec, encoding, feed.steps)
     checkpoints = Checkpoints(run.folder, model)
-    keeper = Keeper(run, checkpoints, feed, job.fit.early_stopping)
-    done = keeper.resume()
+    checkpoint_callback = CheckpointCallback(run, checkpoints, feed, job.fit.early_stopping)
+    done = checkpoint_callback.resume()
     if done:
         print(f"run {run.name}: goes on after epoch {done}", file=sys.stderr, flush=True)
-    if done < job.fit.epochs and not keeper.out_of_patience():
+    if done < job.fit.epochs and not checkpoint_callback.out_of_patience():
         model.fit(
             feed.dataset(),
             validation_data=in_order(data.validation, encoding) if data.validation else None,
@@ -61,13 +61,13 @@ def fit(job: Job, data: DataSet, run: Run) -> Fitted:
             shuffle=False,
             verbose=0,
             callbacks=[
-                keeper,
+                checkpoint_callback,
                 EpochLine(job.fit.epochs, feed.steps),
                 keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False),
             ],
         )
-    best = checkpoints.restore_best() if job.fit.early_stopping else len(keeper.rows)
-    return Fitted(model, encoding, spec, len(keeper.rows), best)
+    best = checkpoints.restore_best() if job.fit.early_stopping else len(checkpoint_callback.rows)
+    return Fitted(model, encoding, spec, len(checkpoint_callback.rows), best)
 
 
 def restore(run: Run) -> Fitted:
