@@ -22,6 +22,8 @@ OVERRIDDEN = {
     "send_400_response": ["msg"],
     "on_message_begin": [],
     "on_headers_complete": [],
+    "on_message_complete": [],
+    "_unsupported_upgrade_warning": [],
     "connection_lost": ["exc"],
 }
 ADVICE = "uvicorn's protocol has changed: look through rest/limits.py, then move the bound in serving/pyproject.toml"
@@ -53,7 +55,7 @@ def test_nothing_else_of_the_protocol_is_overridden() -> None:
 
 def test_the_protocol_names_none_of_the_attributes_that_the_subclass_adds() -> None:
     source = inspect.getsource(HttpToolsProtocol)
-    added = ("_header_bytes", "_in_headers", "_unknown", "_header_timer")
+    added = ("_header_bytes", "_in_headers", "_unknown", "_header_timer", "_offered", "_peer")
     assert [name for name in added if name in source] == [], ADVICE
 
 
@@ -84,7 +86,8 @@ def test_the_parser_calls_the_overridden_methods_in_order() -> None:
 def test_a_method_that_the_parser_does_not_know_is_answered_with_501() -> None:
     answer = asyncio.run(_converse(LimitedProtocol, [b"FOO / HTTP/1.1\r\n\r\n"]))
     assert answer.startswith(b"HTTP/1.1 501 "), ADVICE
-    assert answer.endswith(b"<HTML><HEAD><TITLE>501 Not Implemented</TITLE></HEAD></HTML>\n")
+    page = b"<HTML><HEAD>\n<TITLE>501 Not Implemented</TITLE>\n</HEAD><BODY>\n<H1>Not Implemented</H1>\n</BODY></HTML>\n"
+    assert answer.endswith(b"\r\n\r\n" + page)
 
 
 def test_headers_without_an_end_close_the_connection() -> None:
