@@ -86,8 +86,9 @@ def test_the_parser_calls_the_overridden_methods_in_order() -> None:
 def test_a_method_that_the_parser_does_not_know_is_answered_with_501() -> None:
     answer = asyncio.run(_converse(LimitedProtocol, [b"FOO / HTTP/1.1\r\n\r\n"]))
     assert answer.startswith(b"HTTP/1.1 501 "), ADVICE
-    page = b"<HTML><HEAD>\n<TITLE>501 Not Implemented</TITLE>\n</HEAD><BODY>\n<H1>Not Implemented</H1>\n</BODY></HTML>\n"
-    assert answer.endswith(b"\r\n\r\n" + page)
+    head = b"<HTML><HEAD>\n<TITLE>501 Not Implemented</TITLE>\n</HEAD>"
+    body = b"<BODY>\n<H1>Not Implemented</H1>\n</BODY></HTML>\n"
+    assert answer.endswith(b"\r\n\r\n" + head + body)
 
 
 def test_headers_without_an_end_close_the_connection() -> None:
