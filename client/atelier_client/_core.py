@@ -197,7 +197,7 @@ class Core:
     def _checked(
         self, check: Callable[[Mapping[str, Signature]], Any], version: int | None, label: str | None
     ) -> Routine[Any]:
-        """What `check` makes of the signatures; it is asked again with fresh ones when kept ones do not fit."""
+        """The result of `check` for the signatures. When kept ones do not fit, it is tried again with fresh ones."""
         kept = self._signatures.get((version, label))
         if kept is not None:
             try:
@@ -225,7 +225,7 @@ class Core:
         return prediction
 
     def _check_version(self, asked: int | None, answered: Sequence[int]) -> None:
-        """Raises `ServerFailure` for an answer of another version than the one asked for; 0 is none (REST)."""
+        """Raises `ServerFailure` when another version answered than the one asked for; 0: not known (REST)."""
         others = [number for number in answered if number not in (0, asked)]
         if asked is not None and others:
             raise ServerFailure(
@@ -256,7 +256,7 @@ class Core:
                 if isinstance(error, NotReachable):
                     self._replicas.rest(replica)
                     tried.add(replica)
-                    # Another replica does not suffer from this one's death: it is asked at once.
+                    # The other replicas may work although this one is dead: ask the next one without a pause.
                     if len(tried) < self._replicas.count and left > 0:
                         continue
                 tried.clear()
@@ -271,7 +271,7 @@ class Core:
                 return response, self._clock() - started
 
     def _reload_replica(self, replica: int, request: bytes) -> Routine[None]:
-        """A reload is sent once. It is tried again only while no connection comes about: then nothing was sent."""
+        """Send a reload once. Only a failed connection is tried again, because nothing was sent then."""
         deadline, failures, left = self._clock() + self._timeout, 0, self._timeout
         while True:
             try:
@@ -299,7 +299,7 @@ class Core:
                     return version if version is not None else max(available)
                 reason = messages.describe(entries)
             except (NotReachable, TimedOut, ModelNotFound) as error:
-                # A model that is still being loaded for the first time is not known either.
+                # The server does not know a model while it loads it for the first time.
                 reason = str(error)
             yield Pause(min(_POLL_SECONDS, max(deadline - self._clock(), 0.0)))
         wanted = self._model if version is None else f"{self._model} version {version}"

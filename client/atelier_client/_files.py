@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writes files in one step: a reader sees the whole file or none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write_text(text: str, path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        # A full disk is found out while writing, where no file is named.
+        # An error while writing (a full disk) does not name the file.
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         with contextlib.suppress(OSError):

@@ -23,9 +23,9 @@ def class_of(value: str | float, names: Sequence[str]) -> int:
 
 
 def values_of(names: Sequence[str]) -> list[float] | None:
-    """What each class counts as where labels are compared with numbers: its name when that is a number.
+    """The number that stands for each class in comparisons with numbers: its name, when the name is a number.
 
-    None when no name is a number; NaN for a name beside numbers that is none.
+    None when no name is a number. When only some names are numbers, the other classes get NaN.
     """
     keys = [key_of(name) for name in names]
     if not any(isinstance(key, Decimal) for key in keys):
@@ -55,7 +55,7 @@ def key_of(cell: Any) -> Key:
 
 
 def keys_of(cells: NDArray[Any]) -> list[Key]:
-    """`key_of` each cell [N]; of numbers each different one is looked at once, a float32 as its own shortest text."""
+    """`key_of` each cell [N]. Each distinct number is converted once; a float32 is read as its own shortest text."""
     if cells.dtype.kind in "OSUb":
         return [key_of(cell) for cell in cells.tolist()]
     values, places = np.unique(cells, return_inverse=True)

@@ -12,9 +12,10 @@ Kind = Literal["image", "text", "table"]
 
 @dataclass(frozen=True)
 class Layout:
-    """`label` and `text` None: found by their names. `columns`: those of training, in their order.
+    """`label` and `text` are None when the client finds them by name. `columns` are those of training, in order.
 
-    `kinds` ("number" or "category") is of a model with one input a column, and `missing` are its cells without a value.
+    A model with one input for each column has `kinds` ("number" or "category"); `missing` are the cell texts that mean
+    "no value".
     `kind` and `shape` are the model's input: [H,W] or [H,W,C] of an image.
     """
 

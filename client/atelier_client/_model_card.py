@@ -38,7 +38,7 @@ _WORDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text", int
 class ModelCard:
     """What the client needs of a card: the classes, where the test examples are, and how the trainer found the model.
 
-    `layout` is that of the user's files, as in training; `test_file` has `format` and `path` (under the data folder),
+    `layout` describes the user's files, as in training; `test_file` has `format` and `path` (under the data folder),
     `labels` ("names" or "numbers") and maybe `sha256`; `metrics` are the trainer's, for the test examples; `document`
     is the whole card.
     """
@@ -125,7 +125,7 @@ def read_card(version_folder: Path) -> ModelCard | None:
 
 
 def _layout(path: Path, card: Any) -> Layout:
-    """What the card's `input` says of a file's columns; the label of an older card stands in its job."""
+    """What the card's `input` says about a file's columns. Older cards have the label column in their `job`."""
     given = _value(path, card, "input", dict)
     for key in ("label", "text", "separator", "decimal", "encoding"):
         if given.get(key) is not None:
@@ -185,7 +185,7 @@ def read_golden(version_folder: Path) -> Golden | None:
 
 
 def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo, unpacked: int) -> None:
-    """Raises `ValueError` for more than a few examples can be, as written or as an array's header promises it."""
+    """Raises `ValueError` when the file, or an array by its header, is larger than a few examples can be."""
     if unpacked > _MOST_GOLDEN:
         raise ValueError(f"it unpacks to {unpacked:,} bytes, which no few examples have")
     with archive.open(member) as handle:
@@ -201,7 +201,7 @@ def _check_size(archive: zipfile.ZipFile, member: zipfile.ZipInfo, unpacked: int
 
 
 def _value(path: Path, card: Any, key: str, kind: type | tuple[type, ...], within: str = "") -> Any:
-    """The value of a key, whose parts have dots between them. Raises `DataError`."""
+    """The value of a key such as `data.test.file`. Raises `DataError`."""
     value = card
     parts = [key] if within else key.split(".")
     for number, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""How far a long command is: a bar at a terminal, a line now and then in a log, nothing for a short one."""
+"""Progress of a long command: a bar at a terminal, some lines in a log, nothing when the command is short."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from atelier_client._printable import printable
 
-# What is over sooner needs no bar, and is spared the import of one.
+# A shorter command needs no bar, and does not import the library that draws it.
 _QUIET_SECONDS = 0.7
 _LINE_SECONDS = 10.0
 
@@ -35,13 +35,13 @@ class Progress:
             self._bar.stop()
 
     def advance(self, examples: int) -> None:
-        """So many more are done."""
+        """Count so many more examples as done."""
         with self._lock:
             self._done += examples
             self._show()
 
     def waiting(self, reason: str | None) -> None:
-        """Say that the server is waited for and why, or (None) that it answers again."""
+        """Say that the client waits for the server and why; None says that the server answers again."""
         with self._lock:
             self._note = reason
             text = "The server answers again." if reason is None else f"Waiting for the server: {reason}"
@@ -90,7 +90,7 @@ class Progress:
             TextColumn("{task.fields[rate]:,.0f}/s"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
-            # What the report says stays on the screen; the bar has done its work.
+            # The bar is removed at the end; the report stays on the screen.
             transient=True,
         )
         self._task = self._bar.add_task(self._title, total=self._total, rate=0.0)

@@ -1,7 +1,7 @@
-"""What the core asks of a shell: it is a generator that yields steps, and a shell, blocking or asyncio, takes them.
+"""The steps that the core asks of a shell. The core is a generator that yields steps; a shell carries them out.
 
-So everything that is decided (splitting, retries, replicas, waiting) is written once, and each shell is a loop of a few
-lines.
+The core decides everything (splitting, retries, replicas, waiting), so this is written once. The two shells, blocking
+and asyncio, are loops of a few lines.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Call:
-    """Send a serialized request to a replica; the answer is the step's value, a `ServerError` is thrown in.
+    """Send a serialized request to a replica. The shell sends in the response or throws a `ServerError`.
 
-    Made for every request, so not frozen: making one would take four times as long.
+    One is made for every request. It is not frozen, because making a frozen one takes four times as long.
     """
 
     replica: int
@@ -39,7 +39,7 @@ class Pause:
 class Gather:
     """Run routines side by side, at most `limit` at a time; the value is their results in order.
 
-    The first error ends it: no further routine is begun.
+    After the first error no further routine is started.
     """
 
     routines: Sequence[Routine[Any]]

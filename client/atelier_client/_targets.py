@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from atelier_client.errors import SettingsError
 
-# A replica that could not be reached is passed over for so long, unless there is no other.
+# The client skips a replica that it could not reach for so many seconds, unless there is no other.
 REST_SECONDS = 1.0
 _EXPECTED = (
     "Expected HOST:PORT, unix:/PATH, http://HOST:PORT or https://HOST:PORT; several with commas between."
@@ -66,7 +66,7 @@ def _parse(text: str) -> Target:
 
 
 class Replicas:
-    """Round robin over the targets, past those that were just found dead; thread-safe."""
+    """Round robin over the targets; skips those that could not be reached a moment ago; thread-safe."""
 
     def __init__(self, count: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.count = count
@@ -75,7 +75,7 @@ class Replicas:
         self._resting_until = [0.0] * count
 
     def pick(self, tried: Collection[int] = ()) -> int:
-        """The next one that rests not and is not among `tried`; else one that is not among them; else the next."""
+        """The next target that is not skipped and not in `tried`; else one that is not in `tried`; else the next."""
         if self.count == 1:
             return 0
         turn = next(self._turn)
@@ -85,5 +85,5 @@ class Replicas:
         return next((replica for replica in fresh if self._resting_until[replica] <= now), fresh[0])
 
     def rest(self, replica: int) -> None:
-        """Pass over a replica for a while: it could not be reached."""
+        """Skip a replica for a while, because it could not be reached."""
         self._resting_until[replica] = self._clock() + REST_SECONDS

@@ -40,11 +40,11 @@ NAMES: dict[int, str] = {
     BFLOAT16: "bfloat16",
 }
 BY_NAME: dict[str, np.dtype[Any]] = {name: np.dtype(kind) for _, name, kind, _ in _TABLE}
-# By dtype.str, which is found 20 times faster than a dtype, whose hash is computed anew each time.
+# The key is dtype.str: looking up a dtype takes 20 times as long, because its hash is computed each time.
 _NUMBERS: dict[str, int] = {np.dtype(kind).str: number for number, _, kind, _ in _TABLE}
-# tensor_content, field 4, of a length (https://protobuf.dev/programming-guides/encoding/#structure)
+# The tag of tensor_content: field 4, length-delimited (https://protobuf.dev/programming-guides/encoding/#structure)
 _CONTENT_TAG = b"\x22"
-# Bytes of values that may come out of a message smaller than they are.
+# The values may take so many bytes even when the message is smaller.
 _MOST_FILLED = 1 << 28
 _FIELDS: dict[int, str] = {number: field for number, _, _, field in _TABLE}
 
@@ -71,7 +71,7 @@ def as_array(value: Any) -> NDArray[Any]:
 
 
 def _whole(array: NDArray[Any], exact: NDArray[Any]) -> NDArray[Any]:
-    """uint64 of whole numbers beyond int64, which NumPy makes floats of beside smaller ones; floats stay floats."""
+    """Whole numbers beyond int64 as uint64. Beside smaller ones, NumPy would make them floats. Floats stay floats."""
     items = exact.ravel().tolist()
     if not all(type(item) is int for item in items):
         return array
@@ -81,7 +81,7 @@ def _whole(array: NDArray[Any], exact: NDArray[Any]) -> NDArray[Any]:
 
 
 def _unmasked(array: NDArray[Any]) -> NDArray[Any]:
-    """A masked array's values when none is masked: what stands behind a mask is no value."""
+    """A masked array's values when none is masked; a masked cell has no value that could be sent."""
     if not isinstance(array, np.ma.MaskedArray):
         return array
     masked = int(np.ma.getmaskarray(array).sum())
@@ -131,7 +131,7 @@ def varint(number: int) -> bytes:
 
 @lru_cache(256)
 def _head(kind: str, shape: tuple[int, ...], size: int) -> bytes:
-    """All of a Tensor before its content of so many bytes. Kept: the next request mostly has the same."""
+    """The bytes of a Tensor before its content. Cached, because the next request mostly has the same."""
     head = _message(_NUMBERS[kind], shape).SerializeToString()
     return head + _CONTENT_TAG + varint(size) if size else head
 
@@ -171,11 +171,11 @@ def decode(tensor: pb.Tensor) -> NDArray[Any]:
 
 
 def _count(tensor: pb.Tensor, shape: tuple[int, ...]) -> int:
-    """How many values the shape has. Raises `ServerFailure` for one that no answer of its size can be meant to have."""
+    """How many values the shape has. Raises `ServerFailure` when they are too many for a message of this size."""
     count = math.prod(shape)
     if any(size < 0 for size in shape) or any(size >= 2**62 for size in shape):
         raise ServerFailure(f"The server sent a tensor of shape {shape}.")
-    # The last value stands for those that are not sent (TensorFlow's rule): a few bytes would fill any memory.
+    # TensorFlow's rule: the last value repeats for those not sent. So a message of a few bytes could fill any memory.
     if count * 8 > _MOST_FILLED and count > 8 * tensor.ByteSize():
         raise ServerFailure(
             f"The server sent a tensor of shape {shape}, {count:,} values, in {tensor.ByteSize():,} bytes."
@@ -185,7 +185,7 @@ def _count(tensor: pb.Tensor, shape: tuple[int, ...]) -> int:
 
 @lru_cache(256)
 def _shape(serialized: bytes) -> tuple[int, ...]:
-    """The sizes of a serialized TensorShape. Kept: reading them costs a third of decoding a small tensor."""
+    """The sizes of a serialized TensorShape. Cached: reading them is a third of the work for a small tensor."""
     return tuple(dim.size for dim in pb.TensorShape.FromString(serialized).dim)
 
 
@@ -205,7 +205,7 @@ def _bfloat16(tensor: pb.Tensor, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _filled(given: NDArray[Any], count: int) -> NDArray[Any]:
-    """Fewer values than the shape has: the last one repeats; none at all: zeros."""
+    """When the message has fewer values than the shape, the last one repeats; without any value, all are 0."""
     if len(given) < count:
         rest = np.full(count - len(given), given[-1] if len(given) else 0, given.dtype)
         given = np.concatenate([given, rest])
@@ -213,7 +213,7 @@ def _filled(given: NDArray[Any], count: int) -> NDArray[Any]:
 
 
 def utf8(text: str) -> bytes:
-    """The text's bytes. Raises `InputError` for half a character, as JSON's escapes can write one."""
+    """The text's bytes. Raises `InputError` for half of a surrogate pair, which a JSON escape can produce."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:

@@ -127,7 +127,7 @@ class AsyncClient:
         await self._run(self._core.reload(models))
 
     async def _run(self, routine: Routine[T]) -> T:
-        """Take a routine's steps, one after the other."""
+        """Carry out a routine's steps, one after the other."""
         if self._closed:
             raise SettingsError(
                 "The client is closed. Ask within its `async with` block, or open another one."
@@ -174,12 +174,12 @@ class AsyncClient:
         finally:
             for task in tasks:
                 task.cancel()
-            # A routine that never began is closed with its task; the others have their cancellation to finish.
+            # A routine that never started is closed together with its task; the others must finish their cancellation.
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def make_async_transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> AsyncTransport:
-    """What carries calls to a target; the settings as in `AsyncClient`."""
+    """The transport to a target; the settings are those of `AsyncClient`."""
     settings = TLS() if tls is True else tls or None
     check_token(target, settings, token)
     if target.scheme in ("http", "https"):

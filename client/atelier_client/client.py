@@ -153,7 +153,7 @@ class Client:
         self._run(self._core.reload(models))
 
     def _run(self, routine: Routine[T]) -> T:
-        """Take a routine's steps, one after the other."""
+        """Carry out a routine's steps, one after the other."""
         if self._closed:
             raise SettingsError("The client is closed. Ask within its `with` block, or open another one.")
         try:
@@ -193,7 +193,7 @@ class Client:
 
 
 class _Work:
-    """Routines that several threads share out among themselves; the first error stops the rest."""
+    """Routines that several threads work through together; the first error stops the rest."""
 
     def __init__(self, routines: Sequence[Routine[Any]], run: Callable[[Routine[Any]], Any]) -> None:
         self._routines = list(enumerate(routines))[::-1]
@@ -213,7 +213,7 @@ class _Work:
             except Exception as error:
                 self._error = self._error or error
             except BaseException as error:
-                # Ctrl-C in the calling thread: the helpers take nothing more.
+                # After Ctrl-C in the calling thread, the other threads take no further routine.
                 self._error = error
                 raise
 
@@ -225,7 +225,7 @@ class _Work:
 
 
 def make_transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> Transport:
-    """What carries calls to a target; the settings as in `Client`."""
+    """The transport to a target; the settings are those of `Client`."""
     settings = TLS() if tls is True else tls or None
     check_token(target, settings, token)
     if target.scheme in ("http", "https"):

@@ -161,7 +161,7 @@ def join(responses: Sequence[Any], seconds: Sequence[float]) -> Prediction:
 
 
 def check_rows(prediction: Prediction, rows: int) -> None:
-    """Raises `ServerFailure` when joined answers have not a row for each row sent."""
+    """Raises `ServerFailure` when the joined responses do not have one row for each row sent."""
     for name, array in prediction.items():
         if len(array) != rows:
             raise ServerFailure(

@@ -25,10 +25,10 @@ from atelier_client.errors import ClientError
 from atelier_client.transports.base import PREDICT, Method
 
 AGREEING = 3
-# An open loop's windows are longer at low rates: the mean latency of a few requests is chance.
+# An open loop has longer windows at low rates, because the mean latency of a few requests is chance.
 ARRIVALS_A_WINDOW = 300
 LONGEST_WINDOW = 5.0
-# A Python process can use one core for its own code; near it, it is the client that is measured.
+# A Python process can use one core for its own code. Near that limit, the client is measured, not the server.
 BUSY = 0.85
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
@@ -107,7 +107,7 @@ class LoadGenerator:
             for (_, connection), _ in workers:
                 connection.send(None)
             for (_, connection), _ in workers:
-                # Windows that were closed meanwhile do not count.
+                # Windows that ended in the meantime do not count.
                 while _receive(connection) is not None:
                     pass
         return _point(load, last, count, len(workers))
@@ -159,13 +159,13 @@ def _lag(parts: Sequence[Window]) -> float:
 
 
 def _dead(last: Sequence[list[Window]]) -> bool:
-    """Nothing but errors in all the last windows."""
+    """True when all the last windows have only errors."""
     parts = [part for window in last for part in window]
     return len(last) == AGREEING and not any(len(p.latencies) for p in parts) and any(p.errors for p in parts)
 
 
 def _rate(parts: Sequence[Window], open_loop: bool) -> float:
-    """Answers a second; of an open loop answers a request, because how many requests come in a window is chance."""
+    """Responses a second. In an open loop responses a request: the number of requests in a window is chance."""
     if open_loop:
         return sum(len(part.latencies) for part in parts) / max(sum(part.due for part in parts), 1)
     return sum(len(part.latencies) / part.seconds for part in parts)
@@ -199,7 +199,7 @@ def _point(load: LoadPoint, last: Sequence[list[Window]], count: int, processes:
 def _percentiles(latencies: Any) -> dict[str, float | None]:
     result: dict[str, float | None] = {}
     for percent in PERCENTILES:
-        # The 99.9th percentile of 500 samples is its largest, and no percentile.
+        # The 99.9th percentile of 500 samples would be the largest sample, so it says nothing.
         enough = len(latencies) * round(100 - percent, 3) >= 100
         result[f"p{percent:g}"] = round(float(np.percentile(latencies, percent)), 3) if enough else None
     result["mean"] = round(float(latencies.mean()), 3) if len(latencies) else None

@@ -54,7 +54,7 @@ class Point:
 
     @property
     def late(self) -> bool:
-        """True when the generator's lateness is more than waking up takes and than windows may differ by."""
+        """True when the lateness is above both limits: the time to wake up, and the share of the latency."""
         lag = (self.lag_ms or {}).get("mean")
         return lag is not None and is_late(lag / 1000, (self.latency_ms["mean"] or 0.0) / 1000)
 

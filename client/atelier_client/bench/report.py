@@ -13,7 +13,7 @@ from typing import Any
 from atelier_client.bench.points import Point, name
 
 _COLUMNS = ("p50", "p90", "p95", "p99", "p99.9", "mean", "max")
-# Distinguishable also when printed in grey: from the Okabe-Ito palette, darkest first.
+# From the Okabe-Ito palette, darkest first: the colors also differ when printed in gray.
 _COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _WIDTH, _HEIGHT, _MARGIN = 640, 360, 60
 
@@ -145,7 +145,7 @@ class _Axis:
 
     def __init__(self, values: Sequence[float], first: float, last: float) -> None:
         low, high = min(values), max(values)
-        # A little room at both ends; and one value alone is no range.
+        # Leave a little room at both ends; this also makes a range of a single value.
         self._low = math.log10(low * 0.8)
         self._high = math.log10(high * 1.25)
         self._first = first

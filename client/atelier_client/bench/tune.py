@@ -11,7 +11,7 @@ nothing is tried on the running server. It is measured instead, without batching
 4. As many calls at a time that run no model (status). A batching server saves executions, and still takes each request
    in and answers it: it cannot do more requests a second than that.
 
-What is gained is known when the server runs with the file: `compare` measures the third point again.
+The gain is known only when the server runs with the file: `compare` then measures the third point again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LARGEST_BATCH = 1024
 LARGEST_REQUEST = 64_000_000
 WITHIN = 0.90
 CROWD = 32
-# What batching should be able to bring at least for it to be worth its waiting.
+# The smallest possible gain for which batching is worth the time that requests wait.
 WORTHWHILE = 1.5
 
 
@@ -54,7 +54,7 @@ class Tuning:
 
     @property
     def gain(self) -> float:
-        """The most that batching requests of one row can bring, as a multiple of their rate without it."""
+        """The largest possible gain for requests of one row, as a multiple of their rate without batching."""
         assert self.single is not None
         assert self.idle is not None
         most = min(self.idle.requests_per_s, max(point.rows_per_s for point in self.by_threads))
@@ -95,7 +95,7 @@ def find(
         try:
             tuning.by_rows.append(measure(batch, 1))
         except ClientError:
-            # A server that batches refuses what is above its limit: the batches below it are known.
+            # A batching server refuses requests above its limit; the smaller ones have been measured.
             if not tuning.batches or not tuning.by_rows:
                 raise
             break
@@ -118,7 +118,7 @@ def find(
 
 
 def compare(requests: Requests, generator: LoadGenerator) -> Point:
-    """What a server that batches does with requests of one row, many at a time. Raises as `find`."""
+    """Measure a batching server with many requests of one row at a time. Raises as `find`."""
     return _healthy(generator.measure(LoadPoint(1, CROWD), requests.of(1)))
 
 
@@ -203,25 +203,25 @@ def _decide_waiting(tuning: Tuning, p99_ms: float | None) -> None:
     if tuning.execution_batch > 1 and _ratio(chosen, first) < 2:
         wait = first.latency_ms["mean"] or 0.0
         tuning.timeout_micros = int(1000 * (min(wait, p99_ms / 4) if p99_ms else wait))
-    # The queue is emptied by all threads; it may hold what they do in the limit, or in a second.
+    # All threads empty the queue. It may hold the batches that they finish within the limit, or within a second.
     millis = chosen.latency_ms["mean"] or 1.0
     tuning.enqueued = max(tuning.threads, min(1000, int((p99_ms or 1000.0) / millis * tuning.threads)))
 
 
 def _smallest_good(points: Sequence[Point], p99_ms: float | None) -> Point:
-    """The first within 10 % of the best; of those within half the limit, when there are any."""
+    """The first within 10 % of the best. With a limit, only points within half of it count, else the first point."""
     allowed = [point for point in points if p99_ms is None or _p99(point) <= p99_ms / 2] or list(points[:1])
     most = max(point.rows_per_s for point in allowed)
     return next(point for point in allowed if point.rows_per_s >= WITHIN * most)
 
 
 def _p99(point: Point) -> float:
-    """Of few samples the largest."""
+    """The 99th percentile; with few samples, the largest one."""
     return point.latency_ms["p99"] or point.latency_ms["max"] or 0.0
 
 
 def _falling(rates: Sequence[float]) -> bool:
-    """True when the last two brought nothing over what was before."""
+    """True when the last two rates are less than 5 % above the best one before."""
     return len(rates) >= 3 and max(rates[-2:]) < 1.05 * max(rates[:-2])
 
 

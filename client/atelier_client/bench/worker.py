@@ -27,9 +27,9 @@ from atelier_client.async_client import make_async_transport
 from atelier_client.errors import ServerError
 from atelier_client.transports.base import METHODS, PREDICT
 
-# More unanswered requests than that of an open loop are not sent but counted: memory is finite.
+# With so many unanswered requests, an open loop only counts further ones and does not send them, to save memory.
 MOST_IN_FLIGHT = 10_000
-# After an error, so that a dead server is not asked a hundred thousand times a second.
+# Seconds to wait after an error; otherwise a dead server would get a hundred thousand requests a second.
 _PAUSE_AFTER_ERROR = 0.01
 NOT_SENT = "NOT_SENT"
 
@@ -84,13 +84,13 @@ class _Tally:
 
 
 def _event_loop() -> asyncio.AbstractEventLoop:
-    """One whose sleep ends on time: epoll, the usual selector, counts in milliseconds, longer than a request takes."""
+    """An event loop whose sleeps end on time. The usual selector, epoll, counts in whole milliseconds."""
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
 def main(connection: Connection, target: str, settings: dict[str, Any]) -> None:
     """Carry out the plans that come through the connection, until it is closed."""
-    # Ctrl-C is the parent's to handle: it closes the connection.
+    # The parent process handles Ctrl-C and closes the connection.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=_event_loop) as runner:
         runner.run(_serve(connection, target, settings))
@@ -165,7 +165,7 @@ class _Worker:
                 if (wait := due - time.perf_counter()) > 0:
                     await asyncio.sleep(wait)
                 elif len(flights) % 64 == 0:
-                    # Behind time: let answers in now and then.
+                    # The loop is late: read responses now and then.
                     await asyncio.sleep(0)
                 self._tally.due += 1
                 if len(flights) >= MOST_IN_FLIGHT:

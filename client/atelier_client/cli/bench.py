@@ -72,7 +72,7 @@ def _bench(options: argparse.Namespace) -> int:
     inputs = read_rows(options.input) if options.input else None
     with connect(options) as client:
         requests = Requests(client, options.signature, options.version, options.label, inputs)
-        # One answer first: a wrong target or model is one message, and not a table of errors.
+        # Send one request first, so that a wrong target or model gives one message instead of a table of errors.
         version = next(iter(requests.ask(1).versions), options.version)
         settings = connection(options)
         with LoadGenerator(

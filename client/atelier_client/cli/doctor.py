@@ -34,7 +34,7 @@ def register(commands: Any) -> None:
         "atelier-client doctor --models models --model shoes",
         "atelier-client doctor --target 127.0.0.1:8500",
     )
-    # Given alone, one side is looked at; without either, both.
+    # With only one of the two options, check only that side; with neither, check both.
     command.set_defaults(target=None)
     command.add_argument(
         "--models", type=Path, help="the model repository [ATELIER_MODELS] (default: models)"

@@ -85,7 +85,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from atelier_client.evaluation.thresholds import Threshold, verdicts
     from atelier_client.report.document import report_of
 
-    # What is wrong with the command is said before anybody waits.
+    # Report mistakes in the command before the user has to wait.
     thresholds = [Threshold.parse(text) for text in options.fail_under]
     for text in options.slices:
         Expression(text)
@@ -94,7 +94,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         version = options.version
         if version is None:
             version = client.version_of(options.label) if options.label else client.newest_available()
-        # A version that the server does not have is said before a card that is not there.
+        # Report a version that the server does not have before a card that does not exist.
         client.metadata(version=version)
         folder = options.models / options.model / str(version)
         card = read_card(folder)
@@ -146,7 +146,7 @@ def _test_split(options: argparse.Namespace, card: ModelCard | None, folder: Pat
 
 
 def _is_test_file(options: argparse.Namespace, card: ModelCard) -> bool:
-    """True when the examples are those of the card, also when their file was named."""
+    """True when the examples are the card's test examples, also when the user named their file."""
     path = options.data / card.test_file["path"]
     return options.file is None or (path.exists() and options.file.samefile(path))
 
@@ -157,7 +157,7 @@ def _finish(
     result: Any,
     conditions: list[tuple[str, str | None]],
 ) -> int:
-    """Write and print the report; say what is wrong, the gravest last; return the exit code."""
+    """Write and print the report; print what is wrong, the most serious last; return the exit code."""
     from atelier_client._files import write_text
     from atelier_client.evaluation import skew
     from atelier_client.report.files import as_csv, as_junit

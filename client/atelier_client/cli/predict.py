@@ -91,7 +91,7 @@ def _predict(options: argparse.Namespace) -> int:
 def _parts(
     client: Client, options: argparse.Namespace, version: int, card: ModelCard | None, rows: slice
 ) -> Iterator[InputBatch]:
-    """What to predict, some rows at a time."""
+    """The inputs to predict, some rows at a time."""
     from atelier_client._layout import UNKNOWN
     from atelier_client._model_card import card_path
     from atelier_client.data import prediction_inputs as inputs
@@ -139,7 +139,7 @@ def _parts(
 
 
 def _dark(options: argparse.Namespace, version: int) -> bool | None:
-    """Whether the model knows dark backgrounds, judged by its golden examples; None when they do not tell."""
+    """True when the golden examples have dark backgrounds, False for light ones; None when they do not tell."""
     from atelier_client._model_card import read_golden
     from atelier_client.data.image_file import dark_background
 

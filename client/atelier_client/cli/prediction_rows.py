@@ -21,7 +21,7 @@ def _row(
     outputs = {
         key: _plain(array[index]) for key, array in prediction.items() if array.ndim and len(array) == rows
     }
-    # A constant, or one value for all rows, belongs to each.
+    # A constant output, or one value for all rows, is shown with each row.
     outputs |= {key: _plain(array) for key, array in prediction.items() if key not in outputs}
     probabilities = outputs.get("probabilities", [])
     if isinstance(probabilities, float):
@@ -31,12 +31,12 @@ def _row(
     order = sorted(range(len(probabilities)), key=lambda item: -probabilities[item])
     named = len(class_names) == len(probabilities)
     label = outputs.get("label")
-    # The model's own label decides whether these are the names of its classes.
+    # The label output tells whether `class_names` are really the names of this model's classes.
     if order and named and label is not None and label != class_names[order[0]]:
         named = False
     best = [(class_names[item] if named else str(item), probabilities[item]) for item in order[:top]]
     if best and not named and label is not None:
-        # The server names the best class alone. "class 3" is no name: a class may be called 3.
+        # The server names only the best class. The others get "class 3", not "3", which may be the name of a class.
         best = [(label, best[0][1]), *((f"class {name}", value) for name, value in best[1:])]
     if label is None and best:
         label = best[0][0]

@@ -81,7 +81,7 @@ def _slices(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _text(value: object) -> Text:
-    """Text from elsewhere: no sign in it steers the terminal, no bracket is a style."""
+    """Text from outside, made safe: it cannot control the terminal, and its brackets are no styles."""
     return Text(printable(str(value)))
 
 
@@ -105,7 +105,7 @@ def print_metadata(model: str, signatures: Mapping[str, Signature]) -> None:
         for direction, specs in (("input", signature.inputs), ("output", signature.outputs)):
             for spec in specs.values():
                 table.add_row(_text(signature.name), direction, _text(spec))
-    # A name in brackets is a shape here, not a style.
+    # Brackets mean a shape here, not a style.
     Console(markup=False).print(table)
 
 

@@ -23,7 +23,7 @@ def tune(
     version: int | None,
     options: argparse.Namespace,
 ) -> int:
-    """Find the parameters; or, with the parameters of an earlier run at work in the server, measure their effect."""
+    """Find the parameters. When the server already runs with those of an earlier run, measure their effect instead."""
     from atelier_client._files import write_text
     from atelier_client.bench.tune import WORTHWHILE, config_text, find, probe
 
@@ -82,7 +82,7 @@ def _earlier(path: Path, model: str) -> dict[str, Any] | None:
 def _compare(
     requests: Requests, generator: LoadGenerator, earlier: dict[str, Any], options: argparse.Namespace
 ) -> int:
-    """The server batches, and it is known what it did without: that, beside what it does now."""
+    """Compare the server with batching to its earlier measurement without batching."""
     from atelier_client._files import write_text
     from atelier_client.bench.tune import compare
 

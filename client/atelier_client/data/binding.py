@@ -19,12 +19,12 @@ from atelier_client.data.table import Table
 from atelier_client.errors import DataError
 from atelier_client.signature import Signature, TensorSpec
 
-# What a label column is usually called; the last is Keras's data sets and TensorFlow's image records.
+# Usual names of a label column; the last ones are those of Keras's data sets and TensorFlow's image records.
 LABEL_COLUMNS = ("label", "labels", "class", "y_test", "y", "image/class/label")
 
 
 class Binding:
-    """Fits tables of one source to one signature; what it finds in the first table holds for the rest."""
+    """Turns the tables of one source into the inputs of one signature. The first table decides for all the others."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Binding:
     ) -> None:
         """`layout`: what the model card says of the columns. `held`: what the source says of its labels (labels.py).
 
-        `dark`: see image_file.decode. `say` hears what is guessed and what is passed over.
+        `dark`: see image_file.decode. `say` is called with each guess and each ignored column.
         """
         self._signature = signature
         self._source = source
@@ -255,7 +255,7 @@ def _near(name: str, names: Iterable[str]) -> str:
 
 
 def _is_of_columns(table: Table) -> bool:
-    """True for a table as a CSV or a Parquet file has: a value a row in each column, and none of them a picture."""
+    """True for a table like that of a CSV file: each column has one value a row, and no column has pictures."""
     return all(column.ndim == 1 and not image_file.is_image(column[0]) for column in table.values())
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from atelier_client._layout import Layout
 from atelier_client.errors import DataError
 
-# Names a cell by its row (from 0 in the table) and its further indices.
+# A function that names a cell, given its row (from 0 in the table) and its further indices.
 Place = Callable[[int, Sequence[int]], str]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -61,7 +61,7 @@ def categories(cells: NDArray[Any], layout: Layout, place: Place) -> NDArray[Any
 def _parsed(
     cells: NDArray[Any], dtype: np.dtype[Any], layout: Layout, missing: NDArray[Any], place: Place
 ) -> NDArray[Any]:
-    """Text as numbers: all at once where NumPy reads what the dialect has, else one by one, to name the wrong one."""
+    """Text as numbers. NumPy reads all at once when it can; else they are read one by one, to name the wrong one."""
     flat = cells.ravel().tolist()
     plain = layout.decimal == "." and not missing.any() and all(isinstance(cell, str) for cell in flat)
     if plain and not _MORE.search("".join(flat)):

@@ -1,4 +1,4 @@
-"""CSV with a header: cells stay text until it is known what they are for (binding.py).
+"""CSV with a header. Cells stay text; binding.py converts them when it knows the input that they are for.
 
 The dialect is that of docs/contracts.md, section 2; a model card may name another separator and encoding.
 """
@@ -87,7 +87,7 @@ class CsvReader:
     def _opened(self) -> IO[str]:
         encoding = self._layout.encoding
         if codecs.lookup(encoding).name == "utf-8":
-            # Spreadsheets put a byte order mark in front.
+            # Spreadsheets write a byte order mark at the start of the file.
             encoding = "utf-8-sig"
         if self._path.suffix.lower() == ".gz":
             return cast(IO[str], gzip.open(self._path, "rt", encoding=encoding, newline=""))

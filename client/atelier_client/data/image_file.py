@@ -120,7 +120,7 @@ def _upright(image: Any) -> Any:
 
 
 def _on_background(image: Any) -> Any:
-    """Fill what is transparent with the shade that what is visible stands out from."""
+    """Fill the transparent pixels with black or white, whichever contrasts more with the visible ones."""
     from PIL import Image
 
     pixels = np.asarray(image)

@@ -13,7 +13,7 @@ from atelier_client._label_rule import Key, key_of, keys_of, known
 from atelier_client._layout import Held
 from atelier_client.errors import DataError
 
-# What a folder's name may have in place of a slash, which it cannot hold.
+# A folder's name cannot contain a slash; it may have one of these instead.
 _SLASHES = ("_", "-", " ", "")
 
 
@@ -64,7 +64,7 @@ class Labels:
         return labels
 
     def _guessed(self, keys: Sequence[Key]) -> Held | None:
-        """What rows hold, when no class name is a number: the first label tells; the others must agree with it."""
+        """Names or numbers, when no class name is a number: the first label decides, the others must agree."""
         if not keys:
             return None
         if keys[0] in self._known or self._as_number(keys[0]) < 0:

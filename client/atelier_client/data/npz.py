@@ -54,7 +54,7 @@ class NumpyReader:
                 dtype, shape, columns_first = _start(self._path, handle)
                 streams[name] = (handle, dtype, shape)
                 if columns_first:
-                    # Rows of such an array are spread over the whole file.
+                    # In Fortran order, the values of a row are spread over the whole file.
                     array = self._rows(name, self.rows, handle, dtype, shape)
                     whole[name] = array.reshape(-1).reshape(shape, order="F")
             for first in range(0, self.rows, rows):
@@ -81,7 +81,7 @@ class NumpyReader:
     ) -> NDArray[Any]:
         size = count * math.prod(shape[1:]) * dtype.itemsize
         if not size:
-            # Texts that are all empty.
+            # There is nothing to read. Items of an array of empty texts have the size 0.
             return np.zeros([count, *shape[1:]], dtype)
         try:
             block = handle.read(size)

@@ -1,4 +1,4 @@
-"""What `predict` is asked about: images, text, JSON lines, or rows of any file of examples, as the model's inputs."""
+"""The inputs of the command `predict`: images, text, JSON lines, or rows of a file, converted for the model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LINES = 256
 
 @dataclass(frozen=True)
 class InputBatch:
-    """Some inputs, what each row is called, and the pictures they came from, if they did."""
+    """Some rows of inputs, the name of each row, and the pictures that they were made from, if any."""
 
     inputs: dict[str, Any]
     names: Sequence[int | str]

@@ -1,4 +1,4 @@
-"""Rows fitted to the shape of an input: what may be added or dropped without guessing."""
+"""Fits rows to the shape of an input; does only what is no guess."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from atelier_client.errors import DataError
 _HEAD = struct.Struct("<QI")
 _FOOT = struct.Struct("<I")
 _MASK_DELTA = 0xA282EAD8
-# A damaged length would otherwise ask for exabytes before its checksum could tell. The wire carries no more.
+# A damaged length could otherwise ask for exabytes. No longer record could be sent to a server anyway.
 _LONGEST = 2**31
 
 
@@ -106,7 +106,7 @@ def _table(path: Path, records: Sequence[bytes], first: int) -> Table:
                 f"{', '.join(kinds) or 'none'}."
             )
         for name, kind in kinds.items():
-            # `features[name]` would add what is missing.
+            # `features[name]` would add a missing feature to the message.
             feature = features.get(name)
             if feature is None or feature.WhichOneof("kind") != kind:
                 raise DataError(

@@ -90,7 +90,7 @@ def damaged(tensors: Sequence[StoredTensor], shard: int, path: Path) -> str | No
 
 
 def masked(checksum: int) -> int:
-    """As it is stored (tensorflow/core/lib/hash/crc32c.h): rotated and shifted."""
+    """The masked checksum, as it is stored (tensorflow/core/lib/hash/crc32c.h): rotated and shifted."""
     return (((checksum >> 15) | (checksum << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 

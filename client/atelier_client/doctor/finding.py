@@ -30,7 +30,7 @@ def ok(check: str, text: str) -> Finding:
 
 
 def warning(check: str, text: str, advice: str) -> Finding:
-    """It works, but."""
+    """It works now, but may not later."""
     return Finding(check, Severity.WARNING, text, advice)
 
 

@@ -18,9 +18,9 @@ SERVED_TENSORFLOW = (2, 20)
 
 
 def check_folder(models: Path, model: str | None) -> Iterator[Finding]:
-    """Every finding about `models/<model>`; ends where nothing further can be looked at.
+    """Every finding about `models/<model>`; ends when nothing further can be checked.
 
-    Without a model that ends early, with a finding that asks for one.
+    Without a name in `model` it ends early, with a finding that asks for one.
     """
     if not models.is_dir():
         problem = "is no directory" if models.exists() else "does not exist"
@@ -187,7 +187,7 @@ def _config(models: Path, model: str | None) -> Iterator[Finding]:
 
 
 def _is_there(base_path: Path, folder: Path) -> bool:
-    """Whether a server finds the path: on this machine, or in the containers, which have the repository at /models."""
+    """True when a server finds the path on this machine, or in a container (with the repository mounted at /models)."""
     return (
         "://" in str(base_path)
         or base_path.is_dir()

@@ -22,7 +22,7 @@ from atelier_client.signature import Signature
 # Above gRPC's usual limit of 4 MB, which proxies and other clients still have.
 _PROBE_BYTES = 6_000_000
 _PROBE_ROWS = 20_000
-# What loading fails with (TensorFlow's words), and what that means.
+# Texts of TensorFlow's errors while loading, and what each means.
 _KNOWN_FAILURES = (
     (
         "Op type not registered",
@@ -103,7 +103,7 @@ def _unknown_model(model: str, models: Path | None) -> Finding:
         config = read_config(models) if models else None
         known = [entry.name for entry in config.model_config_list.config] if config else []
     except DataError:
-        # Told by the checks of the folder.
+        # The checks of the folder report this already.
         pass
     near = difflib.get_close_matches(model, known, n=1)
     hint = f" models.config lists {', '.join(known)}." if known else ""
@@ -213,7 +213,7 @@ def _signatures(version: int, signatures: dict[str, Signature]) -> Iterator[Find
 
 
 def _limits(client: Client, version: int, signatures: dict[str, Signature]) -> Iterator[Finding]:
-    """Send one message of 6 MB and see whether it and its answer get through."""
+    """Send one message of 6 MB and check that it and its response arrive."""
     check = "message limits"
     signature = signatures.get("serving_default")
     if signature is None or not signature.splittable:

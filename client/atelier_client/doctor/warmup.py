@@ -1,4 +1,4 @@
-"""The trap of warm-up records larger than a batching file allows: the server then fails to load every version.
+"""Finds warm-up records larger than a batching file allows: with them the server fails to load every version.
 
 TensorFlow Serving replays assets.extra/tf_serving_warmup_requests through its batcher, which refuses a request of more
 rows than `max_batch_size` (servables/tensorflow/saved_model_warmup_util.cc, batching/batching_session.cc).

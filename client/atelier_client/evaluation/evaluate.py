@@ -58,7 +58,7 @@ class Settings:
 
 @dataclass
 class EvaluationResult:
-    """What was result. `stopped` is why counting ended before the examples did, else None."""
+    """What was measured. `stopped` is the reason when counting ended before the last example, else None."""
 
     class_names: tuple[str, ...]
     tally: Tally
@@ -73,7 +73,7 @@ class EvaluationResult:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Rows to send, and what their answer is counted with."""
+    """Rows to send, with the labels and the columns that their response is counted with."""
 
     first: int
     inputs: dict[str, NDArray[Any]]
@@ -84,10 +84,10 @@ class _Batch:
 def evaluate(client: Client, reader: Reader, settings: Settings, progress: Progress) -> EvaluationResult:
     """Send every example to one version and count the answers. Raises `ClientError`.
 
-    `progress` hears how many examples are done, and when the server is waited for.
+    `progress` is told how many examples are done, and when the client waits for the server.
 
-    An interrupt, or a server that stays away, ends it early; what was counted until then is returned, if it is not
-    nothing.
+    An interrupt, or a server that does not come back, ends it early. Then the examples counted so far are the result;
+    without any, the error is raised.
     """
     served = choose(client.metadata(version=settings.version), settings.signature)
     output = _output(served, settings.output)
@@ -122,7 +122,7 @@ def evaluate(client: Client, reader: Reader, settings: Settings, progress: Progr
             result.seconds = time.perf_counter() - started
             progress.advance(len(batch.labels))
     except (ClientError, KeyboardInterrupt) as stopped:
-        # A mistake of the user's is not worth half a report.
+        # After a mistake of the user's, no partial report is made.
         if result is None or isinstance(stopped, (InputError, DataError, InvalidRequest, TooLarge)):
             raise
         result.stopped = stopped

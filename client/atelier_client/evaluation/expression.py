@@ -80,7 +80,7 @@ class Expression:
 
     @property
     def column(self) -> str | None:
-        """The column's name when the expression is nothing but one."""
+        """The column's name when the expression is only a column name, else None."""
         return self._name(self._tree) if isinstance(self._tree, ast.Name) else None
 
     def mask(self, columns: Columns) -> NDArray[Any]:
@@ -156,7 +156,7 @@ class Expression:
             second = self._class(second, first.names)
         if isinstance(second, ClassColumn) and isinstance(first, str):
             first = self._class(first, second.names)
-        # A name has become its class's number by now; a number in the expression is a Python number.
+        # Names have been replaced by their class's number (a NumPy integer); numbers in the expression are Python's.
         named = any(isinstance(side, np.integer) for side in (first, second))
         sides = [
             (side.numbers if named else side.values) if isinstance(side, ClassColumn) else side

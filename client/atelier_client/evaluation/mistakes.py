@@ -22,7 +22,7 @@ class Mistake:
 
 
 class Mistakes:
-    """Keeps the worst few while the examples pass by."""
+    """Keeps the few worst mistakes of all the examples it is shown."""
 
     def __init__(self) -> None:
         self.worst: list[Mistake] = []

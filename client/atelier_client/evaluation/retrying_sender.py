@@ -1,8 +1,8 @@
-"""Sends batches to a server that may die and come back: each is answered once, in order, or sending ends.
+"""Sends batches to a server that may die and restart. Each batch gets one response, in order, or sending ends.
 
 Several requests are in flight. One that fails because the server is away, overloaded or still loading is sent again
-until it is answered; the time without any answer is bounded. A batch counts when its answer is here, so none counts
-twice, however often the server computed it.
+until it is answered; the time without any answer is bounded. A batch counts when its response arrives, so none counts
+twice, even if the server computed it several times.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PAUSE_SECONDS = 0.25
 
 
 class Sendable(Protocol):
-    """Anything with a model's inputs."""
+    """An item to send: any object that has a model's inputs."""
 
     @property
     def inputs(self) -> Mapping[str, NDArray[Any]]: ...
@@ -37,7 +37,7 @@ Item = TypeVar("Item", bound=Sendable)
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """What every request of a pass asks for."""
+    """The settings that all requests of a pass share."""
 
     version: int
     signature: str
@@ -50,25 +50,25 @@ class RetryingSender(Generic[Item]):
     def __init__(
         self, client: Client, options: RequestOptions, patience: float, notify: Callable[[str | None], None]
     ) -> None:
-        """`notify` hears why the server is waited for, and None when it answers again; called from other threads."""
+        """`notify` gets the reason for waiting, and None when the server answers again; other threads call it."""
         self._client = client
         self._options = options
         self._patience = patience
         self._notify = notify
-        # The client has just read the signature from it.
+        # The client has just read the signature from the server.
         self._answered_at = time.monotonic()
         self._waiting = False
         self._stop = threading.Event()
 
     def predictions(self, items: Iterable[Item]) -> Iterator[tuple[Item, Prediction]]:
-        """Each item with the answer to it, in order. Raises the `ClientError` that ended the patience."""
+        """Each item with its response, in order. Raises a request's `ClientError` when the patience is over."""
         source: Iterator[Item] = iter(items)
         flights: deque[tuple[Item, Future[Prediction]]] = deque()
         pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="sender")
         try:
             more = True
             while more or flights:
-                # As many again are ready, so that no thread waits for the next to be read and checked.
+                # Keep twice as many items ready, so that no thread waits until the next is read and checked.
                 while more and len(flights) < 2 * IN_FLIGHT:
                     item = next(source, None)
                     more = item is not None
@@ -102,7 +102,7 @@ class RetryingSender(Generic[Item]):
                 return prediction
 
     def _wait_or_raise(self, error: ClientError) -> None:
-        """Wait a moment, unless it was too long already. A server that comes back says first that it has no model."""
+        """Wait a moment; raise when the patience is over. A restarted server first reports that it has no model."""
         if self._stop.is_set() or time.monotonic() - self._answered_at > self._patience:
             raise error
         if not self._waiting:

@@ -12,7 +12,7 @@ from atelier_client.client import Client
 
 # Two builds of TensorFlow sum in another order; a float32 probability then differs by about 1e-6.
 TOLERANCE = 1e-4
-# Of metrics over all examples; a loss above 1 counts by its share.
+# The tolerance for metrics over all examples; for a loss above 1 it is relative.
 METRIC_TOLERANCE = 1e-3
 UNKNOWN: dict[str, Any] = {"examples": None, "max_abs_diff": None, "mismatched_labels": None}
 
@@ -33,7 +33,7 @@ def measure(client: Client, version: int, golden: Golden | None) -> dict[str, An
             mismatched[:] = True
         elif wanted.dtype.kind == "f":
             difference = np.abs(got.astype(np.float64) - wanted)
-            # A NaN is no small difference.
+            # NaN counts as an infinite difference.
             largest = max(
                 largest, float(np.where(np.isfinite(difference), difference, np.inf).max(initial=0.0))
             )

@@ -119,6 +119,6 @@ def _against_the_trainer(measured: Mapping[str, float], trained: Mapping[str, fl
         return {"metrics": None, "max_abs_diff": None}
     own = {name: trained[name] for name in shared}
     differences = [abs(measured[name] - own[name]) for name in shared]
-    # A NaN is no small difference.
+    # NaN counts as an infinite difference.
     largest = max(difference if np.isfinite(difference) else np.inf for difference in differences)
     return {"metrics": own, "max_abs_diff": largest}
