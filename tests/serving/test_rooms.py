@@ -1,4 +1,4 @@
-"""The server's rooms: small enough to look through, without circles, each with a purpose that it states."""
+"""How loosely the server's rooms hang together, and that the graph they are judged by is read rightly."""
 
 from __future__ import annotations
 
@@ -11,28 +11,11 @@ from tests.support.import_graph import ImportGraph, cycles
 
 # Imports from one room into another. Without rooms there were 180 imports between the modules of one folder.
 ARROWS = 68
-WIDEST = 20
 
 
 @pytest.fixture(scope="module")
 def graph() -> ImportGraph:
     return ImportGraph.read(Path(atelier_serving.__file__).parent)
-
-
-def test_no_modules_import_each_other(graph: ImportGraph) -> None:
-    assert graph.module_cycles() == []
-
-
-def test_no_rooms_import_each_other(graph: ImportGraph) -> None:
-    assert graph.room_cycles() == []
-
-
-def test_no_folder_is_too_wide_to_look_through(graph: ImportGraph) -> None:
-    assert {room: width for room, width in graph.widths().items() if width > WIDEST} == {}
-
-
-def test_every_room_states_its_purpose_in_one_sentence(graph: ImportGraph) -> None:
-    assert graph.without_purpose() == []
 
 
 def test_rooms_are_loosely_coupled(graph: ImportGraph) -> None:
