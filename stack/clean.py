@@ -26,9 +26,6 @@ def clean(settings: Settings) -> None:
         found = made.sort(root)
         made.remove(found.made + (found.kept if settings.force else []))
         made.remove_empty(root)
-        made.remove(
-            [path for path in (root / ".venv", settings.state_dir) if path.exists() or path.is_symlink()]
-        )
     note(
         "Removed what make had written: models, data, reports, runs, .venv, .atelier, and the containers' volumes."
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from stack import files
 from stack.errors import StepFailed
 
 HEARTBEAT_SECONDS = 10.0
@@ -73,7 +74,7 @@ def run_logged(command: Sequence[str], what: str, log: Path, env: Mapping[str, s
     log.parent.mkdir(parents=True, exist_ok=True)
     life = SignOfLife(what)
     with (
-        open(log, "w", encoding="utf-8") as sink,
+        files.open_own(log, truncate=True) as sink,
         subprocess.Popen(
             list(command),
             env=env,
@@ -87,7 +88,7 @@ def run_logged(command: Sequence[str], what: str, log: Path, env: Mapping[str, s
         assert process.stdout is not None
         try:
             for line in _lines_or_silence(process.stdout):
-                sink.write(line or "")
+                sink.write((line or "").encode())
                 life.update(line)
         except BaseException:
             process.terminate()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stack import served, service
+from stack import files, served, service
 from stack import state as states
 from stack.console import note, step
 from stack.engines import engine as engines
@@ -129,7 +129,8 @@ def _done_before(
 def _digest(report: Path) -> str:
     """SHA-256 of a report; empty when there is none."""
     try:
-        return hashlib.sha256(report.read_bytes()).hexdigest()
+        with files.open_regular(report) as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError:
         return ""
 

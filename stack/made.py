@@ -8,26 +8,30 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stack.served import models_of
+from stack.served import base_paths, models_of
 
-FOLDERS = ("models", "data", "reports", "runs")
+FOLDERS = ("models", "data", "reports", "runs", ".atelier")
 # What a component writes beside a file before it takes the file's place.
-_UNFINISHED = r"\.?[^/]*\.?[0-9a-f]{32}(\.[a-z]+)?"
+_NEW = r"\.[0-9a-f]{32}\.new"
 _FILES = {
-    "models": r"models\.config|\.models\.config\.lock|rollouts\.jsonl|[^/]+/\.(publish\.lock|last-version)"
-    r"|[^/]+/\.staging-[^/]+\.lock",
-    "data": r"fashion-mnist/(train|t10k)-(images-idx3|labels-idx1)-ubyte|imdb/((train|test)\.csv|sha256\.json)"
-    r"|[^/]+/test-[0-9a-f]+-\d+\.(npz|csv)(\.gz)?",
-    "reports": r"(evaluation|bench|tuning|tuned)\.(html|json|csv|xml)|batching\.config|compare-[^/]+\.(png|json)",
-    "runs": r"[^/]+/\.lock",
+    "models": rf"models\.config({_NEW})?|\.models\.config\.lock|rollouts\.jsonl"
+    rf"|[^/]+/\.(publish\.lock|last-version({_NEW})?)|[^/]+/\.staging-[^/]+\.lock",
+    "data": r"[^/]+/\.lock|fashion-mnist/(train|t10k)-(images-idx3|labels-idx1)-ubyte"
+    rf"|imdb/((train|test)\.csv|sha256\.json({_NEW})?)"
+    r"|[^/]+/(test-[0-9a-f]{12}-\d+|\.[0-9a-f]{32})\.(npz|csv)",
+    "reports": r"(evaluation|bench|tuning|tuned)\.(html|json|csv|xml)|batching\.config"
+    r"|\.[^/]+\.(html|json|csv|xml|config)\.[0-9a-f]{32}",
+    "runs": r"",
+    ".atelier": r"lock|(state|images)\.json(\.new)?|serving\.log|logs/[^/]+\.log",
 }
-_VERSION_ENTRIES = (
-    "saved_model.pb",
-    "fingerprint.pb",
-    "keras_metadata.pb",
-    "variables",
-    "assets",
-    "assets.extra",
+# Inside of a folder that is a version or a run, which its card or its lock shows.
+_VERSION = (
+    r"(saved_model|fingerprint|keras_metadata)\.pb|variables/variables\.[^/]+|assets/.+"
+    r"|assets\.extra/(tf_serving_warmup_requests|model_card\.json|golden\.npz)"
+)
+_RUN = (
+    rf"\.lock|(run\.json|history\.(json|csv)|vocabulary\.txt)({_NEW})?|history\.png"
+    r"|(checkpoints|best)/(checkpoint|ckpt-\d).*|tensorboard/.*events\.out\.tfevents\..*"
 )
 
 
@@ -40,7 +44,7 @@ class Sorted:
 
 
 def sort(root: Path) -> Sorted:
-    """Sort what lies in the four folders. A folder stands for all that is in it; links are nobody's but the user's."""
+    """Sort what lies in the folders. A folder stands for all that is in it; links are nobody's but the user's."""
     found = Sorted()
     for name in FOLDERS:
         folder = root / name
@@ -49,9 +53,14 @@ def sort(root: Path) -> Sorted:
         elif folder.is_dir():
             found.kept += _sort(folder, folder, found.made)
     config = root / "models" / "models.config"
-    if config in found.made and _names_one_of(config, [path for path in found.kept if path.is_dir()]):
+    if config in found.made and _is_users(config, [path for path in found.kept if path.is_dir()]):
         found.made.remove(config)
         found.kept.append(config)
+    environment = root / ".venv"
+    if os.path.lexists(environment):
+        # The stamp of venv.py: without it somebody else made the environment.
+        own = not environment.is_symlink() and (environment / "atelier-installed").is_file()
+        (found.made if own else found.kept).append(environment)
     return found
 
 
@@ -65,10 +74,12 @@ def remove(paths: list[Path]) -> None:
 
 
 def remove_empty(root: Path) -> None:
-    """Remove the folders that have nothing left in them, the four themselves included."""
+    """Remove the folders that have nothing left in them, those of `FOLDERS` included. A link is not gone through."""
     for name in FOLDERS:
+        if (root / name).is_symlink():
+            continue
         for parent, _, _ in os.walk(root / name, topdown=False):
-            if not os.path.islink(parent) and not os.listdir(parent):
+            if not os.listdir(parent):
                 os.rmdir(parent)
 
 
@@ -91,16 +102,20 @@ def _is_made(path: Path, top: Path) -> bool:
         return False
     name = str(path.relative_to(top))
     parts = name.split("/")
-    if path.is_file():
-        if top.name == "models" and len(parts) == 3 and parts[2] in _VERSION_ENTRIES:
-            return _has_card(path.parent)
-        return bool(re.fullmatch(_FILES[top.name], name) or re.fullmatch(_UNFINISHED, path.name))
-    if top.name == "models":
-        entry = len(parts) == 3 and parts[2] in _VERSION_ENTRIES and _has_card(path.parent)
-        return entry or (len(parts) == 2 and parts[1].startswith(".staging-"))
-    if top.name == "runs":
-        return len(parts) == 2 and ((path / "run.json").is_file() or (path / ".lock").is_file())
-    return top.name == "data" and len(parts) == 2 and parts[1].startswith(".fetching-")
+    if path.is_dir():
+        staging = top.name == "models" and len(parts) == 2 and parts[1].startswith(".staging-")
+        fetching = top.name == "data" and len(parts) == 2 and parts[1].startswith(".fetching-")
+        return staging or fetching or (top.name == ".atelier" and name.startswith("base-"))
+    if top.name == "reports" and (pair := re.fullmatch(r"compare-.+\.(png|json)", name)):
+        # The trainer writes the picture and its numbers together; one alone is somebody's own.
+        return path.with_suffix(".json" if pair[1] == "png" else ".png").is_file()
+    inside = "/".join(parts[2:])
+    if top.name == "models" and re.fullmatch(_VERSION, inside):
+        return _has_card(top / parts[0] / parts[1])
+    if top.name == "runs" and re.fullmatch(_RUN, inside):
+        run = top / parts[0] / parts[1]
+        return run.name.isdecimal() and ((run / "run.json").is_file() or (run / ".lock").is_file())
+    return path.is_file() and bool(re.fullmatch(_FILES[top.name], name))
 
 
 def _has_card(version: Path) -> bool:
@@ -108,10 +123,10 @@ def _has_card(version: Path) -> bool:
     return version.name.isdecimal() and (version / "assets.extra" / "model_card.json").is_file()
 
 
-def _names_one_of(config: Path, folders: list[Path]) -> bool:
-    served = models_of(config.read_text(encoding="utf-8", errors="replace"))
-    return any(
-        folder.relative_to(config.parent).parts[0] in served
-        for folder in folders
-        if config.parent in folder.parents
-    )
+def _is_users(config: Path, kept: list[Path]) -> bool:
+    """True for a models.config with something of the user's: a comment, or a model that the trainer did not write."""
+    text = config.read_text(encoding="utf-8", errors="replace")
+    models = config.parent
+    theirs = {folder.relative_to(models).parts[0] for folder in kept if models in folder.parents}
+    elsewhere = [path for path in base_paths(text) if Path(path).parent != models.resolve()]
+    return "#" in text or bool(elsewhere) or bool(theirs.intersection(models_of(text)))

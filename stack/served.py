@@ -23,11 +23,17 @@ _LEAVES: dict[str, Any] = {
 }
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 _NAME = re.compile(r"""\bname\s*:\s*["']([^"']+)["']""")
+_BASE_PATH = re.compile(r"""\bbase_path\s*:\s*["']([^"']+)["']""")
 
 
 def models_of(config: str) -> list[str]:
     """The names of the models in a models.config, in its order."""
     return list(dict.fromkeys(_NAME.findall(_COMMENT.sub("", config))))
+
+
+def base_paths(config: str) -> list[str]:
+    """The folders of the models in a models.config."""
+    return _BASE_PATH.findall(_COMMENT.sub("", config))
 
 
 def versions(rest_port: int, model: str) -> dict[int, str] | None:

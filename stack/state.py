@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -11,7 +12,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from stack import files
 from stack.errors import StackError, Unavailable
+
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass
@@ -37,9 +41,9 @@ class State:
 def load(folder: Path) -> State | None:
     """The remembered state, or None when nothing was started (or the file is of no use)."""
     try:
-        document = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        document = json.loads(files.read_text(folder / "state.json"))
         state = State(**document)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     kinds = {item.name: type(getattr(State("", 0, 0, ""), item.name)) for item in fields(State)}
     return state if all(type(getattr(state, name)) is kind for name, kind in kinds.items()) else None
@@ -52,39 +56,36 @@ def damaged(folder: Path) -> bool:
 
 def save(folder: Path, state: State) -> None:
     """Replace the state file in one step."""
-    folder.mkdir(exist_ok=True)
-    temporary = folder / "state.json.new"
-    with open(temporary, "w", encoding="utf-8") as handle:
-        handle.write(json.dumps(asdict(state), indent=1) + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, folder / "state.json")
+    files.make_folder(folder)
+    files.replace(folder / "state.json", json.dumps(asdict(state), indent=1) + "\n")
 
 
 def forget(folder: Path) -> None:
     """Remove the state: nothing runs any more."""
-    with contextlib.suppress(FileNotFoundError):
-        (folder / "state.json").unlink()
+    path = folder / "state.json"
+    if path.is_dir() and not path.is_symlink():
+        raise StackError(f"{path} is a folder, and make writes a file there. Remove it.")
+    path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Hold the checkout's lock; two commands that change what runs must not interleave."""
     try:
-        folder.mkdir(exist_ok=True)
-        # Neither through a symbolic link nor emptying what is there: the file only carries the lock.
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        files.make_folder(folder)
+        handle = files.open_own(folder / "lock")
     except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
         raise Unavailable(
             f"{folder} cannot be written ({error.strerror}), and make keeps its state and its logs there, like models, "
             "data and reports beside it. Work in a copy of the checkout that belongs to you and can be written."
         ) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise StackError("Another make command is at work in this checkout; wait for it to end.") from None
-    try:
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(
+                "Another make command is at work in this checkout; wait for it to end."
+            ) from None
         yield
-    finally:
-        os.close(handle)

@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 
+from stack import files
 from stack.engines import docker
 
 # As in the components' .dockerignore files.
@@ -23,7 +24,7 @@ class Built:
         self._file = state_dir / "images.json"
         self._known: dict[str, dict[str, str]] = {}
         with contextlib.suppress(OSError, ValueError):
-            known = json.loads(self._file.read_text(encoding="utf-8"))
+            known = json.loads(files.read_text(self._file))
             self._known = known if isinstance(known, dict) else {}
 
     def is_current(self, service: str, image: str, how: str) -> bool:
@@ -36,9 +37,7 @@ class Built:
     def remember(self, service: str, image: str, how: str) -> None:
         """Note the image that the engine has now."""
         self._known[image] = {"content": self._content(service, how), "id": image_id(image)}
-        temporary = self._file.with_suffix(".new")
-        temporary.write_text(json.dumps(self._known, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, self._file)
+        files.replace(self._file, json.dumps(self._known, indent=1) + "\n")
 
     def _content(self, service: str, how: str) -> str:
         digest = hashlib.sha256(how.encode())

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stack import files
 from stack import state as states
 from stack.console import note, run_shown
 from stack.engines import processes, venv
@@ -73,7 +74,7 @@ class Local:
             "--enable_grpc_healthcheck_service=true",
             "--enable_serialization_as_tensor_content=true",
         ]
-        with open(self.log, "ab") as log:
+        with files.open_own(self.log) as log:
             process = subprocess.Popen(
                 command,
                 env=self._environment(state.grpc_port),
@@ -117,12 +118,16 @@ class Local:
 
     def logs(self, state: State) -> None:
         """Print the server's log."""
-        with contextlib.suppress(FileNotFoundError), open(self.log, "rb") as log:
+        with contextlib.suppress(FileNotFoundError), files.open_regular(self.log) as log:
             shutil.copyfileobj(log, sys.stdout.buffer)
 
     def log_tail(self) -> str:
         """The last lines of the server's log, for an error."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        try:
+            with files.open_regular(self.log) as log:
+                lines = log.read().decode(errors="replace").splitlines()
+        except OSError:
+            lines = []
         return f"The end of {self.log}:\n" + "\n".join(lines[-15:])
 
     def ps(self, state: State) -> None:

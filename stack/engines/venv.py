@@ -31,17 +31,26 @@ def ensure(root: Path, tests: bool = False, gpu: bool = False) -> Path:
         return venv / "bin"
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
     log = root / ".atelier" / "logs" / "install.log"
+    stamp = venv / "atelier-installed"
     if not (venv / "bin" / "pip").exists():
+        if os.path.lexists(venv) and not stamp.is_file():
+            raise Unavailable(
+                f"{venv} was not made by make, and has no pip to install with. Move it away; make then makes its own."
+            )
+        python, done = find_python(), {}
         shutil.rmtree(venv, ignore_errors=True)
-        run_logged([find_python(), "-m", "venv", str(venv)], "Creating .venv", log)
-    (venv / "atelier-installed").unlink(missing_ok=True)
+        venv.mkdir()
+        # From now on it is known as made here, whatever interrupts.
+        stamp.touch()
+        run_logged([python, "-m", "venv", str(venv)], "Creating .venv", log)
+    stamp.write_text("")
     requirements = [argument for lock in locks for argument in ("-r", str(lock))]
     what = "Installing the locked packages (about 2.5 GB on disk, mostly TensorFlow)"
     run_logged([*pip, "--progress-bar=off", "--require-hashes", *requirements], what, log)
     editable = [argument for name in COMPONENTS for argument in ("--editable", str(root / name))]
     run_logged([*pip, "--no-deps", "--no-build-isolation", *editable], "Installing the components", log)
     lines = "".join(f"{name} {digest}\n" for name, digest in {**done, **wanted}.items())
-    (venv / "atelier-installed").write_text(lines)
+    stamp.write_text(lines)
     return venv / "bin"
 
 

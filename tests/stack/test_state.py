@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from stack import files
 from stack import state as states
+from stack.console import run_logged
+from stack.engines.build import Built
+from stack.engines.local import Local
 from stack.errors import StackError
+from stack.settings import read_settings
 from stack.state import State
 
 
@@ -40,12 +48,50 @@ def test_no_state_file_is_no_damage(tmp_path: Path) -> None:
     assert not states.damaged(tmp_path)
 
 
-def test_the_lock_does_not_write_through_a_link(tmp_path: Path) -> None:
-    (tmp_path / "precious").write_text("kept")
-    (tmp_path / "lock").symlink_to(tmp_path / "precious")
-    with pytest.raises(StackError, match="cannot be written"), states.exclusive(tmp_path):
+def put(kind: str, path: Path, victim: Path) -> None:
+    """Something that is no file of the stack's, under the name of one."""
+    victim.write_text("kept")
+    if kind == "folder":
+        path.mkdir(parents=True)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(victim if kind == "link" else "/nonexistent/place")
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "folder"])
+@pytest.mark.parametrize(
+    "name", ["lock", "state.json", "state.json.new", "serving.log", "x.log", "images.json"]
+)
+def test_what_stands_in_a_files_place_is_neither_followed_nor_waited_for(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    folder, victim = tmp_path / ".atelier", tmp_path / "precious"
+    folder.mkdir()
+    put(kind, folder / name, victim)
+    settings = read_settings(tmp_path, {})
+    actions: dict[str, Callable[[], object]] = {
+        "lock": lambda: states.exclusive(folder).__enter__(),
+        "state.json": lambda: states.forget(folder) if states.load(folder) is None else None,
+        "state.json.new": lambda: states.save(folder, State("local", 1, 2, "fashion")),
+        "serving.log": lambda: (Local(settings).log_tail(), files.open_own(folder / name)),
+        "x.log": lambda: run_logged(["true"], "A step", folder / name),
+        "images.json": lambda: Built(tmp_path, folder),
+    }
+    with contextlib.suppress(StackError, OSError):
+        actions[name]()
+    assert victim.read_text() == "kept"
+    assert not Path("/nonexistent").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_what_stands_in_the_locks_place_is_named(tmp_path: Path, kind: str) -> None:
+    put(kind, tmp_path / "lock", tmp_path / "precious")
+    with (
+        pytest.raises(StackError, match=r"lock: make writes here, and found .* Remove it"),
+        states.exclusive(tmp_path),
+    ):
         pass
-    assert (tmp_path / "precious").read_text() == "kept"
 
 
 def test_a_second_command_is_refused_while_one_is_at_work(tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""The stack's own files: never written through a link, and no pipe in their place is waited for."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+from typing import IO
+
+from stack.errors import Unavailable
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file to read it. Raises `OSError`, also for a pipe, which would keep the reader waiting."""
+    handle = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+        handle.close()
+        raise OSError(f"{path} is no regular file")
+    return handle
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file. Raises `OSError`, and `ValueError` for what is no UTF-8."""
+    with open_regular(path) as handle:
+        return handle.read().decode()
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file in one step, on disk before it has its name; the caller holds the checkout's lock."""
+    temporary = path.with_name(f"{path.name}.new")
+    if not _is_folder(temporary):
+        # What a killed command left, or a link that writing would follow.
+        temporary.unlink(missing_ok=True)
+    with open(temporary, "x", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)
+
+
+def open_own(path: Path, *, truncate: bool = False) -> IO[bytes]:
+    """Open a lock or a log to append to it, made when it is missing. Raises `OSError`, or `Unavailable` when
+    something else stands in its place."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except OSError:
+        if path.is_symlink() or _is_folder(path):
+            raise _in_the_way(path) from None
+        raise
+    handle = os.fdopen(descriptor, "ab")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        handle.close()
+        raise _in_the_way(path)
+    if truncate:
+        os.ftruncate(descriptor, 0)
+    return handle
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of the stack's own where there is none. Raises `OSError`, or `Unavailable` for something else."""
+    try:
+        path.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise _in_the_way(path) from None
+
+
+def _in_the_way(path: Path) -> Unavailable:
+    kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "something else"
+    return Unavailable(f"{path}: make writes here, and found {kind} that it did not make. Remove it.")
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
