@@ -1,7 +1,7 @@
 """`python3 -m stack COMMAND`: what the Makefile's targets run.
 
-Everything else here needs Python 3.11. This file alone is read by older ones too, so it keeps to their syntax: it hands
-over to a newer Python that it finds, or says in one sentence what is missing.
+All other modules need Python 3.11. This file keeps to an older syntax, so that older Pythons can read it: it starts a
+newer Python if it finds one, and else says in one sentence what is missing.
 """
 
 import os
@@ -31,7 +31,7 @@ def hand_over():
 
 def runs(path):
     # type: (str) -> bool
-    """True when this Python starts: a version manager's stand-in for one that is not installed does not."""
+    """True when this Python starts. A version manager's placeholder for a Python that is not installed does not."""
     with open(os.devnull, "w") as sink:
         import subprocess
 

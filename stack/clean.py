@@ -1,4 +1,4 @@
-"""`make clean`: stop, and remove what the other commands made. What somebody else put there is named, and stays."""
+"""`make clean`: stop the service and remove what the other commands made. Files of somebody else are named and kept."""
 
 from __future__ import annotations
 

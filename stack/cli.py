@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("command", choices=COMMANDS)
     command = parser.parse_args().command
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # `nohup make up` has it ignored.
+        # Under `nohup` SIGHUP is ignored, and stays so.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
     try:
@@ -51,7 +51,8 @@ def main() -> int:
         print("\nInterrupted. `make ps` shows what runs; `make up` goes on from here.", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of a pipe had enough, as in `make logs | head`. Python would complain once more at its end.
+        # The reader of a pipe has stopped reading, as in `make logs | head`. With stdout on the null device Python can
+        # flush it at exit without an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
@@ -74,9 +75,9 @@ def _explain(error: OSError) -> str:
 
 
 def _open_standard_streams() -> None:
-    """Give each standard stream that is closed the null device: the next file opened would take its number otherwise.
+    """Open the null device for each standard stream that is closed. Else the next file opened would get its number.
 
-    Under make a closed stderr is worse: make's own file has taken the number, and it is open for reading.
+    Under make that has happened to a closed stderr already: the number belongs to a file of make's, open for reading.
     """
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:

@@ -1,4 +1,4 @@
-"""What the user sees: steps, notes, and long commands whose output goes to a log with a sign of life on screen."""
+"""What the user sees: steps, notes, and a line of progress for long commands, whose output goes to a log."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from stack.errors import StepFailed
 
 HEARTBEAT_SECONDS = 10.0
 CLEAN_UP_SECONDS = 30.0
-# What container tools say about their own bookkeeping; the step's own lines are what matters.
+# Lines of container tools about their own work. They are left out of what the step prints.
 _ENGINE_CHATTER = re.compile(
     r"^\s*(Creating|Starting|Recreating|Stopping|Removing|Network|Volume|Container)\b.*|^\s*$"
     r"|.*Found orphan containers.*"
 )
-# What pip says last before a minute of silence: it looks as if something were being taken away.
+# pip prints these lines last before a minute of silence. Shown that long, they would look as if packages were removed.
 _PIP_CHATTER = re.compile(
     r"^\s*(Attempting uninstall|Found existing installation|Uninstalling|Successfully uninstalled)"
 )
@@ -39,7 +39,7 @@ def note(text: str) -> None:
     print(f"      {text}", file=sys.stderr, flush=True)
 
 
-class SignOfLife:
+class ProgressLine:
     """The latest line of a long command: rewritten in place on a terminal, every ten seconds in a log."""
 
     def __init__(self, what: str) -> None:
@@ -64,7 +64,7 @@ class SignOfLife:
         sys.stderr.flush()
 
     def close(self) -> None:
-        """Leave a clean line."""
+        """Remove the line from a terminal."""
         if self.terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
@@ -72,7 +72,7 @@ class SignOfLife:
 def run_logged(command: Sequence[str], what: str, log: Path, env: Mapping[str, str] | None = None) -> None:
     """Run a long command with its output in `log`; `StepFailed` shows the log's end."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    life = SignOfLife(what)
+    progress = ProgressLine(what)
     with (
         files.open_own(log, truncate=True) as sink,
         subprocess.Popen(
@@ -89,16 +89,16 @@ def run_logged(command: Sequence[str], what: str, log: Path, env: Mapping[str, s
         try:
             for line in _lines_or_silence(process.stdout):
                 sink.write((line or "").encode())
-                life.update(line)
+                progress.update(line)
         except BaseException:
             process.terminate()
             raise
         finally:
-            life.close()
+            progress.close()
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").rstrip().splitlines()[-12:])
         raise StepFailed(f"{what} failed (exit {process.returncode}). The end of {log}:\n{tail}")
-    note(f"{what}: done in {time.monotonic() - life.started:.0f} s")
+    note(f"{what}: done in {time.monotonic() - progress.started:.0f} s")
 
 
 def run_shown(
@@ -113,8 +113,8 @@ def run_shown(
     """Run a command whose own messages (stderr) are for the user; return its stdout when `capture`.
 
     `quiet_engine` drops a container tool's bookkeeping lines from stderr; `rewrite` is applied to the others.
-    `alive` is asked every half second; when it says no, what the command waits for is gone and the command is stopped.
-    Raises `StepFailed` without a message: the command has said what was wrong.
+    `alive` is called every half second. When it returns False, the command waits for something that is gone, and it is
+    stopped. Raises `StepFailed` without a message: the command has said what was wrong.
     """
     with subprocess.Popen(
         list(command),
@@ -124,7 +124,7 @@ def run_shown(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if capture else None,
         stderr=subprocess.PIPE if quiet_engine else None,
-        # A terminal's Ctrl-C goes to this process alone, which passes it on in its own way.
+        # In a group of its own the command does not get a terminal's Ctrl-C. This process ends it, see below.
         process_group=0,
     ) as process:
         try:
@@ -133,13 +133,13 @@ def run_shown(
             output = process.stdout.read() if process.stdout else ""
             _wait(process, alive)
         except KeyboardInterrupt:
-            # SIGTERM ends a command that is still starting without a stack trace; one that works cleans up first.
+            # On SIGTERM a command that is still starting ends without a stack trace, and one at work cleans up first.
             process.terminate()
             try:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=CLEAN_UP_SECONDS)
             finally:
-                # The time is up, or the user has asked for the second time.
+                # The command took too long, or the user has pressed Ctrl-C again.
                 process.kill()
             raise
         forward.finish(process.returncode)
@@ -168,7 +168,7 @@ class _Forward(threading.Thread):
         self._number = ""
 
     def run(self) -> None:
-        """Pass on line by line; a line that is a number waits for the next one."""
+        """Pass the lines on. A line that is only a number is held back until the next line comes."""
         for line in self._stream or ():
             self._write(self._number)
             self._number = line if line.strip().isdecimal() else ""

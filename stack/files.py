@@ -1,4 +1,4 @@
-"""The stack's own files: never written through a link, and no pipe in their place is waited for."""
+"""The stack's own files. They are never written through a symbolic link, and a pipe in their place is refused."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def read_text(path: Path) -> str:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file in one step, on disk before it has its name; the caller holds the checkout's lock."""
+    """Replace a file in one step, its content on disk before it gets its name. The caller holds the checkout's lock."""
     temporary = path.with_name(f"{path.name}.new")
     if not _is_folder(temporary):
-        # What a killed command left, or a link that writing would follow.
+        # A killed command may have left it, and a symbolic link would be followed.
         temporary.unlink(missing_ok=True)
     with open(temporary, "x", encoding="utf-8") as handle:
         handle.write(text)
@@ -40,8 +40,8 @@ def replace(path: Path, text: str) -> None:
 
 
 def open_own(path: Path, *, truncate: bool = False) -> IO[bytes]:
-    """Open a lock or a log to append to it, made when it is missing. Raises `OSError`, or `Unavailable` when
-    something else stands in its place."""
+    """Open a lock or a log for appending; create it when it is missing. Raises `OSError`, or `Unavailable` when
+    something else has its name."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o644)

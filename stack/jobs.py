@@ -1,7 +1,7 @@
 """Job and study files as the host sees them: found before anything is set up, with the files that they name.
 
-The stack has the standard library alone, so no YAML parser: it looks for values that name files, and for one key. What
-a job means is the trainer's to say.
+The stack uses the standard library only, which has no YAML parser. So it looks for values that name files, and for one
+key. Only the trainer knows what a job means.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from stack.errors import UsageError
 
-# A value: what follows `key:`, `- `, `[`, `{` or `,`, quoted or plain. A plain one is only looked at, not consumed: it
-# may be a key, with its value behind it.
+# A value: what follows `key:`, `- `, `[`, `{` or `,`, quoted or plain. A plain one is matched without being consumed,
+# because it may be a key that is followed by its own value.
 _VALUE = re.compile(
     r"""(?:(?<=:)|(?<=\[)|(?<=,)|(?<=\{)|^[ \t]*-)[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|(?=([^\s"'\[\]{},#&*!|>][^\n]*)))""",
     re.MULTILINE,

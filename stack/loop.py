@@ -111,7 +111,7 @@ def _ports(settings: Settings, remembered: State | None, running: bool) -> tuple
 def _done_before(
     settings: Settings, engine: Engine, state: State, job: JobFile, inputs: str | None
 ) -> dict[str, Any] | None:
-    """What the trainer said last time, when nothing that it depends on has changed and the result is still served."""
+    """The trainer's last result, if nothing that it depends on has changed and it is still served; else None."""
     done = state.done.get(job.key)
     if settings.retrain or not inputs or not done or done.get("inputs") != inputs:
         return None
@@ -151,7 +151,7 @@ def _train(engine: Engine, settings: Settings, job: JobFile) -> dict[str, Any]:
 
 
 def _wait_until_ready(engine: Engine, state: State, version: int) -> None:
-    """Ready: the wanted version is AVAILABLE and its golden examples come back right."""
+    """Wait until the wanted version is AVAILABLE and its golden examples come back right."""
     arguments = ["status", "--wait", str(READY_SECONDS), "--version", str(version)]
     try:
         engine.client(arguments, state, alive=engine.watch(state))

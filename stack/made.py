@@ -1,4 +1,4 @@
-"""Which files under the checkout's folders the components wrote, by the names that docs/contracts.md gives them."""
+"""Which files under the checkout's folders the components wrote: those with the names that docs/contracts.md states."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from stack.served import base_paths, models_of
 
 FOLDERS = ("models", "data", "reports", "runs", ".atelier")
-# What a component writes beside a file before it takes the file's place.
+# A component writes a new file under such a name first, and then renames it to its final name.
 _NEW = r"\.[0-9a-f]{32}\.new"
 _FILES = {
     "models": rf"models\.config({_NEW})?|\.models\.config\.lock|rollouts\.jsonl"
@@ -44,7 +44,7 @@ class Sorted:
 
 
 def sort(root: Path) -> Sorted:
-    """Sort what lies in the folders. A folder stands for all that is in it; links are nobody's but the user's."""
+    """Sort what is in the folders. A folder stands for all that is in it; a symbolic link counts as the user's."""
     found = Sorted()
     for name in FOLDERS:
         folder = root / name
@@ -84,7 +84,10 @@ def remove_empty(root: Path) -> None:
 
 
 def _sort(folder: Path, top: Path, made: list[Path]) -> list[Path]:
-    """Add what is made under `folder` to `made`; return the rest, a folder for all of it where nothing is made."""
+    """Add what components made under `folder` to `made`; return the rest.
+
+    Where they made nothing, `folder` itself is returned for all that is in it.
+    """
     kept: list[Path] = []
     before = len(made)
     for path in sorted(folder.iterdir()):

@@ -11,7 +11,7 @@ def require_free(**ports: int) -> None:
     """Raise `UsageError` naming the first port (setting name = number) on which something else listens."""
     for setting, port in ports.items():
         with socket.socket() as probe:
-            # As servers do: a port whose last connection is winding down is not taken.
+            # Servers set this option, too: a port whose last connection is still closing counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""What the service says of itself over REST, asked from the host: versions, and a request that fits a model."""
+"""What the host asks the service over REST: the versions of a model, and the signature for an example request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def base_paths(config: str) -> list[str]:
 
 
 def versions(rest_port: int, model: str) -> dict[int, str] | None:
-    """Version to state, of the versions that are not gone; None when nothing answers for the model."""
+    """From version to state, without the versions that have ended; None when the server does not know the model."""
     document = _get(rest_port, model)
     try:
         entries = document["model_version_status"]
@@ -74,7 +74,7 @@ def example_request(rest_port: int, model: str) -> str | None:
 
 
 def _row_shape(tensor: dict[str, Any]) -> list[int]:
-    """The shape of one row of an input; open dimensions are 1. Raises `ValueError` when it has no batch dimension."""
+    """The shape of one row of an input; unknown sizes become 1. Raises `ValueError` when it has no batch dimension."""
     sizes = [int(dimension["size"]) for dimension in tensor["tensor_shape"].get("dim", [])]
     if not sizes or sizes[0] > 0:
         raise ValueError("no batch dimension")
@@ -94,7 +94,7 @@ def _code(shape: list[int], leaf: Any) -> str:
 
 
 def _get(rest_port: int, path: str) -> Any:
-    """The JSON at /v1/models/<path>, or None. The environment's proxies are not for this machine."""
+    """The JSON at /v1/models/<path>, or None. Proxies that the environment names are not used."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     url = f"http://127.0.0.1:{rest_port}/v1/models/{urllib.parse.quote(path)}"
     try:

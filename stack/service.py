@@ -71,7 +71,7 @@ def ps(settings: Settings) -> None:
 
 
 def remembered(settings: Settings) -> State | None:
-    """What the state file tells of. Raises `StackError` when it is damaged."""
+    """The service that the state file describes, None when there is none. Raises `StackError` when it is damaged."""
     if states.damaged(settings.state_dir):
         raise StackError(
             f"{settings.state_dir / 'state.json'} is damaged, so what runs here is not known. `make down` stops "
@@ -81,7 +81,7 @@ def remembered(settings: Settings) -> State | None:
 
 
 def running(settings: Settings, state: State | None) -> tuple[Engine, State] | None:
-    """The remembered service with its engine when it runs. Without its engine it does not."""
+    """The remembered service with its engine, None when it does not run or its engine is not available."""
     with contextlib.suppress(Unavailable):
         if state:
             engine = engines.of_state(settings, state)

@@ -17,7 +17,7 @@ DEFAULT_STUDY = "imdb"
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for. `None` means not said: a running service's own value holds, else the default."""
+    """What the user asked for. Where it is `None`, a running service keeps its value; a new one gets the default."""
 
     root: Path
     engine: str

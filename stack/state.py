@@ -20,10 +20,10 @@ _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 @dataclass
 class State:
-    """The service that was started: engine (`local` or `compose`), ports on 127.0.0.1, and how.
+    """The service that was started: engine (`local` or `compose`), ports on 127.0.0.1, and how it was started.
 
-    `jobs` says which job made what is served, by model. `done` holds, by job, what `make up` found when it last came to
-    its end: when nothing has changed since, there is nothing to do (see loop.py).
+    `jobs` is the job that made the served model, by model. `done` is what the last `make up` that came to its end was
+    made from and what it made, by job: when nothing has changed since, `make up` has nothing to do (see loop.py).
     """
 
     engine: str
@@ -39,7 +39,7 @@ class State:
 
 
 def load(folder: Path) -> State | None:
-    """The remembered state, or None when nothing was started (or the file is of no use)."""
+    """The remembered state, or None when nothing was started or the file is damaged."""
     try:
         document = json.loads(files.read_text(folder / "state.json"))
         state = State(**document)
@@ -50,7 +50,7 @@ def load(folder: Path) -> State | None:
 
 
 def damaged(folder: Path) -> bool:
-    """True when there is a state file, and it says nothing: a crash of the machine can leave one."""
+    """True when there is a state file that cannot be used. A crash of the machine can leave one."""
     return os.path.lexists(folder / "state.json") and load(folder) is None
 
 

@@ -1,7 +1,7 @@
 """The Python base image where no registry is reachable: Debian's packages, unpacked by debootstrap.
 
-The tools' own defaults know where the packages are. The host's CA bundle goes in, so that pip trusts inside what it
-trusts outside.
+The tools' own defaults say where the packages are. The host's CA bundle is copied into the image, so that pip in a
+container trusts the certificates that the host trusts.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def build(work: Path, logs: Path) -> str:
         run_logged(
             command, "Building the base image from Debian packages", logs / "debootstrap.log", environment
         )
-        _trust_what_the_host_trusts(rootfs)
+        _copy_ca_bundle(rootfs)
         shutil.rmtree(rootfs / "var/cache/apt/archives", ignore_errors=True)
         _import(rootfs)
     return IMAGE
@@ -75,14 +75,14 @@ def _debootstrap(folder: Path, logs: Path) -> tuple[list[str], dict[str, str]]:
     return ["sh", str(tools / "usr/sbin/debootstrap")], environment
 
 
-def _trust_what_the_host_trusts(rootfs: Path) -> None:
+def _copy_ca_bundle(rootfs: Path) -> None:
     bundle = next((path for path in _BUNDLES if os.path.exists(path)), None)
     if bundle:
         shutil.copyfile(bundle, rootfs / "etc/ssl/certs/ca-certificates.crt")
 
 
 def _import(rootfs: Path) -> None:
-    """Hand the root file system to the engine as one layer. pip reads PIP_CERT; Debian's own bundle is a file in it."""
+    """Give the root file system to the engine as one layer. PIP_CERT makes pip use the CA bundle in it."""
     pack = subprocess.Popen(["tar", "-C", str(rootfs), "-c", "."], stdout=subprocess.PIPE)
     load = subprocess.run(
         ["docker", "import", "-c", "ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt", "-", IMAGE],

@@ -1,4 +1,4 @@
-"""Images built here: whether one is still what its folder says, decided without starting a build."""
+"""Images that are built here, and whether one still fits its component's folder, found out without starting a build."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from stack.jobs import JobFile, files_of
 from stack.settings import Settings, container_user
 from stack.state import State
 
-# What may name a local copy of a data set, which the container then needs to see.
+# Variables that may name a local copy of a data set. The copy is then mounted into the container.
 LOCAL_SOURCES = ("ATELIER_FASHION_MNIST", "ATELIER_IMDB")
 
 
@@ -57,11 +57,14 @@ class Compose:
         return {"base_image": self.images.base, "embedded": self.images.embedded}
 
     def job(self, job: JobFile) -> str:
-        """The job as the container finds it: a file on the host is mounted, with its folder and the data it names."""
+        """The job's name or path in the container. A user's job is mounted, with its folder and the data it names."""
         return job.name if job.shipped else self.mounts.show_job(job)
 
     def inputs(self, job: JobFile) -> str | None:
-        """The job, the state of the files it names, the images: to ask the trainer's container would take seconds."""
+        """A digest of the job, of size and time of the files it names, and of the images.
+
+        The trainer's container could be asked instead, but it takes seconds to start.
+        """
         files = [(str(path), path.stat()) for _, path in files_of(job)]
         parts = (
             job.text,
@@ -100,14 +103,14 @@ class Compose:
         command = [*self.docker.compose, "run", *options, "client", *arguments]
         with _writable(self.project.reports):
             environment = self.project.state_environment(state)
-            # Inside, the service has another address.
+            # In the container the service has another address than on the host.
             address = {"serving:8500": f"127.0.0.1:{state.grpc_port}"}
             names = HostNames(self.project.host_names() | address)
             run_shown(command, environment, quiet_engine=True, rewrite=names, alive=alive)
 
     def serve(self, state: State) -> State:
         """Start the serving container (no effect on one that runs as configured)."""
-        # Remembered before anything can interrupt: a server nobody knows of could not be stopped.
+        # The state is saved first. If this command is interrupted, `make down` still finds the server.
         states.save(self.settings.state_dir, state)
         command = [*self.docker.compose, "up", "-d", "--no-build", "serving"]
         log = self.settings.state_dir / "logs" / "serving-up.log"
@@ -115,12 +118,12 @@ class Compose:
         return state
 
     def running(self, state: State) -> bool:
-        """True when the serving container runs, whatever happened to the process inside."""
+        """True when the serving container runs, also while its process is being started again."""
         found = container.find(self.project.name)
         return found is not None and found.serves
 
     def watch(self, state: State) -> Callable[[], bool]:
-        """Whether the server runs on; a container that has to be started again has lost it."""
+        """A function that returns True as long as the server runs and its container was not started again."""
         first = container.find(self.project.name)
 
         def alive() -> bool:
@@ -153,7 +156,7 @@ class Compose:
         found = container.find(self.project.name)
         if found is None:
             raise NotRunning("The serving container is gone, and its log with it. `make up` starts one.")
-        # The server logs to both of its streams; as one they keep their order.
+        # The server logs to stdout and stderr. In one stream the lines keep their order.
         subprocess.run(["docker", "logs", found.id], stderr=subprocess.STDOUT, check=False)
 
     def log_tail(self) -> str:
@@ -194,7 +197,7 @@ class Compose:
 
 @contextmanager
 def _writable(folder: Path) -> Iterator[None]:
-    """The container's user writes there; what it wrote then belongs to the caller, also when that is root."""
+    """Let the container's user write into the folder. Afterwards all files in it belong to the caller, also to root."""
     folder.mkdir(exist_ok=True)
     owner = (os.getuid(), os.getgid())
     if owner[0] == 0:
@@ -208,5 +211,5 @@ def _writable(folder: Path) -> Iterator[None]:
 
 def _chown(folder: Path, owner: tuple[int, int]) -> None:
     for path in (folder, *folder.rglob("*")):
-        # A link's own owner: what it points to may be anybody's.
+        # Of a symbolic link only its own owner changes, not that of the file it points to.
         os.chown(path, *owner, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""The serving container of a compose project, as the engine itself knows it: no compose tool is started to ask."""
+"""The serving container of a compose project, looked up in the engine itself, without starting a compose tool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FIELDS = "{{.Id}} {{.State.Status}} {{.State.StartedAt}} {{.RestartCount}}"
 
 @dataclass(frozen=True)
 class Container:
-    """A container that exists. `restarts` counts what its restart policy did after the process inside had ended."""
+    """A container that exists. `restarts` is how often its restart policy has started it again."""
 
     id: str
     status: str
@@ -25,7 +25,7 @@ class Container:
 
     @property
     def run(self) -> str:
-        """What tells this run of the server from every other."""
+        """A text that is different for every run of the server."""
         return f"{self.id} {self.started_at}"
 
 

@@ -16,7 +16,7 @@ ANSWER_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Docker:
-    """A container engine that answered, and the words that start its compose tool."""
+    """A container engine that answered, and the command of its compose tool."""
 
     compose: tuple[str, ...]
     runtimes: tuple[str, ...]

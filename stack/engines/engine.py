@@ -25,13 +25,13 @@ class Engine(Protocol):
         """Set up what the components need; return the State fields that say how the service is started."""
 
     def job(self, job: JobFile) -> str:
-        """The job as the trainer finds it, wherever the trainer runs."""
+        """The name or path by which the trainer finds the job, on the host or in a container."""
 
     def inputs(self, job: JobFile) -> str | None:
-        """One word for all that training depends on; None where asking the trainer itself costs nothing."""
+        """A digest of all that training depends on; None where asking the trainer itself costs nothing."""
 
     def service(self, state: State) -> str:
-        """What tells this run of the service from every other."""
+        """A text that is different for every run of the service."""
 
     def trainer(self, arguments: Sequence[str]) -> str:
         """Run the trainer, return its stdout."""
@@ -46,7 +46,7 @@ class Engine(Protocol):
         """Whether the service of this state runs."""
 
     def watch(self, state: State) -> Callable[[], bool]:
-        """A question that is answered with yes for as long as the server that runs now goes on."""
+        """A function that returns True as long as the server that runs now goes on."""
 
     def stop(self, state: State) -> None:
         """Stop the service, letting it drain."""
@@ -111,7 +111,7 @@ def prepare(settings: Settings, stopped: State | None) -> tuple[Engine, dict[str
 
 
 def _require_gpu(settings: Settings, compose: Compose) -> None:
-    """GPU=1 on an engine without the runtime is a mistake to tell, not a reason to fall back to a CPU."""
+    """Raise `UsageError` for GPU=1 on an engine without the NVIDIA runtime. It is no reason to fall back to a CPU."""
     if settings.gpu and not compose.docker.has_nvidia:
         found = ", ".join(compose.docker.runtimes) or "none"
         raise UsageError(f"GPU=1 needs the NVIDIA container runtime, and the engine has only: {found}.")

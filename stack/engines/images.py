@@ -25,7 +25,7 @@ class Images:
 
 
 def choose(state_dir: Path, gpu: bool) -> Images:
-    """Pull what can be pulled, else prepare the fallback; `Unavailable` when neither can be had."""
+    """Pull what can be pulled, else prepare the fallback. Raises `Unavailable` when neither is possible."""
     logs = state_dir / "logs"
     base = PYTHON_IMAGE
     embedded = False
@@ -56,7 +56,7 @@ def _pull(image: str, logs: Path) -> bool:
     try:
         run_logged(["docker", "pull", image], f"Pulling {image}", logs / f"pull-{image.translate(_SAFE)}.log")
     except StepFailed:
-        # An engine that died is another matter than an image that cannot be had.
+        # This raises when the engine itself has stopped: then no fallback is chosen.
         find()
         return False
     return True

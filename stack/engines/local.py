@@ -44,7 +44,7 @@ class Local:
         return job.name
 
     def inputs(self, job: JobFile) -> str | None:
-        """None: the trainer starts in no time here, and looks at the files themselves."""
+        """None: here the trainer starts quickly, and looks at the files itself."""
         return None
 
     def service(self, state: State) -> str:
@@ -84,9 +84,9 @@ class Local:
                 start_new_session=True,
             )
         state.pid = process.pid
-        # Remembered before anything can interrupt: a server nobody knows of could not be stopped.
+        # The pid is saved at once. If this command is interrupted, `make down` still finds the server.
         states.save(self.settings.state_dir, state)
-        # A server that dies at once (bad configuration) is known by its exit, before anyone waits for its port.
+        # A server with a wrong configuration ends at once. That is noticed here, before anything waits for its port.
         time.sleep(0.5)
         if process.poll() is not None:
             raise StepFailed(f"The server stopped at once (exit {process.returncode}).\n{self.log_tail()}")
@@ -97,11 +97,11 @@ class Local:
         return processes.is_server(state.pid, self.root)
 
     def watch(self, state: State) -> Callable[[], bool]:
-        """Whether the server still runs."""
+        """A function that returns True as long as the server runs."""
         return lambda: self.running(state)
 
     def stop(self, state: State) -> None:
-        """Let the server drain, within bounds."""
+        """Let the server drain; kill it when it takes longer than STOP_SECONDS."""
         if self.running(state):
             self._stop(state.pid)
 
@@ -142,7 +142,7 @@ class Local:
         return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
     def clean(self, state: State | None) -> None:
-        """Nothing beyond the folders that `make clean` removes for every engine."""
+        """Nothing: `make clean` removes the folders for every engine."""
 
     def _environment(self, grpc_port: int) -> dict[str, str]:
         return venv.component_environment(self.root, grpc_port)

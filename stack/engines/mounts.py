@@ -1,6 +1,6 @@
-"""What a container sees of the host's files, and what the host calls the paths that a container names.
+"""The host's files that a container can read, and the host's names for the paths in a container's messages.
 
-A job's folder appears under /host with its whole path, so that `../table.csv` means the same file inside and outside.
+A job's folder is mounted under /host with its whole path, so that `../table.csv` is the same file in the container.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stack.jobs import JobFile, files_of
 from stack.settings import container_user
 
 HOST = "/host"
-# The image's own folders and the volumes: nothing of the host's can be put there.
+# The image's own folders and the volumes. No file of the host can be mounted there.
 _OWN = ("/app", "/bin", "/dev", "/etc", "/lib", "/opt/venv", "/proc", "/sbin", "/sources", "/sys", "/usr")
 TAKEN = (*_OWN, "/data", "/models", "/reports", "/runs")
 
@@ -42,7 +42,7 @@ class Mounts:
         for value, found in files_of(job):
             absolute = os.path.isabs(value)
             if any(character in value for character in "*?["):
-                # A pattern can stand for thousands of files: their folder is one mount.
+                # A pattern can match thousands of files: their folder is mounted instead.
                 self._show_named(found.parent, absolute, job)
             if found.is_symlink() or not self._is_shown(found, absolute):
                 self._show_named(found, absolute, job)
@@ -74,7 +74,7 @@ class Mounts:
 
 
 class HostNames:
-    """Rewrites the messages of containers: their paths as the host calls them."""
+    """Replaces the paths in a container's messages by the host's names for them."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = {**names, HOST: ""}
@@ -92,7 +92,7 @@ def _inside(path: Path, absolute: bool) -> str:
 
 
 def _require_readable(path: Path) -> None:
-    """Where root calls, the container's user is another one, and has what everybody has."""
+    """Raise `UsageError` when the container's user cannot read the path. The user is another one only for root."""
     if os.getuid():
         return
     status = path.stat()

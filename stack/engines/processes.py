@@ -1,4 +1,4 @@
-"""Server processes of this checkout, told by their command lines: pids are used again, a path is not."""
+"""Server processes of this checkout, recognized by their command lines, because a pid may be used again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_server(pid: int, root: Path) -> bool:
 
 
 def servers(root: Path) -> list[int]:
-    """The pids of all servers that were started from the checkout, whoever remembers them."""
+    """The pids of all servers that were started from the checkout, also of those that no state file names."""
     return [pid for pid, command in _commands() if _is_server(command, root)]
 
 

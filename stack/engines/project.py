@@ -60,7 +60,7 @@ class Project:
         return "\0".join([*texts, str(self._settings.gpu), images.base, build.image_id(images.base)])
 
     def host_names(self) -> dict[str, str]:
-        """What the host calls the folders that the containers name in their messages."""
+        """The host's names for the folders that containers name in their messages."""
         return {
             "/models": f"volume {self.name}_models",
             "/data": f"volume {self.name}_data",
@@ -70,9 +70,9 @@ class Project:
 
 
 def project_name(root: Path) -> str:
-    """One compose project a checkout: with shared volumes, `make clean` in one would empty the other.
+    """Each checkout has a compose project of its own: with shared volumes, `make clean` in one would empty the other.
 
-    COMPOSE_PROJECT_NAME names another, which compose tools write in small letters, digits, - and _ alone.
+    COMPOSE_PROJECT_NAME sets another name. Compose tools keep only its letters (as small ones), digits, - and _.
     """
     asked = re.sub(r"[^-_a-z0-9]", "", os.environ.get("COMPOSE_PROJECT_NAME", "").lower())
     return asked or f"atelier-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.console import SignOfLife, run_logged, run_shown
+from stack.console import ProgressLine, run_logged, run_shown
 from stack.errors import StepFailed
 
 
@@ -64,8 +64,8 @@ def test_a_containers_messages_are_rewritten(capsys: pytest.CaptureFixture[str])
 
 
 def test_what_pip_says_of_replaced_packages_is_not_taken_for_news() -> None:
-    life = SignOfLife("Installing")
-    life.update("Installing collected packages: setuptools, numpy\n")
-    life.update("    Found existing installation: setuptools 66.1.1\n")
-    life.update("      Successfully uninstalled setuptools-66.1.1\n")
-    assert life.latest == "Installing collected packages: setuptools, numpy"
+    progress = ProgressLine("Installing")
+    progress.update("Installing collected packages: setuptools, numpy\n")
+    progress.update("    Found existing installation: setuptools 66.1.1\n")
+    progress.update("      Successfully uninstalled setuptools-66.1.1\n")
+    assert progress.latest == "Installing collected packages: setuptools, numpy"
