@@ -57,7 +57,8 @@ def publish_untrained(models: Path, name: str = "fashion", seed: int = 0) -> Pat
 
 def publish_with_initial_weights(job: Job, models: Path, data: DataSet) -> Path:
     """Publish the job's model as it is before training: a version to try a server with, made in a second or two."""
-    from atelier_trainer.publishing.pipeline import CARD, list_model, write_version
+    from atelier_trainer.publishing import version_folder
+    from atelier_trainer.publishing.pipeline import list_model
     from atelier_trainer.publishing.staging import Staging
     from atelier_trainer.training.data_spec import Spec
     from atelier_trainer.training.encoding import encoding_for, vocabulary_of
@@ -69,8 +70,8 @@ def publish_with_initial_weights(job: Job, models: Path, data: DataSet) -> Path:
     encoding = encoding_for(spec, job.network, words)
     fitted = Fitted(build(job, spec, encoding), encoding, spec, 0, 0)
     with Staging(models / job.model) as staging:
-        card = write_version(staging.folder, job, fitted, data, "untrained", None)
-        (staging.folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
+        card = version_folder.write(staging.folder, job, fitted, data, "untrained", None)
+        (staging.folder / version_folder.CARD).write_text(json.dumps(card, indent=1) + "\n")
         version = staging.publish()
     list_model(models, job.model, version)
     return version

@@ -22,16 +22,17 @@ IDX_NAMES = [
 
 
 def loaded(tmp_path: Path, **data: Any) -> Any:
-    job = Job.model_validate(
+    job = Job.from_document(
         {
             "name": "mine",
             "model": "mine",
             "data": data,
             "network": {"hidden": [4]},
             "fit": {"batch_size": 2, "epochs": 1},
-        }
+        },
+        tmp_path,
     )
-    return job_data.load(job, tmp_path, tmp_path / "cache")
+    return job_data.load(job, tmp_path / "cache")
 
 
 def write_folder(folder: Path, images: np.ndarray = IMAGES, labels: np.ndarray = LABELS) -> None:

@@ -15,21 +15,22 @@ TABLE = "a,b,label\n1,2.5,x\n3,-4e2,y\n5,6,x\n7,8,y\n"
 TEXT = 'review,label\n"good, really\ngood",1\nbad,0\nfine,1\n"the ""worst""",0\n'
 
 
-def job(data: dict[str, Any], **fit: Any) -> Job:
-    return Job.model_validate(
+def job(data: dict[str, Any], folder: Path = Path(), **fit: Any) -> Job:
+    return Job.from_document(
         {
             "name": "mine",
             "model": "mine",
             "data": data,
             "network": {"hidden": [4]},
             "fit": {"batch_size": 2, "epochs": 1, **fit},
-        }
+        },
+        folder,
     )
 
 
 def loaded(tmp_path: Path, content: str, **data: Any) -> Any:
     (tmp_path / "data.csv").write_text(content)
-    return job_data.load(job({"csv": "data.csv", **data}), tmp_path, tmp_path / "cache")
+    return job_data.load(job({"csv": "data.csv", **data}, tmp_path), tmp_path / "cache")
 
 
 def test_numbers_are_read_exactly_and_split_the_same_way_each_time(tmp_path: Path) -> None:
@@ -140,9 +141,9 @@ def test_a_label_unknown_in_training_is_out_of_range_in_the_test(tmp_path: Path)
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_bytes(b"a,label\n\xff\xfe,x\n")
     with pytest.raises(DataInvalid, match=r"data\.csv"):
-        job_data.load(job({"csv": "data.csv"}), tmp_path, tmp_path)
+        job_data.load(job({"csv": "data.csv"}, tmp_path), tmp_path)
     with pytest.raises(DataInvalid, match="does not exist"):
-        job_data.load(job({"csv": "*.tsv"}), tmp_path, tmp_path)
+        job_data.load(job({"csv": "*.tsv"}, tmp_path), tmp_path)
 
 
 def test_duplicates_and_imbalance_are_warnings(tmp_path: Path) -> None:
@@ -160,13 +161,13 @@ def test_a_validation_split_and_a_validation_file(tmp_path: Path) -> None:
         "a,label\n" + "".join(f"{number},{number % 2}\n" for number in range(100))
     )
     (tmp_path / "val.csv").write_text("a,label\n5,0\n6,1\n")
-    split = job_data.load(job({"csv": "data.csv"}, validation_split=0.25), tmp_path, tmp_path)
+    split = job_data.load(job({"csv": "data.csv"}, tmp_path, validation_split=0.25), tmp_path)
     assert isinstance(split.train, Examples)
     assert split.validation is not None
     assert (len(split.train), len(split.validation), len(split.test)) == (60, 20, 20)
     parts = (split.train, split.validation, split.test)
     assert sorted(value for part in parts for value in part.inputs.ravel().tolist()) == list(range(100))
-    named = job_data.load(job({"csv": "data.csv", "validation": "val.csv"}), tmp_path, tmp_path)
+    named = job_data.load(job({"csv": "data.csv", "validation": "val.csv"}, tmp_path), tmp_path)
     assert named.validation is not None
     assert named.validation.inputs.ravel().tolist() == [5, 6]
     assert isinstance(named.train, Examples)
@@ -184,15 +185,17 @@ def test_a_network_that_does_not_fit_the_data_is_refused(
     tmp_path: Path, network: dict[str, Any], fit: dict[str, Any], said: str
 ) -> None:
     (tmp_path / "data.csv").write_text(TABLE)
-    document = job({"csv": "data.csv", "test_split": 0.5}, **fit).model_dump() | {"network": network}
+    document = job({"csv": "data.csv", "test_split": 0.5}, tmp_path, **fit).model_dump() | {
+        "network": network
+    }
     with pytest.raises(JobError, match=said):
-        job_data.load(Job.model_validate(document), tmp_path, tmp_path)
+        job_data.load(Job.from_document(document, tmp_path), tmp_path)
 
 
 def test_the_digest_of_the_data_follows_their_content(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text(TABLE)
-    mine = job({"csv": "data.csv"})
-    before = job_data.source_digest(mine, tmp_path)
-    assert job_data.source_digest(mine, tmp_path) == before
+    mine = job({"csv": "data.csv"}, tmp_path)
+    before = job_data.source_digest(mine)
+    assert job_data.source_digest(mine) == before
     (tmp_path / "data.csv").write_text(TABLE + "9,9,x\n")
-    assert job_data.source_digest(mine, tmp_path) != before
+    assert job_data.source_digest(mine) != before

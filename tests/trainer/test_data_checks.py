@@ -22,7 +22,7 @@ def load(folder: Path, **data: Any) -> DataSet:
         "network": {"hidden": [4]},
         "fit": {"batch_size": 2, "epochs": 1},
     }
-    return job_data.load(Job.model_validate(document), folder, folder / "cache")
+    return job_data.load(Job.from_document(document, folder), folder / "cache")
 
 
 def table(folder: Path, values: Any, labels: Any = None, **data: Any) -> DataSet:

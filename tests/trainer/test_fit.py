@@ -228,8 +228,8 @@ def fitted(tmp_path: Path, folder: Path, **fit: Any) -> tuple[Callable[[], list[
         "optimizer": fit.pop("optimizer", {"learning_rate": 0.05}),
         "fit": {"batch_size": 32, "epochs": 3, "validation_split": 0.25, **fit},
     }
-    job = Job.model_validate(document)
-    data = job_data.load(job, folder, tmp_path / "data")
+    job = Job.from_document(document, folder)
+    data = job_data.load(job, tmp_path / "data")
     with continued_or_new(tmp_path / "runs", job, "source", done=("fitted",)) as run:
         return run.history, run_fit(job, data, run)
 

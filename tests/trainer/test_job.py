@@ -1,18 +1,21 @@
 """Jobs: every mistake is named with the file, the key and the nearest valid one."""
 
+import copy
+import pickle
 from pathlib import Path
 
 import pytest
 from atelier_trainer.errors import JobError
+from atelier_trainer.job import Job
 from atelier_trainer.job_file import load_job, shipped_jobs
 
 from tests.support.trainer_command import TINY_JOB
 
 
 def test_the_shipped_job_is_found_by_name_and_by_path() -> None:
-    by_name, _ = load_job("fashion-dense")
+    by_name = load_job("fashion-dense")
     for path in ("jobs/fashion-dense.yaml", "trainer/jobs/fashion-dense.yaml"):
-        assert load_job(path)[0] == by_name
+        assert load_job(path) == by_name
     assert by_name.network.hidden == [128]
     assert by_name.optimizer.name == "adam"
 
@@ -45,6 +48,8 @@ def test_the_shipped_job_is_found_by_name_and_by_path() -> None:
         ("seed: 1", "class_weight: balance", "Did you mean balanced?"),
         ("data: fashion-mnist", "data: {csv: a.csv, npz: b.npz}", "needs exactly one of name, csv"),
         ("data: fashion-mnist", "data: {label: y}", "got none"),
+        ("data: fashion-mnist", "data: 3", "data: expected a mapping with the keys name, csv, npz"),
+        ("network: {hidden: [8]}", "network:", "network: expected a mapping with the keys hidden, "),
         (
             "data: fashion-mnist",
             "data: {csv: a.csv, lable: y}",
@@ -80,9 +85,38 @@ def test_the_digest_depends_on_content_not_on_layout(tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text(TINY_JOB)
     second.write_text("# a comment\n" + TINY_JOB.replace("[8]", "\n    [8]"))
-    assert load_job(str(first))[0].digest() == load_job(str(second))[0].digest()
+    assert load_job(str(first)).digest() == load_job(str(second)).digest()
     second.write_text(TINY_JOB.replace("[8]", "[9]"))
-    assert load_job(str(first))[0].digest() != load_job(str(second))[0].digest()
+    assert load_job(str(first)).digest() != load_job(str(second)).digest()
+
+
+def test_the_folder_of_a_job_is_no_part_of_what_it_says(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("here", "there")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "job.yaml").write_text(TINY_JOB)
+    here, there = (load_job(str(folder / "job.yaml")) for folder in folders)
+    assert [here.folder, there.folder] == folders
+    assert here.digest() == there.digest() == Job.model_validate(here.model_dump(mode="json")).digest()
+    assert here.model_dump() == there.model_dump()
+    assert set(here.model_dump()) == set(Job.model_fields)
+
+
+def test_a_copy_of_a_job_keeps_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(TINY_JOB)
+    job = load_job(str(tmp_path / "job.yaml"))
+    copies = [job.model_copy(update={"name": "other"}), copy.deepcopy(job), pickle.loads(pickle.dumps(job))]
+    assert [made.folder for made in copies] == [tmp_path] * len(copies)
+    assert copies[2] == job
+
+
+def test_digests_are_those_of_earlier_versions(tmp_path: Path) -> None:
+    """Runs and versions that were made before carry this digest: another one would train them again."""
+    (tmp_path / "job.yaml").write_text(TINY_JOB)
+    assert (
+        load_job(str(tmp_path / "job.yaml")).digest()
+        == "af52c52e78300e96c62acede23edcb7262668ed9d28f9a62210871c8eef921f0"
+    )
 
 
 SHIPPED = {
@@ -106,7 +140,7 @@ def parameters_of(name: str) -> int:
     from atelier_trainer.training.encoding import encoding_for
     from atelier_trainer.training.network import build
 
-    job, _ = load_job(name)
+    job = load_job(name)
     text = job.data.name == "imdb"
     classes = ("negative", "positive") if text else tuple("0123456789")
     spec = Spec(name, "text" if text else "image", classes, () if text else (28, 28), (), (), (), {})
@@ -125,9 +159,9 @@ def test_a_shipped_job_has_the_tutorials_network(name: str, parameters: int) -> 
 
 
 def test_a_setting_on_the_command_line_wins_over_the_file() -> None:
-    job, _ = load_job("fashion-dense", ["fit.epochs=3", "network.hidden=[4, 5]", "optimizer.name=sgd"])
+    job = load_job("fashion-dense", ["fit.epochs=3", "network.hidden=[4, 5]", "optimizer.name=sgd"])
     assert (job.fit.epochs, job.network.hidden, job.optimizer.name) == (3, [4, 5], "sgd")
-    assert job.digest() != load_job("fashion-dense")[0].digest()
+    assert job.digest() != load_job("fashion-dense").digest()
 
 
 @pytest.mark.parametrize(
@@ -148,6 +182,6 @@ def test_a_wrong_setting_on_the_command_line_is_explained(override: str, message
 
 
 def test_a_data_set_by_name_is_short_for_a_section() -> None:
-    short, _ = load_job("fashion-dense")
-    long, _ = load_job("fashion-dense", ["data={name: fashion-mnist}"])
+    short = load_job("fashion-dense")
+    long = load_job("fashion-dense", ["data={name: fashion-mnist}"])
     assert short.digest() == long.digest()

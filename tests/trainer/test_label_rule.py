@@ -23,18 +23,19 @@ def loaded(folder: Path, cells: list[str], test: list[str] | None = None, **data
             rows = "".join(f"{number},{label}\n" for number, label in enumerate(labels))
             (folder / f"{name}.csv").write_text(f"x,label\n{rows}", encoding="utf-8")
     settings = {"csv": "a.csv", **({"test": "test.csv"} if test else {"test_split": 0.25}), **data}
-    return job_data.load(job(settings), folder, folder / "cache")
+    return job_data.load(job(settings, folder), folder / "cache")
 
 
-def job(data: dict[str, Any], **fit: Any) -> Job:
-    return Job.model_validate(
+def job(data: dict[str, Any], folder: Path = Path(), **fit: Any) -> Job:
+    return Job.from_document(
         {
             "name": "a",
             "model": "a",
             "data": data,
             "network": {"hidden": [4]},
             "fit": {"batch_size": 2, "epochs": 1, **fit},
-        }
+        },
+        folder,
     )
 
 
@@ -166,7 +167,7 @@ def npz(folder: Path, labels: np.ndarray, test: np.ndarray | None = None, **data
     images = np.random.default_rng(0).integers(0, 256, [len(labels), 2, 2], np.uint8)
     test = labels if test is None else test
     np.savez(folder / "a.npz", x_train=images, y_train=labels, x_test=images[: len(test)], y_test=test)
-    return job_data.load(job({"npz": "a.npz", **data}), folder, folder / "cache")
+    return job_data.load(job({"npz": "a.npz", **data}, folder), folder / "cache")
 
 
 def test_names_that_are_numbers_count_in_an_npz_too(tmp_path: Path) -> None:
@@ -202,14 +203,14 @@ def test_labels_that_are_none_are_refused_in_an_npz(tmp_path: Path, labels: np.n
     images = np.zeros([2, 2, 2], np.uint8)
     np.savez(tmp_path / "a.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     with pytest.raises(DataInvalid, match=rf"a\.npz.*{said}"):
-        job_data.load(job({"npz": "a.npz"}), tmp_path, tmp_path / "cache")
+        job_data.load(job({"npz": "a.npz"}, tmp_path), tmp_path / "cache")
 
 
 def test_arrays_in_fortran_order_are_read(tmp_path: Path) -> None:
     images = np.asfortranarray(np.random.default_rng(0).integers(0, 256, [6, 3, 4], np.uint8))
     labels = np.asfortranarray(np.array([[0], [1]] * 3))
     np.savez(tmp_path / "a.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    data = job_data.load(job({"npz": "a.npz"}), tmp_path, tmp_path / "cache")
+    data = job_data.load(job({"npz": "a.npz"}, tmp_path), tmp_path / "cache")
     np.testing.assert_array_equal(data.train.inputs, images)  # type: ignore[union-attr]
 
 

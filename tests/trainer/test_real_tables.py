@@ -57,8 +57,7 @@ REAL = {
 
 
 def loaded(folder: Path, **data: Any) -> Any:
-    job, base = load_job(str(write_job(folder, **data)))
-    return job_data.load(job, base, folder / "cache")
+    return job_data.load(load_job(str(write_job(folder, **data))), folder / "cache")
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +232,8 @@ def test_a_table_of_plain_numbers_keeps_its_one_input(tmp_path: Path) -> None:
     assert data.features == ()
     values = np.concatenate([data.train.inputs, data.test.inputs])
     assert sorted(values.tolist()) == [[-0.5, np.float32(0.1)], [1.5, 2], [3, 4], [7, 8]]
-    assert "kinds" not in data.source
-    assert data.source["separator"] == ";"
+    assert "kinds" not in data.csv_format
+    assert data.csv_format["separator"] == ";"
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|", " "])

@@ -11,7 +11,7 @@ from atelier_trainer.errors import PublishError, RunError
 from atelier_trainer.file_lock import locked, try_lock
 from atelier_trainer.job import Job
 from atelier_trainer.printable import printable
-from atelier_trainer.publishing import pipeline
+from atelier_trainer.publishing import pipeline, version_folder
 from atelier_trainer.publishing.models_config import ensure_listed
 from atelier_trainer.publishing.staging import LARGEST_VERSION, Staging, explain_write_failure, versions
 from atelier_trainer.training import run as runs
@@ -114,8 +114,8 @@ def train(folder: Path, *more: str) -> Any:
 
 
 def up_to_date(folder: Path) -> dict[str, Any] | None:
-    job = Job.model_validate(json.loads((folder / "job.json").read_text()))
-    return pipeline.up_to_date(job, folder, folder / "models")
+    job = Job.from_document(json.loads((folder / "job.json").read_text()), folder)
+    return pipeline.up_to_date(job, folder / "models")
 
 
 def test_if_needed_lists_a_version_that_is_not_listed(trained: Path) -> None:
@@ -128,7 +128,7 @@ def test_if_needed_lists_a_version_that_is_not_listed(trained: Path) -> None:
     assert config.read_text() == before
 
 
-@pytest.mark.parametrize("part", pipeline.PARTS)
+@pytest.mark.parametrize("part", version_folder.PARTS)
 def test_if_needed_does_not_take_half_a_version_for_one(trained: Path, part: str) -> None:
     path = trained / "models" / "tiny" / "1" / part
     path.rename(path.with_name("away"))

@@ -16,15 +16,16 @@ from atelier_trainer.job import Job
 ROWS = 300
 
 
-def job(data: dict[str, Any], **fit: Any) -> Job:
-    return Job.model_validate(
+def job(data: dict[str, Any], folder: Path = Path(), **fit: Any) -> Job:
+    return Job.from_document(
         {
             "name": "mine",
             "model": "mine",
             "data": data,
             "network": {"hidden": [4]},
             "fit": {"batch_size": 32, "epochs": 1, **fit},
-        }
+        },
+        folder,
     )
 
 
@@ -66,7 +67,7 @@ def streamed(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
             write_records(tmp_path / f"train-{shard}.tfrecord", (record(row, row % 3) for row in rows))
         write_records(tmp_path / "test.tfrecord", [record(1000, 1)])
         data = {"tfrecord": "train-*.tfrecord", "test": "test.tfrecord"}
-    return job_data.load(job(data), tmp_path, tmp_path / "cache")
+    return job_data.load(job(data, tmp_path), tmp_path / "cache")
 
 
 def epoch(data: Any, seed: int) -> list[int]:
@@ -122,7 +123,7 @@ def test_a_wrong_shard_is_named(tmp_path: Path, content: str, said: str) -> None
     names = ["x", "y", "z"]
     data = {"csv": "train-*.csv", "test": "test.csv", "stream": True, "class_names": names}
     with pytest.raises(DataInvalid, match=said):
-        job_data.load(job(data), tmp_path, tmp_path)
+        job_data.load(job(data, tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_a_wrong_record_is_named(
     write_records(tmp_path / "test.tfrecord", [record(1, 0)])
     data = {"tfrecord": "train.tfrecord", "test": "test.tfrecord", "class_names": ["x", "y"]}
     with pytest.raises(DataInvalid, match=said):
-        job_data.load(job(data), tmp_path, tmp_path)
+        job_data.load(job(data, tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"no records at all, only text", b"\x08\0\0\0\0\0\0\0"])
@@ -152,14 +153,14 @@ def test_a_file_that_is_no_tfrecord_is_refused(tmp_path: Path, content: bytes) -
     (tmp_path / "train.tfrecord").write_bytes(content)
     data = {"tfrecord": "train.tfrecord", "test": "train.tfrecord"}
     with pytest.raises(DataInvalid, match=r"train\.tfrecord"):
-        job_data.load(job(data), tmp_path, tmp_path)
+        job_data.load(job(data, tmp_path), tmp_path)
 
 
 def test_streamed_data_cannot_be_split(tmp_path: Path) -> None:
     write_csv_shards(tmp_path)
     data = {"csv": "train-*.csv", "test": "test.csv", "stream": True}
     with pytest.raises(JobError, match=r"name a data\.validation file"):
-        job_data.load(job(data, validation_split=0.1), tmp_path, tmp_path)
+        job_data.load(job(data, tmp_path, validation_split=0.1), tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["csv", "tfrecord"])
@@ -170,15 +171,11 @@ def test_streams_train_with_the_default_seed(tmp_path: Path, kind: str) -> None:
     else:
         write_records(tmp_path / "train.tfrecord", (record(row, row % 3) for row in range(100)))
         data = {"tfrecord": "train.tfrecord", "test": "train.tfrecord"}
-    settings = job(data)
-    loaded = load_data(settings, tmp_path)
+    settings = job(data, tmp_path)
+    loaded = job_data.load(settings, tmp_path / "cache")
     from atelier_trainer.training.fit import fit
     from atelier_trainer.training.run import continued_or_new
 
     assert settings.fit.seed == 0
     with continued_or_new(tmp_path / "runs", settings, "digest", ()) as run:
         assert fit(settings, loaded, run).epochs == 1
-
-
-def load_data(settings: Job, folder: Path) -> Any:
-    return job_data.load(settings, folder, folder / "cache")

@@ -37,7 +37,7 @@ def test_progress_is_a_line_an_epoch_without_start_up_noise(
     published: tuple[dict[str, Any], Path, str],
 ) -> None:
     lines = published[2].splitlines()
-    assert sum(line.startswith("epoch") for line in lines) == load_job("fashion-dense")[0].fit.epochs
+    assert sum(line.startswith("epoch") for line in lines) == load_job("fashion-dense").fit.epochs
     allowed = ("epoch", "data:", "test:", "published")
     assert [line for line in lines if not line.startswith(allowed)] == []
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from atelier_trainer.label_key import same_label
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-SOURCES = ("name", "csv", "npz", "idx", "tfrecord")
+# A data section has exactly one of these keys.
+_ONE_OF = ("name", "csv", "npz", "idx", "tfrecord")
 
 
 def _text(value: Any) -> Any:
@@ -41,7 +43,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Data(_Section):
+class DataSection(_Section):
     """Where the examples come from: a known data set by `name`, or files, as paths from the job file's folder.
 
     `csv` (a glob for shards) has a `label` column, and either numbers in all others or a `text` column; with `image`
@@ -71,11 +73,11 @@ class Data(_Section):
     stream: bool = False
 
     @model_validator(mode="after")
-    def _one_source(self) -> Data:
-        given = [source for source in SOURCES if getattr(self, source) is not None]
+    def _one_origin(self) -> DataSection:
+        given = [key for key in _ONE_OF if getattr(self, key) is not None]
         if len(given) != 1:
             got = " and ".join(given) or "none"
-            raise ValueError(f"needs exactly one of {', '.join(SOURCES)}, got {got}")
+            raise ValueError(f"needs exactly one of {', '.join(_ONE_OF)}, got {got}")
         if self.streams and not self.test:
             raise ValueError("needs a test file when the training data are streamed")
         if self.image is not None and len(self.image) not in (2, 3):
@@ -83,7 +85,7 @@ class Data(_Section):
         return self
 
     @model_validator(mode="after")
-    def _written_as_said(self) -> Data:
+    def _written_as_said(self) -> DataSection:
         if self.csv is None:
             for key in ("separator", "decimal", "encoding", "columns", "missing", "text", "stream"):
                 if getattr(self, key) != type(self).model_fields[key].default:
@@ -108,7 +110,7 @@ class Data(_Section):
         return self
 
     @model_validator(mode="after")
-    def _classes_differ(self) -> Data:
+    def _classes_differ(self) -> DataSection:
         names = self.class_names or []
         if any(not name.strip() or name != name.strip() for name in names):
             raise ValueError(f"class_names: a name is empty or has spaces around it, got {names}")
@@ -210,10 +212,25 @@ class Job(_Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    data: Annotated[Data, BeforeValidator(_named)]
+    data: Annotated[DataSection, BeforeValidator(_named)]
     network: Network
     optimizer: Optimizer = Optimizer()
     fit: Fit
+    # Where the job file lies is no part of what the job says. So it is neither dumped nor part of the digest.
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @classmethod
+    def from_document(cls, document: Any, folder: Path) -> Job:
+        """The job in a document whose relative data paths start from `folder`. Raises pydantic's `ValidationError`."""
+        job = cls.model_validate(document)
+        job._folder = folder
+        return job
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative data paths start from; a job from a run's record or a sidecar file has none."""
+        assert self._folder is not None, "a job that was made without its folder cannot find its data"
+        return self._folder
 
     @model_validator(mode="after")
     def _stops_on_something(self) -> Job:

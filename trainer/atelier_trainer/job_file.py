@@ -25,8 +25,8 @@ def shipped_jobs() -> Path:
     return next((path for path in (Path("jobs"), Path("trainer/jobs")) if path.is_dir()), beside)
 
 
-def load_job(name: str, overrides: Sequence[str] = ()) -> tuple[Job, Path]:
-    """The job at a path, or the shipped job of that name, and the folder its data paths start from.
+def load_job(name: str, overrides: Sequence[str] = ()) -> Job:
+    """The job at a path, or the shipped job of that name. Its data paths start from the folder of its file.
 
     `overrides` are `section.key=value`, the value in YAML. Raises `JobError`.
     """
@@ -37,7 +37,7 @@ def load_job(name: str, overrides: Sequence[str] = ()) -> tuple[Job, Path]:
     for override in overrides:
         _override(document, override)
     try:
-        return Job.model_validate(document), path.resolve().parent
+        return Job.from_document(document, path.resolve().parent)
     except ValidationError as error:
         found = "; ".join(dict.fromkeys(_explain(item) for item in error.errors()))
         where = f"{path} with {', '.join(overrides)}" if overrides else str(path)
@@ -59,8 +59,8 @@ def parse_yaml(text: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        # An alias costs a line and can stand for a million nodes: they are counted before they are unfolded.
-        if _unfolded(node, {}) > LARGEST_DOCUMENT:
+        # A few lines of aliases can expand to millions of nodes: the nodes are counted before they are expanded.
+        if _expanded_size(node, {}) > LARGEST_DOCUMENT:
             raise ValueError(f"its aliases unfold to more than {LARGEST_DOCUMENT:,} values")
         return loader.construct_document(node)
     except RecursionError:
@@ -69,15 +69,15 @@ def parse_yaml(text: str) -> Any:
         loader.dispose()
 
 
-def _unfolded(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
-    """Values a node stands for when every alias is written out; `RecursionError` when it holds itself."""
+def _expanded_size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """The number of values in a node with every alias expanded. Raises `RecursionError` when it contains itself."""
     if node not in known:
         children: list[yaml.Node] = []
         if isinstance(node, yaml.MappingNode):
             children = [part for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
             children = node.value
-        known[node] = 1 + sum(_unfolded(child, known) for child in children)
+        known[node] = 1 + sum(_expanded_size(child, known) for child in children)
     return known[node]
 
 
@@ -123,6 +123,9 @@ def _explain(item: Any) -> str:
         return f"the key {key!r} is missing"
     if item["type"] == "value_error":
         return f"{key + ': ' if key else ''}{item['ctx']['error']}"
+    if item["type"] == "model_type":
+        keys = ", ".join(_keys_at(where))
+        return f"{key}: expected a mapping with the keys {keys}; got {repr(item['input'])[:SHOWN]}"
     near = ""
     if item["type"] == "literal_error":
         allowed = str(item["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")

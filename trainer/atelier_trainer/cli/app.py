@@ -23,7 +23,7 @@ import typer
 
 from atelier_trainer import __version__, interrupt
 from atelier_trainer.cli.data import app as data_app
-from atelier_trainer.cli.options import Data, Models, Runs, Seed, Set, job_from
+from atelier_trainer.cli.options import DataFolder, Models, Runs, Seed, Set, job_from
 from atelier_trainer.cli.runs import app as runs_app
 from atelier_trainer.data import job_data
 from atelier_trainer.errors import AtelierTrainerError
@@ -53,9 +53,9 @@ def common(
 
 @app.command()
 def train(
-    job: Annotated[str, typer.Argument(help="A job file, or the name of a shipped job.")],
+    name: Annotated[str, typer.Argument(metavar="JOB", help="A job file, or the name of a shipped job.")],
     models: Models = Path("models"),
-    data: Data = Path("data"),
+    data_folder: DataFolder = Path("data"),
     runs: Runs = Path("runs"),
     set_: Set = (),  # type: ignore[assignment]
     seed: Seed = None,
@@ -72,17 +72,15 @@ def train(
     """
     from atelier_trainer.publishing.pipeline import train_and_publish, up_to_date
 
-    loaded, base = job_from(job, set_, seed, deterministic)
-    result = up_to_date(loaded, base, models) if if_needed else None
+    job = job_from(name, set_, seed, deterministic)
+    result = up_to_date(job, models) if if_needed else None
     if result:
         # Another command may have needed only the data folder's files; they are checked, not assumed.
-        job_data.fetch(loaded, data)
-        say(
-            f"{loaded.model} version {result['version']} is up to date: it was made by this job ({loaded.name})."
-        )
+        job_data.fetch(job, data_folder)
+        say(f"{job.model} version {result['version']} is up to date: it was made by this job ({job.name}).")
     else:
         silence_startup()
-        result = train_and_publish(loaded, base, models, data, runs)
+        result = train_and_publish(job, models, data_folder, runs)
         say(f"published {result['path']}")
     print(json.dumps(result), flush=True)
 
@@ -90,7 +88,7 @@ def train(
 @app.command()
 def evaluate(
     version: Annotated[Path, typer.Argument(help="A published version's folder, as models/fashion/1.")],
-    data: Data = Path("data"),
+    data_folder: DataFolder = Path("data"),
 ) -> None:
     """Evaluate a published version on its test examples, in this process.
 
@@ -101,7 +99,7 @@ def evaluate(
     from atelier_trainer.publishing.exported_model import ExportedModel
 
     exported = ExportedModel(version)
-    print(json.dumps(exported.evaluate(read_test_file_of(version, data))), flush=True)
+    print(json.dumps(exported.evaluate(read_test_file_of(version, data_folder))), flush=True)
 
 
 def main() -> None:

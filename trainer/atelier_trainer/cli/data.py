@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from atelier_trainer.cli.options import Data, Reports, job_from
+from atelier_trainer.cli import preview
+from atelier_trainer.cli.options import DataFolder, Reports, job_from
 from atelier_trainer.data import conversion, job_data
 from atelier_trainer.printable import printable, say
 
@@ -17,12 +18,14 @@ Known = Literal["fashion-mnist", "imdb"]
 
 
 @app.command()
-def fetch(name: Annotated[Known, typer.Argument(help="The data set.")], data: Data = Path("data")) -> None:
+def fetch(
+    name: Annotated[Known, typer.Argument(help="The data set.")], data_folder: DataFolder = Path("data")
+) -> None:
     """Fetch a data set into the cache, checking every file.
 
     Example: atelier-trainer data fetch fashion-mnist --data data
     """
-    say(f"{name} is complete in {job_data.fetch_named(name, data)}")
+    say(f"{name} is complete in {job_data.fetch_named(name, data_folder)}")
 
 
 @app.command()
@@ -46,25 +49,23 @@ def csv(
 
 @app.command()
 def show(
-    job: Annotated[str, typer.Argument(help="fashion-mnist, or a job with images or any other data.")],
-    data: Data = Path("data"),
+    name: Annotated[
+        str, typer.Argument(metavar="JOB", help="fashion-mnist, or a job with images or any other data.")
+    ],
+    data_folder: DataFolder = Path("data"),
     reports: Reports = Path("reports"),
 ) -> None:
     """Draw the first 25 training images with their class names; of text and tables print the first five.
 
     Example: atelier-trainer data show fashion-mnist
     """
-    known = {"fashion-mnist": "fashion-dense", "imdb": "imdb-baseline"}
-    loaded, base = job_from(known.get(job, job), (), None, False)
-    examples = job_data.load(loaded, base, data)
-    if examples.kind == "image":
-        from atelier_trainer.training.plots import draw_grid
-
+    jobs = {"fashion-mnist": "fashion-dense", "imdb": "imdb-baseline"}
+    data_set = job_data.load(job_from(jobs.get(name, name), (), None, False), data_folder)
+    if data_set.kind == "image":
         reports.mkdir(parents=True, exist_ok=True)
-        images, labels = conversion.first_images(examples, 25)
-        path = reports / f"{examples.name}-examples.png"
-        draw_grid(images, labels, examples.class_names, path)
+        path = reports / f"{data_set.name}-examples.png"
+        preview.draw_images(data_set, path)
         say(f"drew {path}")
     else:
-        for label, text in conversion.first_rows(examples, 5):
-            print(printable(f"{examples.class_names[label]}: {text}"))
+        for row in preview.rows(data_set, 5):
+            print(printable(row))

@@ -12,7 +12,9 @@ from atelier_trainer.job import Job
 from atelier_trainer.job_file import load_job
 
 Models = Annotated[Path, typer.Option(envvar="ATELIER_MODELS", help="The model repository.")]
-Data = Annotated[Path, typer.Option(envvar="ATELIER_DATA", help="The folder data sets are cached in.")]
+DataFolder = Annotated[
+    Path, typer.Option("--data", envvar="ATELIER_DATA", help="The folder data sets are cached in.")
+]
 Runs = Annotated[Path, typer.Option(envvar="ATELIER_RUNS", help="The folder of the runs.")]
 Reports = Annotated[Path, typer.Option(envvar="ATELIER_REPORTS", help="Where pictures and tables go.")]
 Set = Annotated[
@@ -21,8 +23,8 @@ Set = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Short for --set fit.seed=N.")]
 
 
-def job_from(name: str, overrides: Sequence[str], seed: int | None, deterministic: bool) -> tuple[Job, Path]:
-    """The job with what the command line changes, and the folder its data paths start from."""
+def job_from(name: str, overrides: Sequence[str], seed: int | None, deterministic: bool) -> Job:
+    """The job with what the command line changes."""
     changes = list(overrides or ())
     changes += [f"fit.seed={seed}"] if seed is not None else []
     changes += ["fit.deterministic=true"] if deterministic else []

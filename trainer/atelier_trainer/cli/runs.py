@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from atelier_trainer.cli.options import Data, Reports, Runs, Set
+from atelier_trainer.cli.options import DataFolder, Reports, Runs, Set
 from atelier_trainer.errors import RunError
 from atelier_trainer.printable import say
 from atelier_trainer.quiet import silence_startup
@@ -23,7 +23,7 @@ app = typer.Typer()
 @app.command()
 def study(
     name: Annotated[str, typer.Argument(help="A study file, or the name of a shipped study: imdb, fashion.")],
-    data: Data = Path("data"),
+    data_folder: DataFolder = Path("data"),
     runs: Runs = Path("runs"),
     reports: Reports = Path("reports"),
     set_: Set = (),  # type: ignore[assignment]
@@ -36,7 +36,7 @@ def study(
 
     jobs = jobs_of(name, set_ or ())
     silence_startup()
-    _report(run_study(jobs, data, runs), reports, Path(name).stem)
+    _report(run_study(jobs, data_folder, runs), reports, Path(name).stem)
 
 
 @app.command()
@@ -62,7 +62,7 @@ def save(
         ),
     ],
     to: Annotated[Path, typer.Option("--to", help="The file to write, as model.keras or model.weights.h5.")],
-    data: Data = Path("data"),
+    data_folder: DataFolder = Path("data"),
     runs: Runs = Path("runs"),
 ) -> None:
     """Save a run's model, with what `restore` needs to prove it whole.
@@ -76,7 +76,7 @@ def save(
     silence_startup()
     from atelier_trainer.training import model_files
 
-    path = model_files.save(found, format_, to, data)  # type: ignore[arg-type]
+    path = model_files.save(found, format_, to, data_folder)  # type: ignore[arg-type]
     say(f"saved {path}")
     print(json.dumps({"path": str(path), "format": format_, "run": str(found.folder)}), flush=True)
 
@@ -88,7 +88,7 @@ def restore(
         bool,
         typer.Option("--evaluate", help="Compare its answers to the saved model's, and print the metrics."),
     ] = False,
-    data: Data = Path("data"),
+    data_folder: DataFolder = Path("data"),
 ) -> None:
     """Restore a saved model; with --evaluate prove that it answers the test examples as before.
 
@@ -103,7 +103,7 @@ def restore(
     if evaluate and restored.format == "json":
         say("An architecture has no weights: there are no answers to compare. Its layers are above.")
     elif evaluate:
-        result = model_files.check(restored, data)
+        result = model_files.check(restored, data_folder)
         say(
             f"{result['examples']:,} predictions, largest difference from the saved ones {result['max_abs_diff']:g}; "
             f"accuracy {result['accuracy']:.4f}  loss {result['loss']:.4f}"
@@ -116,7 +116,7 @@ def restore(
 def _report(runs: Sequence[Run], reports: Path, title: str) -> None:
     from atelier_trainer.studies.comparison import compare as verdicts_on
     from atelier_trainer.studies.comparison import print_table
-    from atelier_trainer.training.plots import draw_history
+    from atelier_trainer.training.history_chart import draw_history
 
     verdicts = verdicts_on(runs)
     reports.mkdir(parents=True, exist_ok=True)

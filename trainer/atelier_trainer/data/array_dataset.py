@@ -16,7 +16,7 @@ from atelier_trainer.data.held_out_file import write_test_file
 from atelier_trainer.data.idx import parse_idx
 from atelier_trainer.data.labels import check_numbers, class_numbers, integer_labels, require_two
 from atelier_trainer.errors import DataCorrupt, DataInvalid
-from atelier_trainer.job import Data
+from atelier_trainer.job import Job
 
 NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")
 IDX_NAMES = (
@@ -27,23 +27,24 @@ IDX_NAMES = (
 )
 
 
-def load(settings: Data, base: Path, cache: Path) -> DataSet:
+def load(job: Job, data_folder: Path) -> DataSet:
     """Read and check the four arrays; write the test examples for the client. Raises `DataInvalid`."""
-    path = base / str(settings.npz or settings.idx)
-    arrays = read_npz(path) if settings.npz else [read_idx_file(path, name) for name in IDX_NAMES]
+    section = job.data
+    path = job.folder / str(section.npz or section.idx)
+    arrays = read_npz(path) if section.npz else [read_idx_file(path, name) for name in IDX_NAMES]
     x_train, y_train, x_test, y_test = arrays
-    sides = ("y_train", "y_test") if settings.npz else ("labels", "labels")
+    sides = ("y_train", "y_test") if section.npz else ("labels", "labels")
     y_train, y_test = integer_labels(y_train, path, sides[0]), integer_labels(y_test, path, sides[1])
     _check_images(x_train, y_train, path)
     _check_images(x_test, y_test, path)
-    names = tuple(settings.class_names or class_numbers(y_train, path))
+    names = tuple(section.class_names or class_numbers(y_train, path))
     train, test = _examples(x_train, y_train, names, path), _examples(x_test, y_test, names, path)
     require_two(np.bincount(train.labels, minlength=len(names)), names, path)
     if train.inputs.shape[1:] != test.inputs.shape[1:]:
         raise DataInvalid(
             f"{path}: training images are {list(train.inputs.shape[1:])}, test images {list(test.inputs.shape[1:])}."
         )
-    data = DataSet(
+    data_set = DataSet(
         name=path.stem,
         kind="image",
         class_names=names,
@@ -53,7 +54,7 @@ def load(settings: Data, base: Path, cache: Path) -> DataSet:
         test_file={},
         warnings=findings(train, test, names),
     )
-    return replace(data, test_file=write_test_file(data, cache))
+    return replace(data_set, test_file=write_test_file(data_set, data_folder))
 
 
 def read_npz(path: Path) -> list[np.ndarray]:

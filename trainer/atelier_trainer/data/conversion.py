@@ -1,4 +1,4 @@
-"""Data in other forms: IDX files as the tutorial's CSV and back, and the first examples for a look."""
+"""IDX files converted to the tutorial's CSV and back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_trainer.data import csv_file
+from atelier_trainer.data import csv_file, csv_header
 from atelier_trainer.data.array_dataset import IDX_NAMES, read_idx_file
-from atelier_trainer.data.dataset import DataSet, Examples
 from atelier_trainer.data.idx import write_idx
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.label_key import number_of
@@ -36,7 +35,7 @@ def idx_to_csv(folder: Path, to: Path) -> list[Path]:
 
 def csv_to_idx(path: Path, to: Path, split: str, shape: tuple[int, int]) -> list[Path]:
     """The two IDX files of such a CSV. Raises `DataInvalid` with row and column of a cell that is no byte."""
-    header = csv_file.read_header(path, LABEL)
+    header = csv_header.read(path, LABEL)
     columns = [name for name in header if name != LABEL]
     if len(columns) != shape[0] * shape[1]:
         raise DataInvalid(
@@ -62,27 +61,3 @@ def parse_shape(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
         raise DataInvalid(f"--shape {text}: expected HEIGHTxWIDTH, such as 28x28.")
     return int(parts[0]), int(parts[1])
-
-
-def first_images(data: DataSet, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first training images and labels; of streamed data the first test ones."""
-    examples = data.train if isinstance(data.train, Examples) else data.test
-    return examples.inputs[:count], examples.labels[:count]
-
-
-def first_rows(data: DataSet, count: int) -> list[tuple[int, str]]:
-    """Label and a readable line of the first examples of text or a table."""
-    inputs, labels = first_images(data, count)
-    if data.features:
-        lines = [
-            ", ".join(f"{name}={value}" for name, value in zip(data.columns, row, strict=True))
-            for row in inputs.tolist()
-        ]
-    elif data.kind == "text":
-        lines = [text.decode()[:300] for text in inputs]
-    else:
-        lines = [
-            ", ".join(f"{name}={value:g}" for name, value in zip(data.columns, row, strict=True))
-            for row in inputs
-        ]
-    return list(zip(labels.tolist(), lines, strict=True))

@@ -7,11 +7,7 @@ the cells that stand for a missing value.
 from __future__ import annotations
 
 import csv
-import difflib
-import gzip
-import io
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +16,12 @@ from typing import NoReturn
 import numpy as np
 import pandas as pd
 
-from atelier_trainer.data import csv_cells
+from atelier_trainer.data import csv_cells, csv_header
 from atelier_trainer.data.csv_cells import PLAIN, Dialect
 from atelier_trainer.errors import DataInvalid
 
 # What pandas parses at once: bounds the memory of a pass over a large file.
 CHUNK_ROWS, CHUNK_CELLS = 50_000, 8_000_000
-_UNREADABLE = (ValueError, OverflowError, EOFError, OSError, zlib.error, csv.Error, Warning)
 
 
 @dataclass(frozen=True)
@@ -52,54 +47,6 @@ class Chunk:
     plain: bool
 
 
-def read_header(path: Path, label: str, dialect: Dialect = PLAIN) -> list[str]:
-    """The column names. Raises `DataInvalid` when there are none, one occurs twice or has no name, or the label is
-    missing."""
-    try:
-        with _open(path, dialect) as handle:
-            header = next((row for row in csv.reader(handle, delimiter=dialect.separator) if any(row)), [])
-    except FileNotFoundError:
-        raise DataInvalid(
-            f"{path} does not exist. Paths in a job start from the job file's folder."
-        ) from None
-    except _UNREADABLE as error:
-        raise DataInvalid(_unreadable(path, dialect, error)) from None
-    if not any(name.strip() for name in header):
-        raise DataInvalid(f"{path} is empty: expected a header with the column {label!r}, then rows.")
-    _named(path, header)
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DataInvalid(f"{path}: the column {twice[0]!r} is there twice.")
-    require(path, header, label, dialect)
-    return header
-
-
-def require(path: Path, header: Sequence[str], column: str, dialect: Dialect = PLAIN) -> None:
-    """Raises `DataInvalid` with the nearest name when the column is missing."""
-    if column in header:
-        return
-    near = difflib.get_close_matches(column, header, n=1) or [
-        name for name in header if name.strip().lower() == column.strip().lower()
-    ]
-    shown = ", ".join(header[:8]) + (", .." if len(header) > 8 else "")
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    if len(header) == 1:
-        found = next((sign for sign in (";", "\t", "|", ",") if sign in header[0]), None)
-        if found and found != dialect.separator:
-            hint = f" Its columns look separated by {found!r}: data.separator: {_yaml(found)} reads them."
-    raise DataInvalid(f"{path}: the column {column!r} is missing; it has {shown}.{hint}")
-
-
-def same_columns(path: Path, header: Sequence[str], expected: Sequence[str], reference: Path) -> None:
-    """Raises `DataInvalid` when a file's columns are not those of the file before it."""
-    missing = [name for name in expected if name not in header]
-    extra = [name for name in header if name not in expected]
-    if missing or extra:
-        said = [f"lacks {', '.join(missing[:5])}"] if missing else []
-        said += [f"has also {', '.join(extra[:5])}"] if extra else []
-        raise DataInvalid(f"{path} {' and '.join(said)}: its columns must be those of {reference}.")
-
-
 def chunks(path: Path, schema: Schema) -> Iterator[Chunk]:
     """The rows of a file in their order, some thousands at a time. Raises `DataInvalid` with row and column."""
     done = 0
@@ -116,7 +63,7 @@ def chunks(path: Path, schema: Schema) -> Iterator[Chunk]:
                 if not done:
                     raise DataInvalid(f"{path} has a header and no rows.")
                 return
-        except _UNREADABLE:
+        except csv_header.UNREADABLE:
             pass
     first_row = 1
     try:
@@ -124,7 +71,7 @@ def chunks(path: Path, schema: Schema) -> Iterator[Chunk]:
             if first_row > done:
                 yield _chunk(path, schema, frame, _numbers(path, schema, frame), plain=False)
             first_row += len(frame)
-    except _UNREADABLE as error:
+    except csv_header.UNREADABLE as error:
         _blame(path, schema, str(error))
     if first_row == 1:
         raise DataInvalid(f"{path} has a header and no rows.")
@@ -132,7 +79,7 @@ def chunks(path: Path, schema: Schema) -> Iterator[Chunk]:
 
 def read_text(path: Path, label: str, text: str, dialect: Dialect = PLAIN) -> tuple[np.ndarray, np.ndarray]:
     """Texts (UTF-8 bytes objects [N]) and label cells (str objects [N]). Raises `DataInvalid`."""
-    require(path, read_header(path, label, dialect), text)
+    csv_header.require(path, csv_header.read(path, label, dialect), text)
     parts = list(chunks(path, Schema(label, text=text, dialect=dialect)))
     return np.concatenate([part.texts for part in parts]), np.concatenate([part.labels for part in parts])
 
@@ -222,7 +169,7 @@ def _blame(path: Path, schema: Schema, fallback: str = "not readable as CSV") ->
 def _fault(path: Path, schema: Schema) -> str | None:
     """The first wrong cell or row, found slowly and surely; row 1 is the first after the header."""
     try:
-        with _open(path, schema.dialect) as handle:
+        with csv_header.open_csv(path, schema.dialect) as handle:
             rows = _rows(csv.reader(handle, delimiter=schema.dialect.separator, strict=True))
             header = next(rows)
             for number, row in enumerate(rows, 1):
@@ -232,8 +179,8 @@ def _fault(path: Path, schema: Schema) -> str | None:
                     wrong = _expected(cell, column, schema)
                     if wrong:
                         return f"{path}, row {number}, column {column}: expected {wrong}"
-    except _UNREADABLE as error:
-        return _unreadable(path, schema.dialect, error)
+    except csv_header.UNREADABLE as error:
+        return csv_header.unreadable(path, schema.dialect, error)
     return None
 
 
@@ -265,33 +212,3 @@ def _expected(cell: str, column: str, schema: Schema) -> str | None:
     elif column in schema.categories and csv_cells.category(cell, schema.dialect) is None:
         return f"a category, got {cell!r}; data.missing: [{cell.strip()!r}] takes such cells for a missing value."
     return None
-
-
-def _named(path: Path, header: Sequence[str]) -> None:
-    unnamed = [number for number, name in enumerate(header, 1) if not name.strip()]
-    if not unnamed:
-        return
-    if unnamed == [1]:
-        why = "the index of df.to_csv(); write the file with df.to_csv(.., index=False)"
-    elif unnamed == [len(header)]:
-        why = "a separator at the end of the header; remove it there and in every row"
-    else:
-        why = "every column needs one"
-    raise DataInvalid(f"{path}: column {unnamed[0]} of the header has no name: {why}.")
-
-
-def _open(path: Path, dialect: Dialect) -> io.TextIOBase:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding=dialect.codec, newline="")
-    return open(path, encoding=dialect.codec, newline="")
-
-
-def _unreadable(path: Path, dialect: Dialect, error: Exception) -> str:
-    hint = ""
-    if isinstance(error, UnicodeError):
-        hint = " When it comes from Excel or an older program, data.encoding: cp1252 or latin-1 may read it."
-    return f"{path}: not readable as CSV in {dialect.encoding.upper()}: {error}.{hint}"
-
-
-def _yaml(sign: str) -> str:
-    return '"\\t"' if sign == "\t" else f'"{sign}"'

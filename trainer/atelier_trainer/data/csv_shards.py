@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from atelier_trainer.data import csv_file
+from atelier_trainer.data import csv_file, csv_header
 from atelier_trainer.data.column_check import ColumnCheck
 from atelier_trainer.data.columns import Column, seen_in_training
 from atelier_trainer.data.csv_file import Schema
@@ -100,7 +100,7 @@ class CsvShards:
         import tensorflow as tf
 
         dialect = self._schema.dialect
-        headers = [csv_file.read_header(path, self._schema.label, dialect) for path in self._paths]
+        headers = [csv_header.read(path, self._schema.label, dialect) for path in self._paths]
         if any(header != headers[0] for header in headers):
             raise DataInvalid(
                 f"{self._paths[0].parent}: shards that are streamed need their columns in one order."

@@ -63,8 +63,8 @@ class DataSet:
     """What a job trains and is measured on. `shape` is one input's shape; text has none.
 
     `test_file` says where the client finds the test examples: `format`, `path` under the data folder, and `labels`.
-    `features` are the columns of a model with one input a column, else empty. `source` is what the model card says of
-    the user's CSV.
+    `features` are the columns of a model with one input a column, else empty. `csv_format` is what the
+    model card says of the user's CSV files.
     """
 
     name: str
@@ -78,7 +78,7 @@ class DataSet:
     columns: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     features: tuple[Column, ...] = ()
-    source: Mapping[str, Any] = field(default_factory=dict)
+    csv_format: Mapping[str, Any] = field(default_factory=dict)
 
     def with_validation_split(self, share: float, seed: int) -> DataSet:
         """Set that share of the training examples aside for validation, chosen by the seed."""

@@ -37,13 +37,13 @@ SHA256 = {
 }
 
 
-def fetch(data: Path, sources: Iterable[Source] | None = None) -> Path:
-    """Fill `data/fashion-mnist` with the four files, each checked; return that folder.
+def fetch(data_folder: Path, sources: Iterable[Source] | None = None) -> Path:
+    """Put the four files, each checked, into `data_folder/fashion-mnist`; return that folder.
 
     A cached file is checked too and fetched again when it is damaged. Raises `DataUnavailable` with every source
     tried and its reason. A file whose bytes are wrong never gets its final name.
     """
-    folder = data / NAME
+    folder = data_folder / NAME
     folder.mkdir(parents=True, exist_ok=True)
     missing = [name for name in SHA256 if not _cached(folder / name, SHA256[name])]
     if not missing:
@@ -69,9 +69,9 @@ def fetch(data: Path, sources: Iterable[Source] | None = None) -> Path:
     )
 
 
-def load(data: Path) -> DataSet:
+def load(data_folder: Path) -> DataSet:
     """The whole data set; fetches what is missing."""
-    folder = fetch(data)
+    folder = fetch(data_folder)
     train, test = read_split(folder, "train"), read_split(folder, "test")
     return DataSet(
         name=NAME,

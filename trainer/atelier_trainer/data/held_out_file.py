@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_trainer.data import csv_file, fashion_mnist, imdb
+from atelier_trainer.data import csv_file, csv_header, fashion_mnist, imdb
 from atelier_trainer.data.columns import Column, rows_of
 from atelier_trainer.data.csv_cells import PLAIN, Dialect
 from atelier_trainer.data.csv_file import Schema
@@ -20,25 +20,30 @@ from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import DataInvalid
 
 
-def write_test_file(data: DataSet, cache: Path) -> dict[str, str]:
-    """Write the test examples under `cache`, in one step; return `format` and `path` for the model card.
+def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
+    """Write the test examples under `data_folder`, in one step; return `format` and `path` for the model card.
 
     Images become an .npz of `images` and `labels` (class numbers); text and tables a CSV: `label` (the class's name)
     and `text`, or `label` and the columns, where an empty cell is a missing value.
     """
-    suffix = "npz" if data.kind == "image" else "csv"
+    suffix = "npz" if data_set.kind == "image" else "csv"
     # The name tells versions of the data apart, so that an older model still finds the examples it was tested on.
-    content = [data.test.sha256, data.class_names, data.columns, [column.kind for column in data.features]]
+    content = [
+        data_set.test.sha256,
+        data_set.class_names,
+        data_set.columns,
+        [column.kind for column in data_set.features],
+    ]
     digest = sha256_of(json.dumps(content).encode())
-    path = Path(data.name, f"test-{digest[:12]}-{len(data.test)}.{suffix}")
-    target = cache / path
+    path = Path(data_set.name, f"test-{digest[:12]}-{len(data_set.test)}.{suffix}")
+    target = data_folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{uuid.uuid4().hex}.{suffix}")
     try:
         if suffix == "npz":
-            np.savez_compressed(temporary, images=data.test.inputs, labels=data.test.labels)
+            np.savez_compressed(temporary, images=data_set.test.inputs, labels=data_set.test.labels)
         else:
-            _write_csv(temporary, data)
+            _write_csv(temporary, data_set)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -48,7 +53,7 @@ def write_test_file(data: DataSet, cache: Path) -> dict[str, str]:
     return {"format": suffix, "path": str(path), "labels": "names", "sha256": sha256_of(target.read_bytes())}
 
 
-def read_test_file_of(version: Path, cache: Path) -> Examples:
+def read_test_file_of(version: Path, data_folder: Path) -> Examples:
     """The test examples of a published version, as its model card says. Raises `DataInvalid`."""
     path = version / "assets.extra" / "model_card.json"
     try:
@@ -65,21 +70,25 @@ def read_test_file_of(version: Path, cache: Path) -> Examples:
             f"{path} is no readable model card ({type(error).__name__}: {error}); expected the folder of a published "
             "version, models/NAME/N."
         ) from None
-    return read_test_file(file, kind, names, features, cache)
+    return read_test_file(file, kind, names, features, data_folder)
 
 
 def read_test_file(
-    file: Mapping[str, str], kind: str, names: Sequence[str], features: Sequence[Column], cache: Path
+    file: Mapping[str, str],
+    kind: str,
+    names: Sequence[str],
+    features: Sequence[Column],
+    data_folder: Path,
 ) -> Examples:
     """The test examples in a file of the data folder; a known data set is fetched. Raises `DataInvalid`.
 
     `names` are the classes; `features` the columns of a model with one input a column.
     """
-    path = cache / file["path"]
+    path = data_folder / file["path"]
     if file["format"] == "idx":
-        return fashion_mnist.read_split(fashion_mnist.fetch(cache), "test")
+        return fashion_mnist.read_split(fashion_mnist.fetch(data_folder), "test")
     if file["path"].startswith(f"{imdb.NAME}/"):
-        imdb.fetch(cache)
+        imdb.fetch(data_folder)
     if not path.exists():
         raise DataInvalid(f"{path} is missing. Training the job again writes it.")
     if file["format"] == "npz":
@@ -89,7 +98,7 @@ def read_test_file(
         inputs, cells = csv_file.read_text(path, "label", "text")
     else:
         kinds = {column.name: column.kind for column in features}
-        columns = csv_file.read_header(path, "label")[1:]
+        columns = csv_header.read(path, "label")[1:]
         numbers = tuple(name for name in columns if kinds.get(name) != "category")
         categories = tuple(name for name in columns if kinds.get(name) == "category")
         dialect = Dialect(missing=("",)) if features else PLAIN
@@ -106,18 +115,18 @@ def read_test_file(
     )
 
 
-def _write_csv(path: Path, data: DataSet) -> None:
+def _write_csv(path: Path, data_set: DataSet) -> None:
     with open(path, "w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)
-        labels = [data.class_names[number] for number in data.test.labels]
-        if data.kind == "text":
+        labels = [data_set.class_names[number] for number in data_set.test.labels]
+        if data_set.kind == "text":
             writer.writerow(["label", "text"])
             writer.writerows(
-                (label, text.decode()) for label, text in zip(labels, data.test.inputs, strict=True)
+                (label, text.decode()) for label, text in zip(labels, data_set.test.inputs, strict=True)
             )
             return
-        writer.writerow(["label", *data.columns])
-        for label, row in zip(labels, data.test.inputs, strict=True):
+        writer.writerow(["label", *data_set.columns])
+        for label, row in zip(labels, data_set.test.inputs, strict=True):
             writer.writerow([label, *(_cell(value) for value in row)])
 
 

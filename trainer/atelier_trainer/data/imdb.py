@@ -36,13 +36,13 @@ _FOLDERS = {
 }
 
 
-def fetch(data: Path, origin: str | None = None) -> Path:
-    """Fill `data/imdb` with train.csv and test.csv and return it.
+def fetch(data_folder: Path, origin: str | None = None) -> Path:
+    """Put train.csv and test.csv into `data_folder/imdb`; return that folder.
 
     `origin` (default: the environment's ATELIER_IMDB, else the publisher) is a URL, or the path of the archive or
     of the folder it unpacks to. Raises `DataUnavailable` or `DataCorrupt`.
     """
-    folder = data / NAME
+    folder = data_folder / NAME
     if _complete(folder):
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,19 +50,19 @@ def fetch(data: Path, origin: str | None = None) -> Path:
     say(f"data: {NAME} from {origin}")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as work:
         if "://" in origin:
-            source = Path(work, "aclImdb_v1.tar.gz")
+            archive = Path(work, "aclImdb_v1.tar.gz")
             try:
-                download(origin, source, TIMEOUT_SECONDS)
+                download(origin, archive, TIMEOUT_SECONDS)
             except SourceFailed as failure:
                 raise DataUnavailable(
                     f"IMDB could not be fetched from {origin}: {failure}. Check the network, or set "
                     "ATELIER_IMDB to the path of aclImdb_v1.tar.gz or of the folder it unpacks to."
                 ) from None
-            if origin == URL and file_digest(source, algorithm="md5") != MD5:
+            if origin == URL and file_digest(archive, algorithm="md5") != MD5:
                 raise DataCorrupt(f"What {URL} gave is not the published archive: its MD5 is not {MD5}.")
         else:
-            source = Path(origin)
-        _write_splits(source, Path(work))
+            archive = Path(origin)
+        _write_splits(archive, Path(work))
         for split in ("train", "test"):
             os.replace(Path(work, f"{split}.csv"), folder / f"{split}.csv")
     digests = {split: file_digest(folder / f"{split}.csv") for split in ("train", "test")}
@@ -70,9 +70,9 @@ def fetch(data: Path, origin: str | None = None) -> Path:
     return folder
 
 
-def load(data: Path) -> DataSet:
+def load(data_folder: Path) -> DataSet:
     """The whole data set; fetches what is missing."""
-    folder = fetch(data)
+    folder = fetch(data_folder)
     train, test = _read(folder / "train.csv"), _read(folder / "test.csv")
     return DataSet(
         name=NAME,
@@ -96,10 +96,10 @@ def _read(path: Path) -> Examples:
     return Examples(text, class_ids(cells, CLASS_NAMES, path, "label"), file_digest(path))
 
 
-def _write_splits(source: Path, folder: Path) -> None:
-    """Both splits as CSV, the reviews in the order of class and file name."""
+def _write_splits(archive: Path, folder: Path) -> None:
+    """Write both splits of the archive, or of the folder it unpacks to, as CSV, sorted by class and file name."""
     found: dict[str, list[tuple[int, str, str]]] = {"train": [], "test": []}
-    for name, content in _files(source):
+    for name, content in _files(archive):
         parts = name.split("/")
         place = _FOLDERS.get("/".join(parts[-3:-1]))
         if place and parts[-1].endswith(".txt"):
@@ -110,7 +110,7 @@ def _write_splits(source: Path, folder: Path) -> None:
             count = sum(row[0] == label for row in rows)
             if count != REVIEWS_PER_CLASS:
                 raise DataCorrupt(
-                    f"{source}: expected {REVIEWS_PER_CLASS:,} {title} reviews in {split}, got {count:,}. "
+                    f"{archive}: expected {REVIEWS_PER_CLASS:,} {title} reviews in {split}, got {count:,}. "
                     "It must be aclImdb_v1.tar.gz or the folder it unpacks to."
                 )
         with open(folder / f"{split}.csv", "w", encoding="utf-8", newline="") as handle:
@@ -121,22 +121,22 @@ def _write_splits(source: Path, folder: Path) -> None:
             os.fsync(handle.fileno())
 
 
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+def _files(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file in the archive or folder."""
-    if source.is_dir():
-        for path in source.glob("**/*.txt"):
-            yield str(path.relative_to(source.parent)), path.read_bytes()
+    if archive.is_dir():
+        for path in archive.glob("**/*.txt"):
+            yield str(path.relative_to(archive.parent)), path.read_bytes()
         return
     try:
-        with tarfile.open(source) as archive:
-            for member in archive:
-                handle = archive.extractfile(member) if member.isfile() else None
+        with tarfile.open(archive) as members:
+            for member in members:
+                handle = members.extractfile(member) if member.isfile() else None
                 if handle:
                     yield member.name, handle.read()
     except FileNotFoundError:
-        raise DataUnavailable(f"{source} does not exist. Set ATELIER_IMDB to aclImdb_v1.tar.gz.") from None
+        raise DataUnavailable(f"{archive} does not exist. Set ATELIER_IMDB to aclImdb_v1.tar.gz.") from None
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataCorrupt(f"{source} is truncated or no tar archive: {error}.") from None
+        raise DataCorrupt(f"{archive} is truncated or no tar archive: {error}.") from None
 
 
 def _complete(folder: Path) -> bool:

@@ -13,73 +13,74 @@ from atelier_trainer.printable import say
 NAMED = {"fashion-mnist": fashion_mnist.load, "imdb": imdb.load}
 
 
-def load(job: Job, base: Path, data: Path) -> DataSet:
-    """Read and check the job's data; `base` is where its paths start, `data` the cache folder.
+def load(job: Job, data_folder: Path) -> DataSet:
+    """Read and check the job's data. A known data set is fetched into `data_folder`; of others the test examples are
+    written there.
 
     With `fit.validation_split` that share of the training examples is set aside. Raises `AtelierTrainerError`.
     """
-    settings = job.data
-    if settings.name:
-        loaded = NAMED[settings.name](data)
-    elif settings.csv:
-        loaded = csv_dataset.load(settings, base, data)
-    elif settings.tfrecord:
+    section = job.data
+    if section.name:
+        data_set = NAMED[section.name](data_folder)
+    elif section.csv:
+        data_set = csv_dataset.load(job, data_folder)
+    elif section.tfrecord:
         # Reading records takes TensorFlow; nothing else here does.
         from atelier_trainer.data import tfrecord_dataset
 
-        loaded = tfrecord_dataset.load(settings, base, data)
+        data_set = tfrecord_dataset.load(job, data_folder)
     else:
-        loaded = array_dataset.load(settings, base, data)
-    _check_network(job, loaded)
+        data_set = array_dataset.load(job, data_folder)
+    _check_network(job, data_set)
     if not job.fit.validation_split:
-        return loaded
-    if settings.streams:
+        return data_set
+    if section.streams:
         raise JobError("fit.validation_split: streamed data cannot be split; name a data.validation file.")
-    return loaded.with_validation_split(job.fit.validation_split, job.fit.seed)
+    return data_set.with_validation_split(job.fit.validation_split, job.fit.seed)
 
 
-def tell_findings(data: DataSet) -> None:
-    """Print what is suspicious in the data; the model card has it too."""
-    for warning in data.warnings:
+def tell_findings(data_set: DataSet) -> None:
+    """Print what is suspicious in the data; the model card lists it too."""
+    for warning in data_set.warnings:
         say(f"warning: {warning}")
 
 
-def fetch(job: Job, data: Path) -> None:
-    """Have what the client reads in the cache, checked: a known data set's files."""
+def fetch(job: Job, data_folder: Path) -> None:
+    """Check the files of a known data set that the job names, and fetch them where they are missing or damaged."""
     if job.data.name:
-        fetch_named(job.data.name, data)
+        fetch_named(job.data.name, data_folder)
 
 
-def fetch_named(name: str, data: Path) -> Path:
-    """Fetch a known data set into the cache; return its folder."""
-    return fashion_mnist.fetch(data) if name == fashion_mnist.NAME else imdb.fetch(data)
+def fetch_named(name: str, data_folder: Path) -> Path:
+    """Fetch a known data set into the data folder; return its own folder there."""
+    return fashion_mnist.fetch(data_folder) if name == fashion_mnist.NAME else imdb.fetch(data_folder)
 
 
-def _check_network(job: Job, data: DataSet) -> None:
-    if job.network.convolutions and data.kind != "image":
-        raise JobError(f"network.convolutions: expected images, but the data are of kind {data.kind}.")
-    if job.network.embedding and data.kind != "text":
-        raise JobError(f"network.embedding: expected text, but the data are of kind {data.kind}.")
-    if job.fit.flip and data.kind != "image":
-        raise JobError(f"fit.flip: expected images, but the data are of kind {data.kind}.")
+def _check_network(job: Job, data_set: DataSet) -> None:
+    if job.network.convolutions and data_set.kind != "image":
+        raise JobError(f"network.convolutions: expected images, but the data are of kind {data_set.kind}.")
+    if job.network.embedding and data_set.kind != "text":
+        raise JobError(f"network.embedding: expected text, but the data are of kind {data_set.kind}.")
+    if job.fit.flip and data_set.kind != "image":
+        raise JobError(f"fit.flip: expected images, but the data are of kind {data_set.kind}.")
 
 
-def source_digest(job: Job, base: Path) -> str:
+def source_digest(job: Job) -> str:
     """Which data a run or version was made from: a known data set's name, or SHA-256 of the files the job names.
 
-    Of files that are streamed because they are large, names, sizes and times stand for the content.
+    Streamed files are large: their names, sizes and times are hashed instead of their content.
     """
-    settings = job.data
-    if settings.name:
-        return settings.name
-    if settings.idx:
-        paths = sorted((base / settings.idx).glob("*-ubyte*"))
+    section = job.data
+    if section.name:
+        return section.name
+    if section.idx:
+        paths = sorted((job.folder / section.idx).glob("*-ubyte*"))
     else:
-        wanted = (settings.csv, settings.npz, settings.tfrecord, settings.test, settings.validation)
-        paths = [path for pattern in wanted if pattern for path in csv_dataset.shards(pattern, base)]
-    if settings.streams:
-        states = [(path.name, path.stat()) for path in paths]
+        wanted = (section.csv, section.npz, section.tfrecord, section.test, section.validation)
+        paths = [path for pattern in wanted if pattern for path in csv_dataset.shards(pattern, job.folder)]
+    if section.streams:
+        files = [(path.name, path.stat()) for path in paths]
         return sha256_of(
-            *(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode() for name, state in states)
+            *(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode() for name, status in files)
         )
     return file_digest(*paths)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from atelier_trainer.data.column_check import ColumnCheck
 from atelier_trainer.data.csv_dataset import shards
@@ -18,42 +19,43 @@ from atelier_trainer.data.dataset import DataSet, Examples, findings, sha256_of
 from atelier_trainer.data.held_out_file import write_test_file
 from atelier_trainer.data.labels import check_numbers, class_numbers, require_two
 from atelier_trainer.errors import DataInvalid
-from atelier_trainer.job import Data
+from atelier_trainer.job import Job
 
 CHECK_BATCH = 1000
 
 
-def load(settings: Data, base: Path, cache: Path) -> DataSet:
+def load(job: Job, data_folder: Path) -> DataSet:
     """Check the training records, read the test records; write them for the client. Raises `DataInvalid`."""
-    paths = shards(settings.tfrecord or "", base)
-    layout = Layout.of(paths[0], settings.label, image=bool(settings.image))
-    shape = tuple(settings.image or [len(layout.columns)])
+    section = job.data
+    paths = shards(section.tfrecord or "", job.folder)
+    layout = Layout.of(paths[0], section.label, image=bool(section.image))
+    shape = tuple(section.image or [len(layout.columns)])
     if np.prod(shape) != len(layout.columns):
         raise DataInvalid(
             f"{paths[0]}: an image of {list(shape)} does not have {len(layout.columns)} values."
         )
-    train = TfrecordShards(paths, layout, settings.class_names)
+    train = TfrecordShards(paths, layout, section.class_names)
     names = train.class_names
-    test = _read_all(shards(settings.test or "", base), layout, names)
-    validation = _read_all([base / settings.validation], layout, names) if settings.validation else None
-    if settings.image:
+    test = _read_all(shards(section.test or "", job.folder), layout, names)
+    validation = _read_all([job.folder / section.validation], layout, names) if section.validation else None
+    if section.image:
         test = replace(test, inputs=test.inputs.astype(np.uint8).reshape(-1, *shape))
         validation = validation and replace(
             validation, inputs=validation.inputs.astype(np.uint8).reshape(-1, *shape)
         )
-    data = DataSet(
+    data_set = DataSet(
         name=paths[0].stem,
-        kind="image" if settings.image else "table",
+        kind="image" if section.image else "table",
         class_names=names,
         shape=shape,
         train=train,
         test=test,
         test_file={},
         validation=validation,
-        columns=() if settings.image else layout.columns,
+        columns=() if section.image else layout.columns,
         warnings=(*findings(train, test, names), *train.warnings),
     )
-    return replace(data, test_file=write_test_file(data, cache))
+    return replace(data_set, test_file=write_test_file(data_set, data_folder))
 
 
 class Layout:
@@ -79,11 +81,7 @@ class Layout:
             if first is None:
                 raise DataInvalid(f"{path} is empty: expected records of tf.Example.")
             example = tf.train.Example.FromString(first.numpy())
-        except (tf.errors.OpError, ValueError) as error:
-            raise DataInvalid(f"{path} is no TFRecord of tf.Example: {error}") from None
-        except Exception as error:  # protobuf's DecodeError has no public common base
-            if type(error).__name__ != "DecodeError":
-                raise
+        except (tf.errors.OpError, DecodeError, ValueError) as error:
             raise DataInvalid(f"{path} is no TFRecord of tf.Example: {error}") from None
         features = {}
         for name, feature in sorted(example.features.feature.items()):
@@ -159,8 +157,8 @@ class TfrecordShards:
         self.variance = check.moments.variance
         self.count = check.moments.count
         self._count_classes(found, class_names)
-        states = [path.stat() for path in self._paths]
-        self.sha256 = sha256_of(*(f"{state.st_size} {state.st_mtime_ns}".encode() for state in states))
+        files = [path.stat() for path in self._paths]
+        self.sha256 = sha256_of(*(f"{status.st_size} {status.st_mtime_ns}".encode() for status in files))
 
     def _count_classes(
         self, found: Sequence[Mapping[int, tuple[int, int]]], class_names: Sequence[str] | None

@@ -128,7 +128,7 @@ def _named(function: Any, spec: tf.TensorSpec) -> Any:
 
 
 def placeholder(number: int) -> str:
-    """The name of a column's input while TensorFlow traces it: it changes signs such as spaces in names."""
+    """The name of a column's input while TensorFlow traces it. It would change spaces in a name."""
     return f"column_{number}"
 
 

@@ -17,27 +17,41 @@ from atelier_trainer.training.run import Run
 
 
 def model_card(
-    job: Job, data: DataSet, source: str, model: keras.Model, run: Run | None, metrics: dict[str, Any]
+    job: Job,
+    data_set: DataSet,
+    source_digest: str,
+    model: keras.Model,
+    run: Run | None,
+    metrics: dict[str, Any],
 ) -> dict[str, Any]:
     """The document of docs/contracts.md, section 1; the seconds per stage come last."""
     return {
         "model": job.model,
         "job": job.model_dump(mode="json"),
         "job_digest": job.digest(),
-        "source_digest": source,
+        "source_digest": source_digest,
         "run": run and run.name,
         "run_id": run and run.id,
-        "task": "binary" if len(data.class_names) == 2 else "multiclass",
-        "class_names": list(data.class_names),
-        "input": {"kind": data.kind, "shape": list(data.shape), "columns": list(data.columns), **data.source},
+        "task": "binary" if len(data_set.class_names) == 2 else "multiclass",
+        "class_names": list(data_set.class_names),
+        "input": {
+            "kind": data_set.kind,
+            "shape": list(data_set.shape),
+            "columns": list(data_set.columns),
+            **data_set.csv_format,
+        },
         "data": {
-            "name": data.name,
-            "train": {"examples": len(data.train), "sha256": data.train.sha256},
-            "validation": {"examples": len(data.validation or ())},
-            "test": {"examples": len(data.test), "sha256": data.test.sha256, "file": data.test_file},
+            "name": data_set.name,
+            "train": {"examples": len(data_set.train), "sha256": data_set.train.sha256},
+            "validation": {"examples": len(data_set.validation or ())},
+            "test": {
+                "examples": len(data_set.test),
+                "sha256": data_set.test.sha256,
+                "file": data_set.test_file,
+            },
         },
         "metrics": {"test": metrics},
-        "warnings": list(data.warnings),
+        "warnings": list(data_set.warnings),
         "parameters": int(model.count_params()),
         "versions": {
             "tensorflow": tf.__version__,

@@ -13,7 +13,7 @@ from atelier_trainer.job_file import load_job, read_yaml, shipped_jobs
 from atelier_trainer.training.run import Run, continued_or_new, finished
 
 
-def jobs_of(name: str, overrides: Sequence[str]) -> list[tuple[Job, Path]]:
+def jobs_of(name: str, overrides: Sequence[str]) -> list[Job]:
     """The jobs of a study file, or of the shipped study of that name. Raises `JobError`."""
     folder = shipped_jobs().parent / "studies"
     path = next((item for item in (Path(name), folder / f"{name}.yaml") if item.is_file()), None)
@@ -34,26 +34,26 @@ def jobs_of(name: str, overrides: Sequence[str]) -> list[tuple[Job, Path]]:
     ]
 
 
-def run_study(jobs: Sequence[tuple[Job, Path]], data: Path, runs: Path) -> list[Run]:
+def run_study(jobs: Sequence[Job], data_folder: Path, runs: Path) -> list[Run]:
     """Train each job once; a run that is finished is taken as it is, one that was interrupted goes on."""
     from atelier_trainer.training.fit import fit
     from atelier_trainer.training.inference import evaluate
 
     done = []
-    for number, (job, base) in enumerate(jobs, 1):
-        source = job_data.source_digest(job, base)
-        run = finished(runs, job, source)
+    for number, job in enumerate(jobs, 1):
+        source_digest = job_data.source_digest(job)
+        run = finished(runs, job, source_digest)
         if run is None:
             print(f"[{number}/{len(jobs)}] {job.name}", file=sys.stderr, flush=True)
-            loaded = job_data.load(job, base, data)
-            job_data.tell_findings(loaded)
-            with continued_or_new(runs, job, source, done=("fitted", "published")) as run:
-                fitted = fit(job, loaded, run)
+            data_set = job_data.load(job, data_folder)
+            job_data.tell_findings(data_set)
+            with continued_or_new(runs, job, source_digest, done=("fitted", "published")) as run:
+                fitted = fit(job, data_set, run)
                 run.update(
                     state="fitted",
                     epochs=fitted.epochs,
                     best_epoch=fitted.best_epoch,
-                    metrics={"test": evaluate(fitted, loaded.test)},
+                    metrics={"test": evaluate(fitted, data_set.test)},
                     parameters=int(fitted.model.count_params()),
                 )
         else:

@@ -32,13 +32,13 @@ class CheckpointCallback(keras.callbacks.Callback):
         self._checkpoints = checkpoints
         self._feed = feed
         self._stop = stop
-        self.rows: list[dict[str, Any]] = []
+        self.history: list[dict[str, Any]] = []
         self._started = 0.0
 
     def resume(self) -> int:
         """Restore the last epoch's state; return the number of epochs done."""
         done = self._checkpoints.restore()
-        self.rows = self._run.history()[:done]
+        self.history = self._run.history()[:done]
         if self._stop and done and self.best_epoch() == done != self._checkpoints.best_epoch():
             self._checkpoints.save_best(done)
         return done
@@ -55,8 +55,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         rate = float(keras.ops.convert_to_tensor(self.model.optimizer.learning_rate).numpy())
         values = {name: float(value) for name, value in (logs or {}).items()}
         seconds = round(time.monotonic() - self._started, 3)
-        self.rows.append({"epoch": epoch + 1, **values, "learning_rate": rate, "seconds": seconds})
-        self._run.write_history(self.rows)
+        self.history.append({"epoch": epoch + 1, **values, "learning_rate": rate, "seconds": seconds})
+        self._run.write_history(self.history)
         self._checkpoints.save(epoch + 1)
         if self._stop:
             if self.best_epoch() == epoch + 1:
@@ -68,11 +68,13 @@ class CheckpointCallback(keras.callbacks.Callback):
         assert self._stop is not None
         monitor = self._stop.monitor
         best = max if monitor.endswith("accuracy") else min
-        return int(best(self.rows, key=lambda row: row[monitor])["epoch"])
+        return int(best(self.history, key=lambda row: row[monitor])["epoch"])
 
     def out_of_patience(self) -> bool:
         """True when the best epoch is `patience` epochs old."""
-        return bool(self._stop and self.rows and len(self.rows) - self.best_epoch() >= self._stop.patience)
+        return bool(
+            self._stop and self.history and len(self.history) - self.best_epoch() >= self._stop.patience
+        )
 
 
 class EpochLine(keras.callbacks.Callback):

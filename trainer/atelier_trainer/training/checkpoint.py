@@ -20,12 +20,12 @@ class Checkpoints:
     def __init__(self, folder: Path, model: keras.Model) -> None:
         model.optimizer.build(model.trainable_variables)
         self.epochs = tf.Variable(0, dtype=tf.int64)
-        # Layers keep the state of their random numbers (dropout's) among their variables, out of TensorFlow's sight;
-        # listed flat, nothing is missed.
+        # tf.train.Checkpoint(model) would not find the seeds that layers such as Dropout keep among their variables.
+        # So all variables are listed.
         variables = [item.value for item in (*model.variables, *model.optimizer.variables)]
-        state = tf.train.Checkpoint(variables=variables, epochs=self.epochs)
-        self._last = tf.train.CheckpointManager(state, str(folder / "checkpoints"), max_to_keep=1)
-        self._best = tf.train.CheckpointManager(state, str(folder / "best"), max_to_keep=1)
+        checkpoint = tf.train.Checkpoint(variables=variables, epochs=self.epochs)
+        self._last = tf.train.CheckpointManager(checkpoint, str(folder / "checkpoints"), max_to_keep=1)
+        self._best = tf.train.CheckpointManager(checkpoint, str(folder / "best"), max_to_keep=1)
 
     def save(self, epochs: int) -> None:
         """Keep the state after that many epochs."""

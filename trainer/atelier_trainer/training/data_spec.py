@@ -35,19 +35,19 @@ class Spec:
     features: tuple[Column, ...] = ()
 
     @classmethod
-    def of(cls, data: DataSet) -> Spec:
+    def of(cls, data_set: DataSet) -> Spec:
         """The spec of a data set."""
-        mean, variance = _column_moments(data) if data.kind == "table" else ((), ())
+        mean, variance = _column_moments(data_set) if data_set.kind == "table" else ((), ())
         return cls(
-            data.name,
-            data.kind,
-            data.class_names,
-            data.shape,
-            data.columns,
+            data_set.name,
+            data_set.kind,
+            data_set.class_names,
+            data_set.shape,
+            data_set.columns,
             mean,
             variance,
-            data.test_file,
-            data.features,
+            data_set.test_file,
+            data_set.features,
         )
 
     @classmethod
@@ -69,23 +69,23 @@ class Spec:
         return INPUT_NAMES[self.kind]
 
 
-def _column_moments(data: DataSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _column_moments(data_set: DataSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and variance of the training examples; a constant column gets variance 1."""
-    if not isinstance(data.train, Examples):
-        mean, variance = data.train.mean, data.train.variance
-    elif data.features:
-        names = [column.name for column in data.features if column.kind == "number"]
-        numbers = np.empty((len(data.train), len(names)))
+    if not isinstance(data_set.train, Examples):
+        mean, variance = data_set.train.mean, data_set.train.variance
+    elif data_set.features:
+        names = [column.name for column in data_set.features if column.kind == "number"]
+        numbers = np.empty((len(data_set.train), len(names)))
         for index, name in enumerate(names):
-            numbers[:, index] = data.train.inputs[name]
+            numbers[:, index] = data_set.train.inputs[name]
         moments = Moments(len(names))
         moments.add(numbers)
         mean, variance = moments.mean, moments.variance
     else:
-        inputs = data.train.inputs
+        inputs = data_set.train.inputs
         mean, variance = inputs.mean(axis=0, dtype=np.float64), inputs.var(axis=0, dtype=np.float64)
-    if data.features:
-        mean, variance = _spread(data.features, mean, 0.0), _spread(data.features, variance, 1.0)
+    if data_set.features:
+        mean, variance = _spread(data_set.features, mean, 0.0), _spread(data_set.features, variance, 1.0)
     return tuple(mean.tolist()), tuple(np.where(variance > 0, variance, 1.0).tolist())
 
 

@@ -35,15 +35,15 @@ class Fitted:
     best_epoch: int
 
 
-def fit(job: Job, data: DataSet, run: Run) -> Fitted:
+def fit(job: Job, data_set: DataSet, run: Run) -> Fitted:
     """Train the job's model in a run's folder, after the last epoch of an interrupted one. Progress on stderr."""
     if job.fit.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_dtype_policy(precision(job.fit))
-    spec = Spec.of(data)
-    encoding = encoding_for(spec, job.network, _words(run, job, data))
-    flip = data.shape if job.fit.flip else ()
-    feed = TrainingFeed(data.train, encoding, job.fit.batch_size, job.fit.seed, flip=flip)
+    spec = Spec.of(data_set)
+    encoding = encoding_for(spec, job.network, _words(run, job, data_set))
+    flip = data_set.shape if job.fit.flip else ()
+    feed = TrainingFeed(data_set.train, encoding, job.fit.batch_size, job.fit.seed, flip=flip)
     run.update(spec=spec.to_json(), steps=feed.steps)
     model = compiled(job, spec, encoding, feed.steps)
     checkpoints = Checkpoints(run.folder, model)
@@ -54,10 +54,10 @@ def fit(job: Job, data: DataSet, run: Run) -> Fitted:
     if done < job.fit.epochs and not checkpoint_callback.out_of_patience():
         model.fit(
             feed.dataset(),
-            validation_data=in_order(data.validation, encoding) if data.validation else None,
+            validation_data=in_order(data_set.validation, encoding) if data_set.validation else None,
             initial_epoch=done,
             epochs=job.fit.epochs,
-            class_weight=class_weights(job.fit, data),
+            class_weight=class_weights(job.fit, data_set),
             shuffle=False,
             verbose=0,
             callbacks=[
@@ -66,8 +66,8 @@ def fit(job: Job, data: DataSet, run: Run) -> Fitted:
                 keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False),
             ],
         )
-    best = checkpoints.restore_best() if job.fit.early_stopping else len(checkpoint_callback.rows)
-    return Fitted(model, encoding, spec, len(checkpoint_callback.rows), best)
+    best = checkpoints.restore_best() if job.fit.early_stopping else len(checkpoint_callback.history)
+    return Fitted(model, encoding, spec, len(checkpoint_callback.history), best)
 
 
 def restore(run: Run) -> Fitted:
@@ -102,12 +102,12 @@ def compiled(job: Job, spec: Spec, encoding: Encoding, steps: int) -> keras.Mode
     return model
 
 
-def _words(run: Run, job: Job, data: DataSet) -> list[bytes] | None:
+def _words(run: Run, job: Job, data_set: DataSet) -> list[bytes] | None:
     """The run's vocabulary: made once from the training texts, and kept."""
-    if data.kind != "text" or run.words() is not None:
+    if data_set.kind != "text" or run.words() is not None:
         return run.words()
-    assert isinstance(data.train, Examples)
-    words = vocabulary_of(data.train.inputs, job.network.vocabulary)
+    assert isinstance(data_set.train, Examples)
+    words = vocabulary_of(data_set.train.inputs, job.network.vocabulary)
     run.write_words(words)
     return words
 
@@ -123,14 +123,16 @@ def precision(settings: Fit) -> str:
     return "float32"
 
 
-def class_weights(settings: Fit, data: DataSet) -> dict[int, float] | None:
+def class_weights(settings: Fit, data_set: DataSet) -> dict[int, float] | None:
     """Weight by class number; `balanced` gives each class the same sum (n / (classes * count), as scikit-learn)."""
-    names, wanted = data.class_names, settings.class_weight
+    names, wanted = data_set.class_names, settings.class_weight
     if wanted is None:
         return None
     if wanted == "balanced":
-        counts = np.maximum(class_counts(data.train, len(names)), 1)
-        return {number: len(data.train) / (len(names) * int(count)) for number, count in enumerate(counts)}
+        counts = np.maximum(class_counts(data_set.train, len(names)), 1)
+        return {
+            number: len(data_set.train) / (len(names) * int(count)) for number, count in enumerate(counts)
+        }
     try:
         ids = class_ids(list(wanted), names, Path("fit.class_weight"), "class")
     except DataInvalid:

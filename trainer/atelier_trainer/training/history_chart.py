@@ -1,24 +1,24 @@
-"""Pictures: accuracy and loss over the epochs, and a grid of images with their class names."""
+"""A picture of runs: accuracy and loss over the epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
-import numpy as np
+from matplotlib.figure import Figure
 
 from atelier_trainer.training.run import Run
 
-matplotlib.use("agg")
-# Training is dashed, validation solid, a color a run: as in the tutorial's comparison.
+# As in the tutorial's comparison: training is dashed, validation is solid, and each run has one color.
 STYLES = (("", "training", "--"), ("val_", "validation", "-"))
 
 
 def draw_history(runs: Sequence[Run], path: Path) -> None:
     """Accuracy and loss of each run, training against validation, as one picture (PNG, or by the path's suffix)."""
-    figure, axes = pyplot().subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    # A figure of its own, not one of pyplot: it needs no display, and nothing has to close it.
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    axes = figure.subplots(1, 2)
     colors = matplotlib.color_sequences["tab10"]
     for run_number, run in enumerate(runs):
         rows, color = run.history(), colors[run_number % len(colors)]
@@ -36,24 +36,3 @@ def draw_history(runs: Sequence[Run], path: Path) -> None:
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
     figure.savefig(path, dpi=110)
-    pyplot().close(figure)
-
-
-def draw_grid(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], path: Path) -> None:
-    """The first 25 images (uint8 [N,H,W] or [N,H,W,C]), five by five, their class names below."""
-    figure, axes = pyplot().subplots(5, 5, figsize=(8, 9), layout="constrained")
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-        axis.grid(False)
-    for axis, image, label in zip(axes.flat, images, labels, strict=False):
-        axis.imshow(image.squeeze(), cmap="binary")
-        axis.set_xlabel(class_names[label])
-    figure.savefig(path, dpi=110)
-    pyplot().close(figure)
-
-
-def pyplot() -> Any:
-    """matplotlib.pyplot, imported when the first picture is drawn."""
-    from matplotlib import pyplot
-
-    return pyplot

@@ -48,7 +48,7 @@ class Restored:
     reference: np.ndarray
 
 
-def save(run: Run, format: Format, to: Path, data: Path) -> Path:
+def save(run: Run, format: Format, to: Path, data_folder: Path) -> Path:
     """Write the run's model and its sidecar; return the artifact's path. Raises `RunError` for a wrong name."""
     suffix = SUFFIXES[format]
     if not to.name.endswith(suffix) or (format == "h5" and to.name.endswith(".weights.h5")):
@@ -66,7 +66,7 @@ def save(run: Run, format: Format, to: Path, data: Path) -> Path:
         to.write_text(model.to_json(indent=1) + "\n")
     else:
         model.save(to)
-    test = _test_examples(fitted.spec, data)
+    test = _test_examples(fitted.spec, data_folder)
     document = {
         "format": format,
         "run": run.name,
@@ -110,10 +110,10 @@ def restore(path: Path) -> Restored:
     return Restored(Fitted(model, encoding, spec, 0, 0), job, format, reference)
 
 
-def check(restored: Restored, data: Path) -> dict[str, Any]:
+def check(restored: Restored, data_folder: Path) -> dict[str, Any]:
     """The restored model's metrics on the test examples, and the largest difference from the saved one's answers."""
     spec = restored.fitted.spec
-    test = _test_examples(spec, data)
+    test = _test_examples(spec, data_folder)
     answers = probabilities(restored.fitted, test)
     difference = float(np.abs(answers - restored.reference).max())
     return {
@@ -139,8 +139,8 @@ def _load(path: Path, format: Format, job: Job, spec: Spec, encoding: Any, steps
     return model
 
 
-def _test_examples(spec: Spec, data: Path) -> Examples:
-    return read_test_file(spec.test_file, spec.kind, spec.class_names, spec.features, data)
+def _test_examples(spec: Spec, data_folder: Path) -> Examples:
+    return read_test_file(spec.test_file, spec.kind, spec.class_names, spec.features, data_folder)
 
 
 def _sidecar(path: Path) -> Path:

@@ -69,9 +69,10 @@ class Run:
         """The folder as people write it: job and number."""
         return f"{self.folder.parent.name}/{self.folder.name}"
 
-    def made_from(self, job: Job, source: str) -> bool:
+    def made_from(self, job: Job, source_digest: str) -> bool:
         """True when this very job and data made it."""
-        return (self.document.get("job_digest"), self.document.get("source_digest")) == (job.digest(), source)
+        made_from = (self.document.get("job_digest"), self.document.get("source_digest"))
+        return made_from == (job.digest(), source_digest)
 
     def update(self, **values: Any) -> None:
         """Change the document, in one step on disk."""
@@ -121,7 +122,7 @@ class Run:
 
 
 @contextmanager
-def continued_or_new(runs: Path, job: Job, source: str, done: Sequence[str]) -> Iterator[Run]:
+def continued_or_new(runs: Path, job: Job, source_digest: str, done: Sequence[str]) -> Iterator[Run]:
     """The newest run of this very job and data whose state is not `done`, because it was killed, else a new one.
 
     Locked as long as the block lasts, so that two commands never train the same run.
@@ -136,22 +137,22 @@ def continued_or_new(runs: Path, job: Job, source: str, done: Sequence[str]) -> 
             for name in ("run.json", "history.json", "history.csv", "vocabulary.txt"):
                 remove_halves(folder / str(number) / name)
             run = _open(folder / str(number))
-            if run and run.state not in done and run.made_from(job, source):
+            if run and run.state not in done and run.made_from(job, source_digest):
                 yield run
                 return
     with _new(folder) as (path, _):
-        identity = {"job_digest": job.digest(), "source_digest": source}
+        identity = {"job_digest": job.digest(), "source_digest": source_digest}
         identity["id"] = uuid.uuid4().hex
         document = {"state": "fitting", "job": job.model_dump(mode="json"), **identity}
         write_durably(path / "run.json", json.dumps(document, indent=1) + "\n")
         yield Run(path)
 
 
-def finished(runs: Path, job: Job, source: str) -> Run | None:
+def finished(runs: Path, job: Job, source_digest: str) -> Run | None:
     """The newest finished run of this very job and data."""
     for number in reversed(_numbers(runs / job.name)):
         run = _open(runs / job.name / str(number))
-        if run and run.state != "fitting" and run.made_from(job, source):
+        if run and run.state != "fitting" and run.made_from(job, source_digest):
             return run
     return None
 

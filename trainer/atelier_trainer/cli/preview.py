@@ -1,0 +1,51 @@
+"""What `data show` shows: the first examples of a data set, as lines of text or as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from atelier_trainer.data.dataset import DataSet, Examples
+
+SIDE = 5
+
+
+def rows(data_set: DataSet, count: int) -> list[str]:
+    """The first examples of text or a table, one line each: the class's name, a colon, the inputs."""
+    inputs, labels = _first(data_set, count)
+    if data_set.features:
+        lines = [
+            ", ".join(f"{name}={value}" for name, value in zip(data_set.columns, row, strict=True))
+            for row in inputs.tolist()
+        ]
+    elif data_set.kind == "text":
+        lines = [text.decode()[:300] for text in inputs]
+    else:
+        lines = [
+            ", ".join(f"{name}={value:g}" for name, value in zip(data_set.columns, row, strict=True))
+            for row in inputs
+        ]
+    return [f"{data_set.class_names[label]}: {line}" for label, line in zip(labels, lines, strict=True)]
+
+
+def draw_images(data_set: DataSet, path: Path) -> None:
+    """The first 25 images, five by five, each with its class's name below it, as PNG."""
+    from matplotlib.figure import Figure
+
+    images, labels = _first(data_set, SIDE * SIDE)
+    figure = Figure(figsize=(8, 9), layout="constrained")
+    axes = figure.subplots(SIDE, SIDE)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+    for axis, image, label in zip(axes.flat, images, labels, strict=False):
+        axis.imshow(image.squeeze(), cmap="binary")
+        axis.set_xlabel(data_set.class_names[label])
+    figure.savefig(path, dpi=110)
+
+
+def _first(data_set: DataSet, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first training inputs and labels; where training examples are streamed, the first test ones."""
+    examples = data_set.train if isinstance(data_set.train, Examples) else data_set.test
+    return examples.inputs[:count], examples.labels[:count]

@@ -1,0 +1,97 @@
+"""The header of a CSV file: its column names and what is wrong with them; and how a CSV file is opened."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import io
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from atelier_trainer.data.csv_cells import PLAIN, Dialect
+from atelier_trainer.errors import DataInvalid
+
+# What opening and parsing a damaged file raise, in Python's csv, gzip and codecs and in pandas.
+UNREADABLE = (ValueError, OverflowError, EOFError, OSError, zlib.error, csv.Error, Warning)
+
+
+def read(path: Path, label: str, dialect: Dialect = PLAIN) -> list[str]:
+    """The column names. Raises `DataInvalid` when there are none, one occurs twice or has no name, or the label is
+    missing."""
+    try:
+        with open_csv(path, dialect) as handle:
+            header = next((row for row in csv.reader(handle, delimiter=dialect.separator) if any(row)), [])
+    except FileNotFoundError:
+        raise DataInvalid(
+            f"{path} does not exist. Paths in a job start from the job file's folder."
+        ) from None
+    except UNREADABLE as error:
+        raise DataInvalid(unreadable(path, dialect, error)) from None
+    if not any(name.strip() for name in header):
+        raise DataInvalid(f"{path} is empty: expected a header with the column {label!r}, then rows.")
+    _named(path, header)
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DataInvalid(f"{path}: the column {twice[0]!r} is there twice.")
+    require(path, header, label, dialect)
+    return header
+
+
+def require(path: Path, header: Sequence[str], column: str, dialect: Dialect = PLAIN) -> None:
+    """Raises `DataInvalid` with the nearest name when the column is missing."""
+    if column in header:
+        return
+    near = difflib.get_close_matches(column, header, n=1) or [
+        name for name in header if name.strip().lower() == column.strip().lower()
+    ]
+    shown = ", ".join(header[:8]) + (", .." if len(header) > 8 else "")
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    if len(header) == 1:
+        found = next((separator for separator in (";", "\t", "|", ",") if separator in header[0]), None)
+        if found and found != dialect.separator:
+            hint = f" Its columns look separated by {found!r}: data.separator: {_yaml(found)} reads them."
+    raise DataInvalid(f"{path}: the column {column!r} is missing; it has {shown}.{hint}")
+
+
+def same_columns(path: Path, header: Sequence[str], expected: Sequence[str], reference: Path) -> None:
+    """Raises `DataInvalid` when a file's columns are not those of the file before it."""
+    missing = [name for name in expected if name not in header]
+    extra = [name for name in header if name not in expected]
+    if missing or extra:
+        said = [f"lacks {', '.join(missing[:5])}"] if missing else []
+        said += [f"has also {', '.join(extra[:5])}"] if extra else []
+        raise DataInvalid(f"{path} {' and '.join(said)}: its columns must be those of {reference}.")
+
+
+def open_csv(path: Path, dialect: Dialect) -> io.TextIOBase:
+    """A `.csv` or `.csv.gz` file, opened as text in the dialect's encoding."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding=dialect.codec, newline="")
+    return open(path, encoding=dialect.codec, newline="")
+
+
+def unreadable(path: Path, dialect: Dialect, error: Exception) -> str:
+    """The message for an error of `UNREADABLE`, with advice when the encoding may be another."""
+    hint = ""
+    if isinstance(error, UnicodeError):
+        hint = " When it comes from Excel or an older program, data.encoding: cp1252 or latin-1 may read it."
+    return f"{path}: not readable as CSV in {dialect.encoding.upper()}: {error}.{hint}"
+
+
+def _named(path: Path, header: Sequence[str]) -> None:
+    unnamed = [number for number, name in enumerate(header, 1) if not name.strip()]
+    if not unnamed:
+        return
+    if unnamed == [1]:
+        why = "the index of df.to_csv(); write the file with df.to_csv(.., index=False)"
+    elif unnamed == [len(header)]:
+        why = "a separator at the end of the header; remove it there and in every row"
+    else:
+        why = "every column needs one"
+    raise DataInvalid(f"{path}: column {unnamed[0]} of the header has no name: {why}.")
+
+
+def _yaml(separator: str) -> str:
+    return '"\\t"' if separator == "\t" else f'"{separator}"'

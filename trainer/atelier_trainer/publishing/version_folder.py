@@ -1,0 +1,75 @@
+"""A version's folder: written, and what its model card says when it is read again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from atelier_trainer.data.dataset import DataSet
+from atelier_trainer.job import Job
+from atelier_trainer.printable import say
+from atelier_trainer.publishing.staging import versions
+from atelier_trainer.training.run import Run
+
+CARD = Path("assets.extra", "model_card.json")
+# The files without which a version cannot be loaded.
+PARTS = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
+
+
+def write(
+    folder: Path, job: Job, fitted: Any, data_set: DataSet, source_digest: str, run: Run | None
+) -> dict[str, Any]:
+    """Export into the staging folder and load the export back; return the model card.
+
+    The loaded export, not the fitted model, computes the card's metrics and the golden examples.
+    """
+    from atelier_trainer.publishing.export import export
+    from atelier_trainer.publishing.exported_model import ExportedModel
+    from atelier_trainer.publishing.extra_assets import write_golden, write_warmup
+    from atelier_trainer.publishing.model_card import model_card
+
+    export(fitted.model, fitted.encoding, fitted.spec, folder)
+    extra = folder / "assets.extra"
+    extra.mkdir()
+    write_warmup(extra / "tf_serving_warmup_requests", job.model, fitted.spec)
+    exported = ExportedModel(folder)
+    metrics = exported.evaluate(data_set.test)
+    write_golden(extra / "golden.npz", exported, fitted.spec, data_set.test.inputs)
+    print(
+        f"test: accuracy {metrics['accuracy']:.4f}  loss {metrics['loss']:.4f}  (exported model)",
+        file=sys.stderr,
+    )
+    return model_card(job, data_set, source_digest, fitted.model, run, metrics)
+
+
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """A version's model card; None, with a line on stderr, when the card is missing or lacks what a result needs."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card["metrics"]["test"], card["seconds"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        say(f"{folder / CARD} is not readable ({type(error).__name__}: {error}): training again.")
+        return None
+    return dict(card)
+
+
+def missing_part(folder: Path) -> str | None:
+    """The first of the files without which a version cannot be loaded that is missing, None when all are there."""
+    return next((name for name in PARTS if not (folder / name).is_file()), None)
+
+
+def published_by(run: Run, model_folder: Path) -> Path | None:
+    """The version that this run published before its command was stopped, None when it published none."""
+    if run.state == "fitting" or not run.id:
+        return None
+    for number in reversed(versions(model_folder)):
+        folder = model_folder / str(number)
+        try:
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(card, dict) and card.get("run_id") == run.id and read_card(folder):
+            return folder
+    return None
