@@ -4,7 +4,7 @@ AtelierTrainerError
   +-- JobError            the job file is missing or wrong (exit 2)
   +-- DataUnavailable     no source gave the data set (exit 1)
   +-- DataCorrupt         bytes that are not what they should be (exit 1)
-  +-- DataInvalid         a user's own file says what cannot be trained on (exit 2)
+  +-- DataInvalid         a user's own file holds data that cannot be trained on (exit 2)
   +-- RunError            a run, or what was saved from one, cannot be used (exit 2)
   +-- PublishError        a version could not be written or numbered (exit 1)
 """
@@ -27,7 +27,7 @@ class DataUnavailable(AtelierTrainerError):
 
 
 class DataCorrupt(AtelierTrainerError):
-    """A file's content is not what its name, header or checksum promises."""
+    """A file's content does not match its name, header or checksum."""
 
 
 class DataInvalid(AtelierTrainerError):
@@ -43,4 +43,4 @@ class RunError(AtelierTrainerError):
 
 
 class PublishError(AtelierTrainerError):
-    """The model repository could not be written; nothing numbered was left behind."""
+    """The model repository could not be written; no numbered version was left behind."""

@@ -1,4 +1,4 @@
-"""Lock files: opened so that nothing that stands in their place is followed or changed."""
+"""Lock files. Something else under a lock file's name is neither followed nor changed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import IO
 
 
 def open_lock(path: Path) -> IO[str]:
-    """Open a lock file, made when it is missing. Raises `OSError` when its name stands for anything but a file.
+    """Open a lock file; create it when it is missing. Raises `OSError` when it is no regular file.
 
-    A symbolic link would lead to somebody else's file, and opening for writing would cut that one to nothing.
+    A symbolic link may lead to somebody else's file, which must not be emptied.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:

@@ -1,4 +1,4 @@
-"""Files that survive a kill and a power cut: written whole, on disk before they have their name."""
+"""Files that survive a kill and a power cut: their whole content is on disk before they get their name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replace a file in one step, on disk before it has its name."""
+    """Replace a file in one step. The new content is on disk before it gets the file's name."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
     try:
         with open(temporary, "x", encoding="utf-8") as handle:
@@ -23,7 +23,7 @@ def write_durably(path: Path, text: str) -> None:
 
 
 def remove_halves(path: Path) -> None:
-    """Remove what killed writers of a file left beside it; the caller holds the lock that its writers hold."""
+    """Remove the unfinished files that killed writers left beside `path`. The caller holds the writers' lock."""
     for half in path.parent.glob(f"{path.name}.*.new"):
         half.unlink(missing_ok=True)
 

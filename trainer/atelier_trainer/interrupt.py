@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM that cannot get lost.
+"""Ctrl-C and SIGTERM, handled so that none is lost.
 
-Python drops a KeyboardInterrupt that happens to be raised in a destructor ("Exception ignored in .."), and TensorFlow
-has many of them between two epochs. So the signal is also remembered, and long work asks for it.
+Python drops a KeyboardInterrupt that is raised in a destructor ("Exception ignored in .."), and TensorFlow runs many
+destructors between two epochs. So the signal is also remembered, and long work checks for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def install() -> None:
 
 
 def check() -> None:
-    """Raises KeyboardInterrupt when a signal has come, whatever became of its own exception."""
+    """Raise KeyboardInterrupt when a signal has arrived, also when Python dropped the signal's own exception."""
     if _received:
         raise KeyboardInterrupt
 

@@ -19,7 +19,7 @@ _ONE_OF = ("name", "csv", "npz", "idx", "tfrecord")
 
 
 def _text(value: Any) -> Any:
-    """A number as the text it is written as. YAML reads yes, no, on and off as booleans: those take quotes."""
+    """A number becomes its text. YAML reads yes, no, on and off as booleans: as texts they need quotes."""
     if isinstance(value, bool) or value is None:
         raise ValueError(
             f"expected a text, got {value}: YAML reads yes, no, on, off, true, false and null so; write it in quotes"
@@ -28,7 +28,7 @@ def _text(value: Any) -> Any:
 
 
 def _texts(value: Any) -> Any:
-    """One text is short for a list of it."""
+    """A single text stands for a list with this text only."""
     return [_text(value)] if isinstance(value, str | int | float) else value
 
 
@@ -49,8 +49,8 @@ class DataSection(_Section):
     `csv` (a glob for shards) has a `label` column, and either numbers in all others or a `text` column; with `image`
     the numbers are the pixels 0..255 of an image of that shape. `npz` and `idx` hold images, `tfrecord`
     tf.Example. `stream` reads CSV shards from disk in each epoch instead of keeping them in memory.
-    `separator`, `decimal` and `encoding` say how a CSV is written; `columns` which of its columns are categories or
-    left out; `missing` which cells are no value.
+    `separator`, `decimal` and `encoding` say how a CSV is written. `columns` says which columns are categories or
+    are left out. `missing` says which cells stand for a missing value.
     """
 
     name: Literal["fashion-mnist", "imdb"] | None = None
@@ -132,10 +132,10 @@ class DataSection(_Section):
 
 
 class Network(_Section):
-    """The layers between input and answer: convolutions (images) or an embedding (text) first, then dense ones.
+    """The hidden layers: convolutions (images) or an embedding (text) first, then dense ones.
 
-    `l1` and `l2` weigh every kernel; `dropout` follows every hidden layer. Text is `vocabulary` words, as a multi-hot
-    vector or, with `embedding`, as the mean of the vectors of its last `length` words.
+    `l1` and `l2` are penalties on every kernel; `dropout` follows every hidden layer. A text is a multi-hot vector of
+    `vocabulary` words or, with `embedding`, the mean of the vectors of its last `length` words.
     """
 
     hidden: list[Positive] = []
@@ -150,9 +150,9 @@ class Network(_Section):
 
 
 class Optimizer(_Section):
-    """The optimizer by Keras's name; the schedule runs over the whole run's updates.
+    """The optimizer by Keras's name. The schedule runs over all updates of the run.
 
-    `cosine` takes the rate to zero, `linear` too, `exponential` and `inverse_time` to a tenth; `warmup` is the share of
+    `cosine` and `linear` lower the rate to zero, `exponential` and `inverse_time` to a tenth. `warmup` is the share of
     the updates in which the rate first rises from zero.
     """
 
@@ -180,9 +180,9 @@ class EarlyStopping(_Section):
 
 
 class Fit(_Section):
-    """How long and in which portions; `seed` fixes initial weights and the order of the examples.
+    """How the network is trained. `seed` fixes the initial weights and the order of the examples.
 
-    `deterministic` makes every operation exact to the bit from run to run. `precision: auto` is mixed_float16 on a GPU
+    With `deterministic` two runs give results that are equal to the bit. `precision: auto` is mixed_float16 on a GPU
     with tensor cores and float32 elsewhere.
     """
 
@@ -242,6 +242,6 @@ class Job(_Section):
         return self
 
     def digest(self) -> str:
-        """SHA-256 over the job's canonical JSON: equal jobs, equal digests, however the file is written."""
+        """SHA-256 over the job's canonical JSON. Equal jobs have equal digests, however their files are written."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 from atelier_trainer.errors import JobError
 from atelier_trainer.job import Job
 
-# Values of a job or study file, aliases written out; the shipped ones have about 20.
+# The most values that a job or study file may have with its aliases expanded; the shipped files have about 20.
 LARGEST_DOCUMENT = 10_000
-# Signs of a wrong value that an error shows.
+# An error shows this many characters of a wrong value.
 SHOWN = 200
 
 
@@ -53,7 +53,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """The document of a YAML text. Raises `yaml.YAMLError` or `ValueError`; aliases must not multiply it."""
+    """The document of a YAML text. Raises `yaml.YAMLError`, or `ValueError` when its aliases expand too far."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -113,7 +113,7 @@ def _override(document: dict[str, Any], override: str) -> None:
 
 
 def _explain(item: Any) -> str:
-    """One of pydantic's findings as a sentence with the key and the nearest valid one."""
+    """One of pydantic's errors as a sentence with the key and the nearest valid key or value."""
     known_keys = [part for part in item["loc"] if not str(part).startswith(("literal[", "dict["))]
     where, key = [str(part) for part in known_keys], ".".join(str(part) for part in known_keys)
     if item["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""When two labels are one (docs/contracts.md, section 2): numbers by their value, names by their text."""
+"""When two labels are equal (docs/contracts.md, section 2): numbers by their value, names by their text."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def number_of(text: str) -> Decimal | None:
 
 
 def key(text: str) -> Decimal | str:
-    """What makes two labels equal: the value of numbers, the text of names."""
+    """Two labels are equal when their keys are: the value of a number, the text of a name."""
     number = number_of(text)
     return text if number is None else number
 
 
 def same_label(names: Sequence[str]) -> tuple[str, str] | None:
-    """The first two names that are one label (`1` and `1.0`), None when all differ."""
+    """The first two names that are equal labels (`1` and `1.0`), None when all differ."""
     seen: dict[Decimal | str, str] = {}
     for name in names:
         if key(name) in seen:

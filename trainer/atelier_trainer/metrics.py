@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# Keras clips probabilities so before it takes the logarithm (keras.config.epsilon()).
+# Keras keeps probabilities this far from 0 and 1 before it takes the logarithm (keras.config.epsilon()).
 EPSILON = 1e-7
 # The history's column of the loss without the penalty of L1 and L2, where there is one.
 CROSSENTROPY = "crossentropy"
@@ -12,7 +12,7 @@ CROSSENTROPY = "crossentropy"
 
 def evaluate(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
     """Accuracy, loss (mean negative log likelihood, natural logarithm), and the plain means over the classes of
-    precision, recall and F1; a ratio without a denominator is 0, as in scikit-learn.
+    precision, recall and F1; a ratio whose denominator is 0 counts as 0, as in scikit-learn.
 
     `probabilities` float32 [N,classes], `labels` int64 [N].
     """

@@ -1,4 +1,4 @@
-"""Text of others on a terminal: control characters are shown, not obeyed."""
+"""Text from users' files on a terminal: control characters are printed as escapes, so they have no effect."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import sys
 
 
 def printable(text: str) -> str:
-    """The text with every control character, but line ends and tabs, written as its escape."""
+    """The text with its control characters written as escapes, except line ends and tabs."""
     return "".join(
-        sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode("ascii")
-        for sign in text
+        character
+        if character.isprintable() or character in "\n\t"
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
     )
 
 

@@ -32,7 +32,7 @@ from atelier_trainer.quiet import silence_startup
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
-# Without a name of its own its commands stand beside train and evaluate.
+# It is added without a name, so its commands stand beside train and evaluate.
 app.add_typer(runs_app)
 
 
@@ -75,7 +75,7 @@ def train(
     job = job_from(name, set_, seed, deterministic)
     result = up_to_date(job, models) if if_needed else None
     if result:
-        # Another command may have needed only the data folder's files; they are checked, not assumed.
+        # The client reads the data folder, whose files may have been removed since: they are checked and fetched.
         job_data.fetch(job, data_folder)
         say(f"{job.model} version {result['version']} is up to date: it was made by this job ({job.name}).")
     else:
@@ -117,7 +117,7 @@ def main() -> None:
         say(f"error: {error}")
         sys.exit(1)
     except Exception as error:
-        # The command line's own mistakes know how to show themselves; anything else is a defect and keeps its trace.
+        # Errors in the command line have a `show` method. Any other exception is a defect and keeps its stack trace.
         if not hasattr(error, "show"):
             raise
         error.show()

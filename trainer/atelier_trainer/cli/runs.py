@@ -1,4 +1,4 @@
-"""atelier-trainer study, compare, save and restore: what works on runs."""
+"""atelier-trainer study, compare, save and restore: the commands that work on runs."""
 
 from __future__ import annotations
 

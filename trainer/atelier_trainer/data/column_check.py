@@ -10,9 +10,10 @@ import numpy as np
 from atelier_trainer.data.columns import FEWEST_ROWS
 from atelier_trainer.errors import DataInvalid
 
-# A model reads float32. Values that it rounds by more than this share of their spread are as good as lost.
+# A model reads float32. A column is refused when float32 rounds its values by more than this share of their standard
+# deviation.
 MOST_ROUNDING = 0.01
-# From here on float32 leaves whole numbers out.
+# Above this number float32 cannot represent every whole number.
 EXACT_WHOLE = 2.0**24
 _SHOWN = 5
 
@@ -84,7 +85,7 @@ class ColumnCheck:
         self._last = chunk[-1]
 
     def findings(self, path: Path) -> list[str]:
-        """What is suspicious. Raises `DataInvalid` for a column without values, or with values that float32 blurs."""
+        """What is suspicious. Raises `DataInvalid` for a column that has no values, or that float32 rounds too much."""
         spread = np.sqrt(self.moments.variance)
         for index, name in enumerate(self._columns):
             if self.moments.empty[index]:
@@ -126,7 +127,10 @@ class ColumnCheck:
 
 
 def leaks(columns: Sequence[str], inputs: np.ndarray, labels: np.ndarray, classes: int) -> list[str]:
-    """Columns [N,columns] whose few values each go with one class only: the label under another name."""
+    """A warning for each column of `inputs` [N,columns] with few values that each occur with one class only.
+
+    Such a column probably is the label under another name.
+    """
     if len(labels) < FEWEST_ROWS or classes < 2:
         return []
     said = []

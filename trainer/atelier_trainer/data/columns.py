@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-# Fewer rows say nothing about a column.
+# With fewer rows than this a column is not judged.
 FEWEST_ROWS = 20
 
 
 @dataclass(frozen=True)
 class Column:
-    """One input. `categories` are those of training, without the missing one; `missing`: training had such values."""
+    """One input. `categories` are those of the training examples; `missing`: some examples have no value."""
 
     name: str
     kind: Literal["number", "category"]
@@ -23,17 +23,17 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Values in the network's input."""
+        """How many values of the network's input the column takes."""
         return len(self.categories) + self.missing if self.kind == "category" else 1 + self.missing
 
     def indices(self) -> dict[str, int]:
-        """The places of categories in a one-hot vector; the missing one has the last, when training had it."""
+        """The place of each category in a one-hot vector. If training had missing values, `""` has the last place."""
         known = (*self.categories, "") if self.missing else self.categories
         return {category: index for index, category in enumerate(known)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Column:
-        """The column that `dataclasses.asdict` and JSON made a document of."""
+        """The column in a JSON document that `dataclasses.asdict` made."""
         return cls(**{**document, "categories": tuple(document["categories"])})
 
 
@@ -53,7 +53,11 @@ def rows_of(columns: Sequence[Column], numbers: np.ndarray, categories: np.ndarr
 def seen_in_training(
     columns: Sequence[Column], gaps: Sequence[bool], categories: Sequence[Iterable[str]]
 ) -> tuple[Column, ...]:
-    """The columns with what training holds: `gaps`: which numbers are missing somewhere; `categories`: their cells."""
+    """The columns, completed by what the training examples hold.
+
+    `gaps` says for each column of numbers whether a value is missing; `categories` are the cells of each column of
+    categories.
+    """
     gap, values = iter(gaps), iter(categories)
     described = []
     for column in columns:
@@ -66,7 +70,7 @@ def seen_in_training(
 
 
 def identifiers(columns: Sequence[Column], examples: int) -> list[str]:
-    """For each column with about as many categories as training has rows: what is to be said."""
+    """A warning for each column that has about as many categories as training has rows."""
     return [
         f"column {column.name} has {len(column.categories):,} categories in {examples:,} training examples and looks "
         f"like an identifier, which says nothing about new rows; data.columns: {{{column.name}: ignore}} leaves it out"
@@ -76,7 +80,7 @@ def identifiers(columns: Sequence[Column], examples: int) -> list[str]:
 
 
 def unknown_categories(columns: Sequence[Column], rows: np.ndarray) -> list[str]:
-    """For each column with categories that training never saw: what is to be said."""
+    """A warning for each column with categories that training never saw."""
     said = []
     for column in columns:
         if column.kind == "category":

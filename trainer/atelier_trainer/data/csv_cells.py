@@ -1,4 +1,4 @@
-"""The cells of a CSV: which are numbers, categories or missing, and what to do about one that is none of them."""
+"""The cells of a CSV: which are numbers, categories or missing values, and advice about a cell that is none of them."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _DATE = re.compile(
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written: `separator` and `decimal` sign, `encoding` (a codec of Python's), and the cells, without
-    the spaces around them, that stand for a missing value."""
+    """How a file is written: `separator`, `decimal` sign and `encoding` (a codec of Python's). `missing` are the cells,
+    without the spaces around them, that stand for a missing value."""
 
     separator: str = ","
     decimal: str = "."
@@ -83,7 +83,7 @@ def category(cell: object, dialect: Dialect) -> str | None:
 
 
 def advice(cell: str, column: str, dialect: Dialect) -> str:
-    """What a cell that is no number should be, what it is, and what the job can say about it."""
+    """The end of an error about a cell that is no number: what was expected, what came, and which job key may help."""
     text = cell.strip()
     named = column if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ -]*", column) else repr(column)
     leave_out = f"leave it out with data.columns: {{{named}: ignore}}"

@@ -88,7 +88,7 @@ def shards(pattern: str, folder: Path) -> list[Path]:
 
 
 def _with_training(columns: Sequence[Column], rows: np.ndarray) -> tuple[Column, ...]:
-    """The columns with what the training rows hold."""
+    """The columns, completed by what the training rows hold."""
     gaps = [bool(np.isnan(rows[column.name]).any()) for column in columns if column.kind == "number"]
     values = [rows[column.name] for column in columns if column.kind == "category"]
     return seen_in_training(columns, gaps, values)

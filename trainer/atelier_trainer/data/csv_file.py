@@ -20,7 +20,7 @@ from atelier_trainer.data import csv_cells, csv_header
 from atelier_trainer.data.csv_cells import PLAIN, Dialect
 from atelier_trainer.errors import DataInvalid
 
-# What pandas parses at once: bounds the memory of a pass over a large file.
+# pandas parses at most this much at once, which bounds the memory that a large file takes.
 CHUNK_ROWS, CHUNK_CELLS = 50_000, 8_000_000
 
 
@@ -50,7 +50,7 @@ class Chunk:
 def chunks(path: Path, schema: Schema) -> Iterator[Chunk]:
     """The rows of a file in their order, some thousands at a time. Raises `DataInvalid` with row and column."""
     done = 0
-    # pandas parses plain numbers itself; True and False, missing values and whatever is wrong take a look at cells.
+    # pandas parses plain numbers fast. True and False, missing values and wrong cells are read cell by cell below.
     if not schema.dialect.missing:
         try:
             for frame in _frames(path, schema, np.float64):
@@ -105,7 +105,7 @@ def _frames(path: Path, schema: Schema, numbers: type) -> Iterator[pd.DataFrame]
     types: dict[str, type] = {**dict.fromkeys(texts, object), **dict.fromkeys(schema.numbers, numbers)}
     with (
         warnings.catch_warnings(),
-        # Only what the job names is missing: a review that says "null" is a text.
+        # Only the cells that the job names are missing values: a review that says "null" is a text.
         pd.read_csv(
             path,
             dtype=types,
@@ -156,7 +156,8 @@ def _numbers(path: Path, schema: Schema, frame: pd.DataFrame) -> np.ndarray:
 
 def _texts(path: Path, schema: Schema, column: pd.Series) -> list[bytes]:
     cells = column.to_list()
-    # A row that ends early leaves its last cells empty, and an empty text is no fault: only the rows can tell.
+    # pandas fills up a row that is too short with empty cells. An empty text is allowed, a short row is not: so the
+    # rows themselves are looked at.
     if not all(isinstance(cell, str) and cell for cell in cells) and _fault(path, schema):
         _blame(path, schema)
     return [cell.encode() if isinstance(cell, str) else b"" for cell in cells]
@@ -167,7 +168,10 @@ def _blame(path: Path, schema: Schema, fallback: str = "not readable as CSV") ->
 
 
 def _fault(path: Path, schema: Schema) -> str | None:
-    """The first wrong cell or row, found slowly and surely; row 1 is the first after the header."""
+    """The message about the first wrong cell or row, None when all are right. It reads cell by cell, which is slow.
+
+    Row 1 is the first after the header.
+    """
     try:
         with csv_header.open_csv(path, schema.dialect) as handle:
             rows = _rows(csv.reader(handle, delimiter=schema.dialect.separator, strict=True))
@@ -203,7 +207,7 @@ def _ragged(path: Path, number: int, header: Sequence[str], row: Sequence[str]) 
 
 
 def _expected(cell: str, column: str, schema: Schema) -> str | None:
-    """What the cell should be, when it is not, with what it is and what to do."""
+    """None for a right cell; for a wrong one what was expected, what came and what to do."""
     if column == schema.label:
         if not cell.strip() or cell.strip() in schema.dialect.missing:
             return f"a label, got {cell!r}; a row without one teaches nothing: remove it."

@@ -56,7 +56,7 @@ def require(path: Path, header: Sequence[str], column: str, dialect: Dialect = P
 
 
 def same_columns(path: Path, header: Sequence[str], expected: Sequence[str], reference: Path) -> None:
-    """Raises `DataInvalid` when a file's columns are not those of the file before it."""
+    """Raises `DataInvalid` when a file's columns are not the expected ones, those of the file `reference`."""
     missing = [name for name in expected if name not in header]
     extra = [name for name in header if name not in expected]
     if missing or extra:

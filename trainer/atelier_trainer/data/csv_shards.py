@@ -18,7 +18,7 @@ from atelier_trainer.data.dataset import sha256_of
 from atelier_trainer.data.labels import classes_of, ids_of_distinct, require_two
 from atelier_trainer.errors import DataInvalid
 
-# Examples among which the next one is drawn; with 784 float columns about 60 MB.
+# The next example is drawn from this many; with 784 float columns they take about 60 MB.
 SHUFFLE_BUFFER = 20_000
 READ_AT_ONCE = 4
 
@@ -45,7 +45,7 @@ class CsvShards:
         self._check = ColumnCheck(schema.numbers)
         self._plain = True
         categories: list[set[str]] = [set() for _ in schema.categories]
-        # Of each file: a label, the row where it comes first, and how often it comes.
+        # For each file: from a label to the row of its first occurrence and the number of its occurrences.
         self._labels: list[dict[str, tuple[int, int]]] = []
         digests = []
         for number, path in enumerate(self._paths, 1):
@@ -72,7 +72,7 @@ class CsvShards:
             gaps = self._check.moments.missing.tolist()
             self.features = seen_in_training(columns, gaps, categories)
         self._count_classes(class_names)
-        # Of names, sizes and times: hashing what does not fit in memory would double the reading.
+        # Names, sizes and times are hashed instead of the content: to hash it, all files would be read a second time.
         self.sha256 = sha256_of(*digests)
 
     def _count_classes(self, class_names: Sequence[str] | None) -> None:
@@ -140,7 +140,7 @@ class CsvShards:
         def parse(lines: Any) -> tuple[Any, Any]:
             cells = tf.io.decode_csv(lines, defaults, field_delim=dialect.separator)
             found = labels.lookup(tf.strings.strip(cells[places[self._schema.label]]))
-            # Every label was looked at while checking: one that is new means that the file has changed.
+            # All labels were read while the files were checked: an unknown one means that a file has changed since.
             with tf.control_dependencies([tf.debugging.assert_non_negative(found)]):
                 rows = [column_of(cells[places[column.name]], column.name) for column in self._columns]
                 return tf.stack(rows, axis=1), found
@@ -166,7 +166,7 @@ class CsvShards:
         return text
 
     def _table(self, numbers: Mapping[str, int]) -> Any:
-        """A lookup of text, as the file has it, to numbers; -1 for any other."""
+        """A lookup table from texts, in the file's encoding, to numbers; -1 for any other text."""
         import tensorflow as tf
 
         keys = tf.constant([self._bytes(text) for text in numbers], tf.string)

@@ -54,13 +54,13 @@ class Stream(Protocol):
     def batches(self, batch_size: int, seed: object) -> object:
         """A tf.data.Dataset of (float32 [B,columns], int64 [B]), shuffled by `seed` (int64 scalar tensor).
 
-        The float32 are what the table's encoding calls stored (training/encoding.py).
+        The float32 rows are in the stored form of the table's encoding (training/encoding.py).
         """
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a job trains and is measured on. `shape` is one input's shape; text has none.
+    """The examples that a job trains, validates and tests on. `shape` is one input's shape; text has none.
 
     `test_file` says where the client finds the test examples: `format`, `path` under the data folder, and `labels`.
     `features` are the columns of a model with one input a column, else empty. `csv_format` is what the
@@ -136,7 +136,7 @@ def file_digest(*paths: Path, algorithm: str = "sha256") -> str:
 
 
 def most_common_first(counts: Counter[bytes]) -> list[bytes]:
-    """Keys by falling count; equal counts in the order of their bytes, so that the order never varies."""
+    """The keys by falling count. Keys of equal count are in the order of their bytes, so the order never varies."""
     return sorted(counts, key=lambda key: (-counts[key], key))
 
 

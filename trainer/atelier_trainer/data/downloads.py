@@ -24,7 +24,7 @@ Admit = Callable[[str, Path], None]
 
 
 class SourceFailed(Exception):
-    """A source did not give a file; the message is the reason."""
+    """A source could not provide a file; the message is the reason."""
 
 
 class Source(Protocol):
@@ -62,7 +62,7 @@ class Folder:
 
 
 class Publisher:
-    """Zalando's own copy, over HTTP: what is fetched is checked, so the transport needs no trust."""
+    """Zalando's own copy, over plain HTTP. Each file's digest is checked, so the transport need not be secure."""
 
     def __init__(self, url: str, timeout: float) -> None:
         self.url = url
@@ -118,7 +118,7 @@ class DebianPackage:
 
 
 def unzip(packed: Path, target: Path) -> None:
-    """Uncompress a gzip file; `SourceFailed` when it is truncated or not gzip."""
+    """Uncompress a gzip file. Raises `SourceFailed` when it is truncated or not gzip."""
     try:
         with gzip.open(packed, "rb") as source, open(target, "wb") as sink:
             shutil.copyfileobj(source, sink, _CHUNK)
@@ -134,7 +134,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def download(url: str, target: Path, timeout: float) -> None:
-    """Fetch a URL into a file, telling the progress; `SourceFailed` when it does not come whole."""
+    """Fetch a URL into a file and print the progress. Raises `SourceFailed` when the file does not arrive complete."""
     name, done, told = url.rsplit("/", 1)[-1], 0, 0
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer, open(target, "wb") as sink:

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: which files it has, what their bytes must be, and how they get into the cache."""
+"""Fashion-MNIST: its files, their digests, and how they get into the data folder."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ SHA256 = {
 def fetch(data_folder: Path, sources: Iterable[Source] | None = None) -> Path:
     """Put the four files, each checked, into `data_folder/fashion-mnist`; return that folder.
 
-    A cached file is checked too and fetched again when it is damaged. Raises `DataUnavailable` with every source
-    tried and its reason. A file whose bytes are wrong never gets its final name.
+    A file that is there is checked too, and fetched again when it is damaged. Raises `DataUnavailable` with every
+    source tried and its reason. A file whose bytes are wrong never gets its final name.
     """
     folder = data_folder / NAME
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def _cached(path: Path, sha256: str) -> bool:
 
 
 def _admit(candidate: Path, target: Path, sha256: str) -> None:
-    """Give a fetched file its final name once its bytes are right and on disk."""
+    """Give a fetched file its final name, after its digest was checked and its bytes are on disk."""
     got = file_digest(candidate)
     if got != sha256:
         raise SourceFailed(f"{target.name} is corrupt: expected SHA-256 {sha256}, got {got}")

@@ -27,7 +27,7 @@ def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
     and `text`, or `label` and the columns, where an empty cell is a missing value.
     """
     suffix = "npz" if data_set.kind == "image" else "csv"
-    # The name tells versions of the data apart, so that an older model still finds the examples it was tested on.
+    # Other data get another file name, so that an older model still finds the examples it was tested on.
     content = [
         data_set.test.sha256,
         data_set.class_names,
@@ -48,7 +48,7 @@ def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
     finally:
         temporary.unlink(missing_ok=True)
     if suffix == "npz":
-        # Its bytes hold the time of writing, so that a digest would tell the same examples apart.
+        # An .npz contains the time of writing: the same examples would have another digest each time.
         return {"format": suffix, "path": str(path), "labels": "numbers"}
     return {"format": suffix, "path": str(path), "labels": "names", "sha256": sha256_of(target.read_bytes())}
 
@@ -131,7 +131,8 @@ def _write_csv(path: Path, data_set: DataSet) -> None:
 
 
 def _cell(value: float | str) -> str:
-    """A value of a table: text as it is, a number with nine digits, which give every float32 back exactly."""
+    """A value of a table as a cell: text unchanged, a number with nine digits, from which its float32 can be read back
+    exactly, a missing number empty."""
     if isinstance(value, str):
         return value
     return "" if np.isnan(value) else f"{value:.9g}"

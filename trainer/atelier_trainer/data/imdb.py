@@ -25,7 +25,7 @@ from atelier_trainer.printable import say
 NAME = "imdb"
 CLASS_NAMES = ("negative", "positive")
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
-# Of the archive behind URL. A local copy may differ: its own digests go into the model card.
+# The digest of the archive at URL. A local archive may have another one: the model card states the CSV files' digests.
 MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
 REVIEWS_PER_CLASS = 12_500
 TIMEOUT_SECONDS = 60.0

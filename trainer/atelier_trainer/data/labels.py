@@ -14,15 +14,17 @@ from atelier_trainer.errors import DataInvalid
 from atelier_trainer.label_key import key, number_of
 
 _SHOWN = 12
-# Labels with a fraction of so many values, or so few examples a class, measure something: they name no class.
+# Labels are taken for a quantity instead of classes when they have decimals and more different values than
+# _MOST_DECIMALS, or when more than _MANY_CLASSES different labels have fewer than _FEWEST_EXAMPLES examples each.
 _MOST_DECIMALS = 20
 _MANY_CLASSES, _FEWEST_EXAMPLES = 20, 5
 
 
 def classes_of(cells: Iterable[str], path: Path, column: str = "label") -> tuple[str, ...]:
-    """The distinct labels, numbers in their order, then names in theirs. Raises `DataInvalid` for fewer than two.
+    """The distinct labels: numbers by value, then names by text. Raises `DataInvalid` for fewer than two.
 
-    One number in several spellings is one class under the shortest. Labels that measure something are refused.
+    A number that is spelled in several ways is one class, named by the shortest spelling. Labels that look like a
+    quantity are refused.
     """
     counts = pd.Series(cells if isinstance(cells, np.ndarray) else list(cells), dtype=object).value_counts()
     spellings: dict[Decimal | str, str] = {}
@@ -76,7 +78,7 @@ def ids_of_distinct(
     if unnamed and len(unnamed) == len(labels) and None not in by_number:
         return np.array(by_number, np.int64)
     if unnamed:
-        # A class's number is the fault only where all others are right.
+        # A class number is named as the fault only when there is no label that is neither a name nor a number.
         unknown = [index for index in unnamed if by_number[index] is None]
         first = min(unknown or unnamed, key=lambda index: rows[index])
         raise DataInvalid(
@@ -101,8 +103,8 @@ def check_numbers(
 ) -> np.ndarray:
     """Class numbers int64 [N] of labels that are integers. Raises `DataInvalid` with the first row that is none.
 
-    Where class names are numbers, the labels are those names; otherwise they are class numbers. `rows`: where each
-    label stands, else in order from 1; `unit`: what the file calls a row.
+    Where class names are numbers, the labels are those names; otherwise they are class numbers. `rows` are the labels'
+    row numbers, by default 1, 2, 3, ..; `unit` is what an error calls a row.
     """
     named = {int(number): index for index, name in enumerate(names) if (number := _whole(name)) is not None}
     numbered = not any(number_of(name) is not None for name in names) or list(names) == _counted(len(names))
@@ -186,7 +188,7 @@ def _class_number(label: str, classes: int) -> int | None:
 
 
 def _refuse_measurements(labels: Sequence[Decimal | str], examples: int, path: Path, column: str) -> None:
-    """Raises `DataInvalid` when so many different labels are there that they measure instead of naming classes."""
+    """Raises `DataInvalid` when there are so many different labels that they look like a quantity."""
     numbers = [label for label in labels if isinstance(label, Decimal)]
     decimals = sum(number != number.to_integral_value() for number in numbers)
     many = len(labels) > _MANY_CLASSES and examples < _FEWEST_EXAMPLES * len(labels)

@@ -73,7 +73,7 @@ class Layout:
 
     @classmethod
     def of(cls, path: Path, label: str, *, image: bool) -> Layout:
-        """Read the layout off the first record. Raises `DataInvalid`."""
+        """Read the layout from the first record. Raises `DataInvalid`."""
         import tensorflow as tf
 
         try:
@@ -140,7 +140,7 @@ class TfrecordShards:
         self._paths = list(paths)
         self._layout = layout
         check = ColumnCheck(layout.columns)
-        # Of each file: a label, the record where it comes first, and how often it comes.
+        # For each file: from a label to the record of its first occurrence and the number of its occurrences.
         found: list[dict[int, tuple[int, int]]] = []
         for number, path in enumerate(self._paths, 1):
             print(f"data: checking {path.name} ({number} of {len(self._paths)})", file=sys.stderr, flush=True)

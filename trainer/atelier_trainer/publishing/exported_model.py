@@ -16,7 +16,7 @@ EVALUATION_BATCH = 1000
 
 
 class ExportedModel:
-    """A SavedModel directory, loaded back: what is checked is what was written."""
+    """A SavedModel directory, loaded back, so that what was written is what is evaluated."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -38,7 +38,7 @@ class ExportedModel:
         return {name: np.asarray(value.numpy()) for name, value in outputs.items()}
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """Float32 [N,classes] of `serving_default`, whose one input is given; or a field for each of its inputs."""
+        """Float32 [N,classes] of `serving_default`. `inputs` is its one input, or has a field for each input."""
         name = next(iter(self._loaded.signatures["serving_default"].structured_input_signature[1]))
         parts = []
         for start in range(0, len(inputs), EVALUATION_BATCH):

@@ -1,4 +1,4 @@
-"""What travels with a version in assets.extra: warm-up requests and golden examples."""
+"""The files in a version's assets.extra: warm-up requests and golden examples."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def read_config(path: Path) -> model_server_config_pb2.ModelServerConfig:
 
 
 def ensure_listed(models: Path, name: str) -> None:
-    """Add the model to `models/models.config`, or mend its base path; other entries stay as they are."""
+    """Add the model to `models/models.config`, or correct its base path; other entries stay as they are."""
     path = models / "models.config"
     with locked(models / ".models.config.lock"):
         remove_halves(path)

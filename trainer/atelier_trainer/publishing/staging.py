@@ -27,7 +27,7 @@ class Staging:
     """A version being written: `folder` is filled by the caller, `publish` gives it the next number.
 
     As a context manager it removes what was not published. A lock beside the folder is held for as long as the
-    writer lives; when a writer is killed the lock falls free, and the next writer removes the remains.
+    writer lives. When a writer is killed, the system releases the lock, and the next writer removes the folder.
     """
 
     def __init__(self, model_folder: Path) -> None:
@@ -65,7 +65,7 @@ class Staging:
                         f"largest is {LARGEST_VERSION}. Remove the folder with the largest number and .last-version. "
                         "Nothing was published."
                     )
-                # Written before the rename: a number that may have been seen is never given again.
+                # It is written before the rename, so that a number that a server may have seen is never given again.
                 write_durably(self.model_folder / ".last-version", f"{number}\n")
                 target = self.model_folder / str(number)
                 os.rename(self.folder, target)

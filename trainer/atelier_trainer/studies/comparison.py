@@ -12,7 +12,7 @@ from rich.table import Table
 from atelier_trainer.errors import RunError
 from atelier_trainer.training.run import Run
 
-# The validation loss rises by so much above its best, relative to it, while the training loss falls: overfitting.
+# A run overfits when its validation loss is by this share above its best value, while the training loss has fallen.
 TOLERANCE = 0.05
 
 

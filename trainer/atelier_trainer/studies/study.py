@@ -26,7 +26,7 @@ def jobs_of(name: str, overrides: Sequence[str]) -> list[Job]:
             f"{path}: expected `jobs`, a list of job names, and `set`, a list of KEY=VALUE or none."
         )
     changes = [*(document.get("set") or ()), *overrides]
-    # A study's own jobs lie beside it; shipped ones go by their names.
+    # A job is looked for beside the study's file first, then among the shipped jobs.
     beside = [path.parent / str(job) for job in document["jobs"]]
     return [
         load_job(str(near if near.is_file() else job), changes)

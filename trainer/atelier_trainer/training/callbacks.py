@@ -1,4 +1,4 @@
-"""What happens around an epoch: its examples' order, its row in the history, its checkpoint, its line on screen."""
+"""What happens before and after an epoch: the order of the examples, the history, the checkpoint, a line on screen."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from atelier_trainer.training.run import Run
 
 
 class CheckpointCallback(keras.callbacks.Callback):
-    """Keeps history and checkpoint of each epoch, and stops early when told to.
+    """Writes history and checkpoint after each epoch, and stops early when the job says so.
 
-    The history is written first and cut to the checkpoint's epochs on resuming: a kill between the two costs an epoch.
-    What early stopping remembers is read off the history, so that a resumed run decides as an uninterrupted one.
+    The history is written first. On resuming it is cut to the checkpoint's epochs: a kill between the two writes loses
+    one epoch. Early stopping decides from the history alone, so a resumed run stops where an uninterrupted one would.
     """
 
     def __init__(

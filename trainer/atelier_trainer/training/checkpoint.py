@@ -14,7 +14,7 @@ class Checkpoints:
     """`checkpoints/` (the last epoch) and `best/` (the best one) of a run.
 
     tf.train.CheckpointManager writes a checkpoint beside the one before and then replaces the small file that names it:
-    whoever is killed leaves the older or the newer, never half of one.
+    a killed process leaves the older or the newer checkpoint, never half of one.
     """
 
     def __init__(self, folder: Path, model: keras.Model) -> None:

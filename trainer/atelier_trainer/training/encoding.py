@@ -20,7 +20,7 @@ from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import Network
 from atelier_trainer.training.data_spec import Spec
 
-# Word number 0 fills short texts up, 1 stands for every word outside the vocabulary.
+# Word number 0 pads short texts, 1 stands for every word outside the vocabulary, the vocabulary begins at 2.
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 # What separates words: HTML line breaks, then all ASCII but letters, digits and apostrophes.
 _BREAKS, _SEPARATORS = r"<br\s*/?>", r"[\x00-\x26\x28-\x2f\x3a-\x60\x7b-\x7f]+"
@@ -28,7 +28,7 @@ _TOKENIZED_AT_ONCE = 5000
 
 
 class Encoding(Protocol):
-    """See the module."""
+    """The two steps that the module's docstring describes."""
 
     width: int
     """Values of one example in the network's input."""
@@ -52,7 +52,7 @@ class ImageEncoding:
 
 
 class TableEncoding:
-    """float32 [N,width] as it is; the network's first layer brings the columns to one scale."""
+    """float32 [N,width], unchanged: the network's first layer normalizes the columns."""
 
     def __init__(self, columns: int) -> None:
         self.width = columns
@@ -65,12 +65,13 @@ class TableEncoding:
 
 
 class ColumnsEncoding(tf.Module):
-    """One tensor [N] a column to float32 [N,columns]: numbers as they are (NaN is missing), categories as their places
-    among those of training, -1 when it had none such.
+    """One tensor [N] for each column to float32 [N,columns]; features are float32 [N,width].
 
-    Features are float32 [N,width]: a number, training's mean where it is missing, and where training had missing ones
-    1 for these; a category as a one-hot vector, all zero for one that training never saw. The categories are constants
-    of the exported graph. Only stock ops, so that TensorFlow Serving runs it.
+    Stored is a number as it is (NaN is missing), and a category as its index among those of training, -1 when training
+    never saw it. The features of a number are its value, or training's mean where it is missing; if training had
+    missing values, a second one is 1 where it is missing. The features of a category are a one-hot vector, all zero
+    when training never saw it. The categories are constants of the exported graph, which has only TensorFlow's standard
+    ops, so that TensorFlow Serving can run it.
     """
 
     def __init__(self, columns: Sequence[Column], mean: Sequence[float]) -> None:
@@ -121,7 +122,8 @@ class ColumnsEncoding(tf.Module):
 class TextEncoding(tf.Module):
     """UTF-8 text [N] to word numbers int32 ragged [N,words]; features are a multi-hot vector or padded numbers.
 
-    The words are constants of the exported graph. Only stock ops, so that TensorFlow Serving runs it.
+    The words are constants of the exported graph, which has only TensorFlow's standard ops, so that TensorFlow Serving
+    can run it.
     """
 
     def __init__(self, words: Sequence[bytes], length: int | None) -> None:
@@ -142,7 +144,7 @@ class TextEncoding(tf.Module):
 
     def features(self, stored: Any) -> Any:
         if self._length is not None:
-            # The end of a review holds its verdict; Keras's pad_sequences cuts at the front by default, too.
+            # A long text loses its beginning, as in Keras's pad_sequences: the end of a review has the verdict.
             return stored[:, -self._length :].to_tensor(PADDING, shape=[None, self._length])
         counts = tf.math.bincount(
             stored, minlength=self.width, maxlength=self.width, binary_output=True, axis=-1, dtype=tf.float32

@@ -21,7 +21,8 @@ without_autograph = tf.autograph.experimental.do_not_convert
 class TrainingFeed:
     """Shuffled batches (features, labels int32 [B,1]) of the epoch that the variable `epoch` names.
 
-    In memory only the stored form is kept, and example numbers are shuffled: 47 MB for 60,000 images, not 188.
+    Only the stored form is kept in memory, and indices are shuffled instead of examples: 47 MB for 60,000 images
+    instead of 188.
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class TrainingFeed:
     def dataset(self) -> tf.data.Dataset:
         """One epoch; iterating again after `epoch` has changed gives the next."""
         if not isinstance(self._train, Examples) and not self._seed:
-            # Beside a global seed of 0 tf.data compares the seed of its shuffle, here a tensor, with 0 in Python.
+            # When the global seed is 0, tf.data compares the shuffle's seed with 0 in Python. Here that seed is a
+            # tensor, which cannot be compared.
             tf.random.set_seed(1)
         one = tf.data.Dataset.from_tensors(0)
         batches = one.flat_map(without_autograph(lambda _: self._epoch_batches()))
-        # Keras takes an epoch of unknown length for one that broke off.
+        # Keras would treat an epoch of unknown length as one that ended too early.
         return batches.apply(tf.data.experimental.assert_cardinality(self.steps)).prefetch(2)
 
     def _epoch_batches(self) -> tf.data.Dataset:

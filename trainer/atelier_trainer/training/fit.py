@@ -1,4 +1,4 @@
-"""Fitting a job's network to its data, epoch by epoch, from wherever the run was left."""
+"""Fitting a job's network to its data, epoch by epoch, beginning after the last epoch that the run has finished."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _words(run: Run, job: Job, data_set: DataSet) -> list[bytes] | None:
 
 
 def precision(settings: Fit) -> str:
-    """The dtype policy. Half precision pays on tensor cores: GPUs from compute capability 7."""
+    """The dtype policy. Half precision is faster only on tensor cores: GPUs from compute capability 7."""
     if settings.precision != "auto":
         return settings.precision
     for device in tf.config.list_physical_devices("GPU"):

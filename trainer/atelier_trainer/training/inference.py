@@ -11,7 +11,7 @@ from atelier_trainer.training.fit import Fitted
 
 
 def probabilities(fitted: Fitted, examples: Examples) -> np.ndarray:
-    """Float32 [N,classes], two columns also for a model with one sigmoid."""
+    """Float32 [N,classes]. A model with one sigmoid gives two columns, too."""
     batches = in_order(examples, fitted.encoding).map(lambda features, labels: features)
     answer = fitted.model.predict(batches, verbose=0)
     return np.concatenate([1 - answer, answer], axis=1) if answer.shape[1] == 1 else answer

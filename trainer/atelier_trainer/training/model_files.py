@@ -1,7 +1,8 @@
-"""Saving a run's model in every format of the tutorial, and restoring it with the proof that nothing was lost.
+"""Saving a run's model in every format of the tutorial, and restoring it with a check that nothing was lost.
 
-Beside an artifact `NAME` stands `NAME.atelier.npz`: the job, the data's spec, the vocabulary and the probabilities the
-saved model gave for the test examples. With it an artifact of weights alone can be built again, and any be checked.
+Beside an artifact `NAME` there is a sidecar file `NAME.atelier.npz`. It holds the job, the data's spec, the vocabulary
+and the probabilities that the saved model gave for the test examples. With it a model can be built again from weights
+alone, and every restored model can be checked.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _load(path: Path, format: Format, job: Job, spec: Spec, encoding: Any, steps
     model = compiled(job, spec, encoding, steps)
     if format == "json":
         return keras.models.model_from_json(path.read_text())
-    # Both formats hold the optimizer's state, too; without its variables there is no place to put it.
+    # Both formats hold the optimizer's state, too. It can be loaded only after the optimizer's variables are made.
     model.optimizer.build(model.trainable_variables)
     if format == "weights":
         model.load_weights(path)

@@ -14,7 +14,7 @@ from atelier_trainer.training.data_spec import Spec
 from atelier_trainer.training.encoding import Encoding
 
 TENTH = 0.1
-# Levels of the learning rate over a run, where Keras has no schedule of the wanted shape.
+# The most levels of a learning rate over a run, where Keras has no schedule of the wanted shape.
 STAIRS = 100
 OPTIMIZERS = {
     kind.__name__.lower(): kind
@@ -50,7 +50,7 @@ def build(job: Job, spec: Spec, encoding: Encoding) -> keras.Model:
         )
         if network.dropout:
             hidden = layers.Dropout(network.dropout)(hidden)
-    # The last layer is float32 also under mixed precision: a probability of float16 has three digits.
+    # The last layer is float32 also under mixed precision: a float16 probability has only three digits.
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
     outputs = layers.Dense(units, activation=activation, dtype="float32", name="probabilities")(hidden)
     return keras.Model(inputs, outputs, name=job.model)
@@ -67,7 +67,7 @@ def _first_layers(network: Network, spec: Spec, inputs: keras.KerasTensor) -> ke
     shape = spec.shape if len(spec.shape) == 3 else (*spec.shape, 1)
     hidden = layers.Reshape(shape)(inputs)
     for index, filters in enumerate(network.convolutions):
-        # The first convolution halves the picture itself: at full size it would take most of the time.
+        # The first convolution has stride 2: at stride 1 it would take most of the time.
         hidden = layers.Conv2D(
             filters,
             kernel_size=5 if index == 0 else 3,
@@ -92,7 +92,7 @@ def loss_for(classes: int) -> str:
 
 
 def metrics_for(network: Network, classes: int) -> list[str | keras.metrics.Metric]:
-    """Accuracy; of a network with L1 or L2 also the cross entropy, which its loss hides behind the penalty."""
+    """Accuracy; with L1 or L2 also the cross entropy, because the loss then includes the penalty."""
     kinds = keras.metrics.BinaryCrossentropy, keras.metrics.SparseCategoricalCrossentropy
     penalized = bool(network.l1 or network.l2)
     return ["accuracy", *([kinds[classes > 2](name=CROSSENTROPY)] if penalized else [])]
@@ -110,7 +110,10 @@ def optimizer(settings: Optimizer, steps: int) -> keras.optimizers.Optimizer:
 
 
 def _rate(settings: Optimizer, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """One rate, or a schedule of Keras's own: a saved model with a class of ours would need the trainer to load."""
+    """A constant rate, or one of Keras's own schedules.
+
+    A saved model with a schedule class of ours could be loaded only where the trainer is installed.
+    """
     schedules = keras.optimizers.schedules
     peak = settings.learning_rate
     rising = round(steps * settings.warmup)
@@ -122,7 +125,7 @@ def _rate(settings: Optimizer, steps: int) -> float | keras.optimizers.schedules
         floor = 1.0 if settings.schedule == "constant" else 0.0
         if not warms_up:
             return schedules.CosineDecay(peak, falling)
-        # The first update has a rate, too: from there Keras takes one update less to the peak.
+        # The first update has the rate peak / rising, not zero: so Keras's warm-up is one update shorter.
         return schedules.CosineDecay(
             peak / rising, falling + 1, alpha=floor, warmup_target=peak, warmup_steps=rising - 1
         )
@@ -138,7 +141,7 @@ def _rate(settings: Optimizer, steps: int) -> float | keras.optimizers.schedules
 def _staircase(
     rising: int, peak: float, fall: keras.optimizers.schedules.LearningRateSchedule, steps: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """A rise to `peak` and then `fall`, in at most `STAIRS` levels: Keras knows a warm-up before a cosine only."""
+    """A rise to `peak` and then `fall`, in at most `STAIRS` levels. Keras has a warm-up only before a cosine."""
     edges = np.linspace(0, steps, min(steps, STAIRS) + 1).round().astype(int)
     levels = []
     for first, end in itertools.pairwise(edges.tolist()):

@@ -61,7 +61,7 @@ class Run:
 
     @property
     def id(self) -> str | None:
-        """What tells this run from every other, also from one that had its name before; older runs have none."""
+        """No other run has this id, not even one that had the same folder before. Runs of older trainers have none."""
         return self.document.get("id")
 
     @property
@@ -123,9 +123,9 @@ class Run:
 
 @contextmanager
 def continued_or_new(runs: Path, job: Job, source_digest: str, done: Sequence[str]) -> Iterator[Run]:
-    """The newest run of this very job and data whose state is not `done`, because it was killed, else a new one.
+    """The newest run of this very job and data that was interrupted (its state is not in `done`), else a new one.
 
-    Locked as long as the block lasts, so that two commands never train the same run.
+    It is locked as long as the block lasts, so that two commands never train the same run.
     """
     folder = runs / job.name
     folder.mkdir(parents=True, exist_ok=True)
