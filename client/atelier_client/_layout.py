@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Held = Literal["names", "numbers"]
+# Integers are class numbers, unless class names are numbers: then they are names.
+Held = Literal["names", "numbers", "integers"]
 Kind = Literal["image", "text", "table"]
 
 

@@ -56,8 +56,8 @@ def as_array(value: Any) -> NDArray[Any]:
     """
     if isinstance(value, np.ndarray):
         return _unmasked(value)
-    if isinstance(value, (list, tuple)) and any(isinstance(item, np.ma.MaskedArray) for item in value):
-        value = [_unmasked(item) if isinstance(item, np.ndarray) else item for item in value]
+    if isinstance(value, (list, tuple)):
+        value = _all_unmasked(value)
     try:
         array = np.asarray(value)
     except UnicodeDecodeError:
@@ -90,6 +90,21 @@ def _unmasked(array: NDArray[Any]) -> NDArray[Any]:
             f"{masked} of {array.size} values are masked. Fill them (array.filled(value)), or leave out their rows."
         )
     return np.asarray(array.data)
+
+
+def _all_unmasked(values: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
+    """Nested lists without masked arrays in them; NumPy would read over the masks."""
+    kinds = set(map(type, values))
+    if not any(issubclass(kind, (list, tuple, np.ma.MaskedArray)) for kind in kinds):
+        return values
+    return [
+        _all_unmasked(item)
+        if isinstance(item, (list, tuple))
+        else _unmasked(item)
+        if isinstance(item, np.ndarray)
+        else item
+        for item in values
+    ]
 
 
 def encode(array: NDArray[Any]) -> tuple[bytes, memoryview]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._ragged import parts_rows
 from atelier_client._tensors import decode, encode, strings, varint
 from atelier_client.errors import InputError, ServerFailure
 from atelier_client.protos import serving_pb2 as pb
@@ -106,11 +107,17 @@ def predict_requests(
     """One request, or as many as the rows need; a batch without rows is one request.
 
     Rows are split when every output has a row for each of them by the signature. Where a first dimension may be
-    another than the batch's (`Signature.of_one_example`), only `rows_per_request` splits them.
+    another than the batch's (`Signature.of_one_example`), only `rows_per_request` splits them. Rows of different
+    lengths (_ragged.py) are never split.
     Raises `InputError` for `rows_per_request` with an output that cannot be joined; `UnsupportedType`: here for one of
     several requests, else when its bytes are asked for.
     """
-    rows = len(next(iter(arrays.values()))) if arrays and signature.splittable else 1
+    parted = signature.splittable and parts_rows(arrays)
+    if parted and rows_per_request is not None:
+        raise InputError(
+            "The inputs hold rows of different lengths, which are sent whole. Leave rows_per_request out."
+        )
+    rows = len(next(iter(arrays.values()))) if arrays and signature.splittable and not parted else 1
     if rows <= 1:
         return [partial(_request, frame, arrays)]
     whole = signature.joined(outputs)

@@ -12,6 +12,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import ArrayLike, NDArray
 
+from atelier_client import _ragged
 from atelier_client._tensors import BFLOAT16, BY_NAME, NAMES, STRING, as_array
 from atelier_client.errors import InputError, ServerFailure
 from atelier_client.protos import serving_pb2 as pb
@@ -62,12 +63,26 @@ class Signature:
             for spec in self.inputs.values()
         )
 
+    @cached_property
+    def ragged(self) -> dict[str, tuple[str, ...]]:
+        """The inputs that look ragged, each with those of its splits (_ragged.py)."""
+        return _ragged.splits_of(self.inputs)
+
+    @cached_property
+    def required(self) -> tuple[TensorSpec, ...]:
+        """The inputs a caller fills: without optional ones and the splits of ragged ones."""
+        left_out = self.optional.union(*self.ragged.values())
+        return tuple(spec for name, spec in self.inputs.items() if name not in left_out)
+
     def check(self, given: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, NDArray[Any]]:
         """The inputs as arrays of the signature's dtypes. Raises `InputError`.
 
-        A bare array is taken for the only input. Safe casts are made (to a wider type of the same kind, integers to
+        A bare array is taken for the only input. Rows of different lengths are taken for a ragged one, whose splits are
+        made of them. Safe casts are made (to a wider type of the same kind, integers to
         floats that hold them, float64 to float32); one that would lose values is refused.
         """
+        if not isinstance(given, Mapping) and self.ragged and len(self.required) == 1:
+            given = {self.required[0].name: given}
         if not isinstance(given, Mapping):
             if len(self.inputs) != 1:
                 raise InputError(
@@ -80,13 +95,17 @@ class Signature:
                 raise InputError(
                     f"{self.name} has no input {name!r}.{_near(name, self.inputs)} Expected: {self._expected()}."
                 )
+        for name, splits in self.ragged.items():
+            if name in given and not any(part in given for part in splits):
+                given = {**given, **_ragged.flattened(given[name], splits, name)}
         missing = sorted(set(self.inputs) - set(given) - self.optional)
         if missing:
             raise InputError(
                 f"{self.name} lacks the input {', '.join(missing)}. Expected: {self._expected()}."
             )
         arrays = {name: _fitting(self.inputs[name], value) for name, value in given.items()}
-        if self.splittable and len({len(array) for array in arrays.values()}) > 1:
+        different = self.splittable and len({len(array) for array in arrays.values()}) > 1
+        if different and not _ragged.parts_rows(arrays):
             rows = ", ".join(f"{name} has {len(array)}" for name, array in arrays.items())
             raise InputError(f"The inputs differ in their number of rows: {rows}.")
         return arrays

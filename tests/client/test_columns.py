@@ -176,3 +176,155 @@ def test_inputs_with_an_axis_of_one_take_columns(tmp_path: Path) -> None:
     served = signature(TensorSpec("width", "float32", (-1, 1)), TensorSpec("height", "int64", (-1, 1)))
     inputs, _ = bound(written(tmp_path, "label,width,height\na,1,2\n"), served)
     assert inputs["width"].shape == inputs["height"].shape == (1, 1)
+
+
+def test_one_input_that_is_a_column_is_found_by_its_name_alone(tmp_path: Path) -> None:
+    served = signature(TensorSpec("city", "string", (-1,)))
+    layout = Layout("table", (1,), "label", None, ("city",), missing=("",), kinds={"city": "category"})
+    with pytest.raises(DataError, match=r"no column for the input city: .* Did you mean 'City'\?"):
+        bound(written(tmp_path, "City,label\nx,a\n"), served, layout=layout)
+
+
+def test_pixels_are_found_by_the_names_of_training(tmp_path: Path) -> None:
+    served = signature(TensorSpec("images", "uint8", (-1, 1, 2)))
+    layout = Layout("image", (1, 2), "label", None, ("p1", "p2"))
+    inputs, _ = bound(written(tmp_path, "p2,label,p1\n9,a,5\n"), served, layout=layout)
+    assert inputs["images"].tolist() == [[[5, 9]]]
+    with pytest.raises(DataError, match=r"has no column 'p1'\. Did you mean 'P1'\?"):
+        bound(written(tmp_path, "P1,P2,label\n5,9,a\n"), served, layout=layout)
+    said: list[str] = []
+    bound(written(tmp_path, "P1,P2,label\n5,9,a\n"), served, said, layout=Layout("image", (1, 2), "label"))
+    assert said == ["file: the columns P1, P2 are taken in their order: no model card names them."]
+
+
+def test_a_label_column_that_is_an_input_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "width,height,label\n1,2,a\n")
+    with pytest.raises(DataError, match="'width' is an input of the model, not its label"):
+        bound(path, TABLE, layout=SIZES, label_column="width")
+
+
+def arrays(folder: Path, **columns: Any) -> Path:
+    np.savez(folder / "file.npz", **columns)
+    return folder / "file.npz"
+
+
+LABELS = np.array(["a", "b"])
+
+
+def test_an_array_under_another_name_is_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = arrays(tmp_path, weights=np.eye(2), label=LABELS)
+    bound(path, TABLE, said, layout=SIZES)
+    assert said == [
+        "file: the input features: float32 [N,2] is taken from the array 'weights', the only one that fits."
+    ]
+    path = arrays(tmp_path, weights=np.eye(2), other=np.eye(2), label=LABELS)
+    with pytest.raises(DataError, match="has no column 'width'"):
+        bound(path, TABLE, layout=SIZES)
+
+
+def test_a_picture_is_no_row_of_a_table(tmp_path: Path) -> None:
+    path = arrays(tmp_path, features=np.zeros([2, 2, 2]), label=LABELS)
+    served = signature(TensorSpec("features", "float32", (-1, 4)))
+    with pytest.raises(DataError, match=r"takes \[4\] a row, it has \[2, 2\]"):
+        bound(path, served, layout=Layout("table", (4,), "label", None, ("a", "b", "c", "d")))
+
+
+@pytest.mark.parametrize("kind", ["M8[s]", "m8[s]", "c16", "V2", "M8[s] column"])
+def test_times_and_other_kinds_are_not_cast_to_numbers(tmp_path: Path, kind: str) -> None:
+    kind, _, column = kind.partition(" ")
+    values = np.zeros([2, 2], np.int64).astype(kind) if kind != "V2" else np.zeros([2, 2], "V2")
+    given = {"width": values[:, 0], "height": np.ones(2)} if column else {"features": values}
+    with pytest.raises(DataError, match=r"row 1, column .*: expected numbers or texts, got "):
+        bound(arrays(tmp_path, label=LABELS, **given), TABLE, layout=SIZES)
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_finite_number_needs_a_model_that_takes_it(
+    tmp_path: Path, kind: str, value: float
+) -> None:
+    path = arrays(tmp_path, features=np.array([[1, 2], [3, value]], kind), label=LABELS)
+    with pytest.raises(DataError, match="row 2, column features: expected a float32 number"):
+        bound(path, TABLE, layout=SIZES)
+    inputs, _ = bound(path, TABLE)
+    np.testing.assert_array_equal(inputs["features"], np.array([[1, 2], [3, value]], np.float32))
+
+
+def test_the_values_of_a_records_feature_are_columns(tmp_path: Path) -> None:
+    """The trainer calls them so: `x` of two values is x0 and x1."""
+    served = signature(TensorSpec("features", "float32", (-1, 3)))
+    layout = Layout("table", (3,), "label", None, ("x0", "x1", "z"))
+    said: list[str] = []
+    path = arrays(tmp_path, z=np.array([5.0, 6]), x=np.array([[1.0, 2], [3, 4]]), label=LABELS)
+    inputs, _ = bound(path, served, said, layout=layout)
+    assert inputs["features"].tolist() == [[1, 2, 5], [3, 4, 6]]
+    assert said == []
+
+
+def test_pixels_are_scaled_for_an_input_of_floats(tmp_path: Path) -> None:
+    served = signature(TensorSpec("pixels", "float32", (-1, 2)))
+    layout = Layout("image", (1, 2), "label")
+    pixels = np.array([[[0, 255]], [[51, 102]]])
+    expected = np.array([[0, 1], [0.2, 0.4]], np.float32)
+    for given in (pixels.astype(np.uint8), pixels.astype(np.int64), (pixels / 255).astype(np.float32)):
+        said: list[str] = []
+        inputs, _ = bound(arrays(tmp_path, images=given, label=LABELS), served, said, layout=layout)
+        np.testing.assert_allclose(inputs["pixels"], expected, rtol=1e-6)
+        assert ("file: the pixels 0..255 are divided by 255, as the input takes them." in said) == (
+            given.dtype.kind in "ui"
+        )
+    inputs, _ = bound(written(tmp_path, "p,q,label\n0,255,a\n51,102,b\n"), served, layout=layout)
+    np.testing.assert_allclose(inputs["pixels"], expected, rtol=1e-6)
+
+
+def test_pixels_that_were_scaled_before_are_said(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = arrays(tmp_path, images=np.eye(2, dtype=bool)[:, None], label=LABELS)
+    bound(
+        path,
+        signature(TensorSpec("images", "uint8", (-1, 1, 2))),
+        said,
+        layout=Layout("image", (1, 2), "label"),
+    )
+    assert any("no pixel is above 1" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("name", "separator"), [("f.tsv", "\t"), ("f.tab", "\t"), ("f.data", ","), ("f.CSV", ",")]
+)
+def test_tables_under_other_names(tmp_path: Path, name: str, separator: str) -> None:
+    path = written(tmp_path, "width,height,label\n1,2,a\n".replace(",", separator), name)
+    inputs, _ = bound(path, TABLE)
+    assert inputs["features"].tolist() == [[1, 2]]
+    inputs, _ = bound(path, TABLE, layout=Layout(**{**vars(SIZES), "separator": separator}))
+    assert inputs["features"].tolist() == [[1, 2]]
+
+
+def test_another_separator_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="looks separated by ';'; expected ','"):
+        bound(written(tmp_path, "width;height;label\n1;2;a\n"), TABLE, layout=SIZES)
+
+
+def test_empty_cells_of_parquet_are_missing_values(tmp_path: Path) -> None:
+    served = signature(
+        TensorSpec("n", "float32", (-1,)), TensorSpec("k", "float32", (-1,)), TensorSpec("c", "string", (-1,))
+    )
+    layout = Layout(
+        "table", (3,), "label", None, ("n", "k", "c"), missing=("NA",),
+        kinds={"n": "number", "k": "number", "c": "category"},
+    )  # fmt: skip
+    columns = {"n": [1.5, None], "k": [None, 2], "c": ["x", None], "label": ["a", "b"]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "f.parquet")
+    inputs, _ = bound(tmp_path / "f.parquet", served, layout=layout)
+    np.testing.assert_array_equal(inputs["n"], np.array([1.5, np.nan], np.float32))
+    np.testing.assert_array_equal(inputs["k"], np.array([np.nan, 2], np.float32))
+    assert inputs["c"].tolist() == ["x", ""]
+    columns["label"] = ["a", None]
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "f.parquet")
+    with pytest.raises(DataError, match="row 2, column label: the cell is empty"):
+        bound(tmp_path / "f.parquet", served, layout=layout)
+    columns |= {"label": ["a", "b"], "c": [7.0, 8.0]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "f.parquet")
+    with pytest.raises(DataError, match="row 1, column c: a category is a text"):
+        bound(tmp_path / "f.parquet", served, layout=layout)

@@ -217,7 +217,7 @@ def test_columns_named_as_the_inputs_are_the_inputs(tmp_path: Path) -> None:
             "label,a,b\nBag,1,2\nTrouser,1,2\nBagg,1,2\n",
             "row 3, column label: the label 'Bagg' is out of range",
         ),
-        ('label,a,b\n0,"1,2\n', "after row 0: unexpected end of data"),
+        ('label,a,b\n0,"1,2\n', "row 1: it is no CSV: unexpected end of data"),
     ],
 )
 def test_a_wrong_csv_is_told_with_row_and_column(tmp_path: Path, text: str, said: str) -> None:

@@ -155,3 +155,17 @@ def test_a_folder_may_stand_for_a_name_with_a_slash() -> None:
     assert numbers(WORDS, ["T-shirt_top", "T-shirt-top", "T-shirttop"], folders=True) == [2, 2, 2]
     with pytest.raises(DataError, match="'T-shirt_top'"):
         numbers(WORDS, ["T-shirt_top"])
+
+
+def test_integers_of_a_format_are_names_where_those_are_numbers() -> None:
+    cells = np.array([1, 3], np.uint8)
+    assert numbers(STARS, cells, "integers") == [0, 2]
+    assert numbers(STARS, cells, "numbers") == [1, 3]
+    assert numbers(("a", "b", "c", "d"), cells, "integers") == [1, 3]
+    assert numbers(None, cells, "integers") == [1, 3]
+
+
+@pytest.mark.parametrize("kind", ["M8[D]", "m8[s]", "c16", "V2"])
+def test_labels_of_other_kinds_are_refused(kind: str) -> None:
+    with pytest.raises(DataError, match="row 1: expected labels that are texts or numbers, got "):
+        numbers(STARS, np.zeros(2, kind))

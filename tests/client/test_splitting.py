@@ -127,6 +127,16 @@ def test_masked_values_are_not_sent(wrap: Any) -> None:
     assert array.ravel()[:3].tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [[[1.0, np.ma.masked]], ((1.0, 2.0), (1.0, np.ma.masked)), [[np.ma.array([1.0, 2.0], mask=[0, 1])]]],
+)
+def test_masked_values_deep_in_lists_are_not_sent(value: Any) -> None:
+    signature = Signature("s", "", {"x": TensorSpec("x", "float32", None)}, {}, frozenset())
+    with pytest.raises(InputError, match=r"1 of . values are masked"):
+        signature.check({"x": value})
+
+
 def test_a_masked_array_is_not_encoded_either() -> None:
     head, content = encode(np.ma.array([1.0, 2.0], mask=False))
     assert pb.Tensor.FromString(head + bytes(content)).dtype == 2

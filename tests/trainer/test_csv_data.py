@@ -1,5 +1,6 @@
 """A user's CSV: what is right is read exactly, what is wrong is named with file, row and column."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,40 @@ TEXT_KEY = {"text": "review"}
 PIXELS = {"image": [1, 2]}
 
 
+def test_the_card_names_the_pixels_so_that_a_client_finds_them(tmp_path: Path) -> None:
+    data = loaded(tmp_path, "p2,label,p1\n1,0,2\n3,1,4\n", image=[1, 2], test_split=0.5)
+    assert data.columns == ("p2", "p1")
+
+
+def test_a_long_text_beside_an_empty_one(tmp_path: Path) -> None:
+    csv.field_size_limit(131_072)  # Python's own, which another test may have changed
+    content = f'review,label\n"{"long " * 50_000}",1\n"",0\nfine,1\n'
+    data = loaded(tmp_path, content, text="review", test_split=0.34)
+    assert sorted(len(text) for text in [*data.train.inputs, *data.test.inputs]) == [0, 4, 250_000]
+
+
+@pytest.mark.parametrize(
+    ("content", "data"),
+    [
+        ("label,review,extra\n1,a,x\n0,b\n1,c,x\n", {"text": "review"}),
+        ("label,c,n\n1,a,1\n0,b\n1,c,3\n", {"columns": {"c": "category"}, "missing": [""]}),
+        ("label,n,c\n1,1,a\n0,2\n1,3,c\n", {"columns": {"c": "category"}, "missing": [""]}),
+        ("label,n,c\n1,1,a\n0,2\n1,3,c\n", {"columns": {"c": "ignore"}}),
+    ],
+)
+def test_a_row_that_ends_early_is_no_row_of_empty_cells(
+    tmp_path: Path, content: str, data: dict[str, Any]
+) -> None:
+    with pytest.raises(DataInvalid, match="row 2: expected 3 cells, as the header has, got 2"):
+        loaded(tmp_path, content, **data)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "U8", "utf_8", "UTF8"])
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, encoding: str) -> None:
+    data = loaded(tmp_path, f"\ufeff{TABLE}", encoding=encoding)
+    assert data.columns == ("a", "b")
+
+
 @pytest.mark.parametrize(
     ("content", "data", "said"),
     [
@@ -99,7 +134,7 @@ PIXELS = {"image": [1, 2]}
         ("label,txt\n0,x\n", TEXT_KEY, ["the column 'review' is missing"]),
         ("label,review\n0,x\n,y\n", TEXT_KEY, ["row 2, column label", "expected a label"]),
         ("label,review\n0,x\n1\n", TEXT_KEY, ["row 2", "got 1"]),
-        ('label,review\n0,"x\n1,y\n', TEXT_KEY, ["data.csv", "not readable as CSV"]),
+        ('label,review\n0,"x\n1,y\n', TEXT_KEY, ["data.csv", "row 1: it is no CSV"]),
         ("a,b,label\n1,2,x\n", {}, ["two classes or more"]),
         ("a,b,label\n1,2,x\n3,4,y\n", {"test_split": 0.1}, ["2 rows are too few"]),
         (TABLE, {"test": "nowhere.csv"}, ["nowhere.csv does not exist", "job file's folder"]),
@@ -116,9 +151,9 @@ def test_what_is_wrong_is_named(tmp_path: Path, content: str, data: dict[str, An
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        ("a,label\n1,x\n", "lacks b"),
-        ("a,b,c,label\n1,2,3,x\n", "has also c"),
-        ("b,c,label\n1,2,x\n", "lacks a and has also c"),
+        ("a,label\n1,x\n", "lacks 'b'"),
+        ("a,b,c,label\n1,2,3,x\n", "has also 'c'"),
+        ("b,c,label\n1,2,x\n", "lacks 'a' and has also 'c'"),
     ],
 )
 def test_a_test_file_with_other_columns_is_refused(tmp_path: Path, header: str, said: str) -> None:

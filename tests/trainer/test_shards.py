@@ -111,8 +111,8 @@ def test_moments_in_chunks_are_those_of_the_whole() -> None:
     ("content", "said"),
     [
         ("a,label,b\n1,0,x\n", r"train-1\.csv, row 1, column b: expected a number, got 'x'"),
-        ("a,label\n1,0\n", r"train-1\.csv lacks b"),
-        ("a,label,b,c\n1,0,1,1\n", r"train-1\.csv has also c"),
+        ("a,label\n1,0\n", r"train-1\.csv lacks 'b'"),
+        ("a,label,b,c\n1,0,1,1\n", r"train-1\.csv has also 'c'"),
         ("a,label,b\n1,0,1\n1,9,1\n", r"train-1\.csv, row 2, column label: the label '9' is out of range"),
         ("", r"train-1\.csv is empty"),
     ],
@@ -124,6 +124,27 @@ def test_a_wrong_shard_is_named(tmp_path: Path, content: str, said: str) -> None
     data = {"csv": "train-*.csv", "test": "test.csv", "stream": True, "class_names": names}
     with pytest.raises(DataInvalid, match=said):
         job_data.load(job(data, tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('a,label,b\n1,5" pipe,1\n', "line 2 has a quote within a cell"),
+        (
+            'a,label,b\n1,"x\n",1\n',
+            "line 2 has a quote within a cell, or a cell that goes on in the next line",
+        ),
+        ("a,label,b\r1,x,1\r", "line 1 ends with a carriage return alone"),
+        ("a,label,b\n1,x\xa0,1\n", "line 2 has a space of Unicode"),
+    ],
+)
+def test_lines_that_a_stream_would_read_otherwise_are_refused(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    write_csv_shards(tmp_path)
+    (tmp_path / "train-1.csv").write_bytes(content.encode())
+    with pytest.raises(DataInvalid, match=rf"train-1\.csv, {said}.*cannot be streamed"):
+        job_data.load(job({"csv": "train-*.csv", "test": "test.csv", "stream": True}, tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(

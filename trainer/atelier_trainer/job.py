@@ -95,8 +95,9 @@ class DataSection(_Section):
         for key in ("columns", "missing"):
             if getattr(self, key) and (self.text or self.image):
                 raise ValueError(f"{key} belongs to tables, not to {'text' if self.text else 'images'}")
-        if len(self.separator) != 1 or self.separator.isalnum() or self.separator in '"\r\n.+-_':
-            raise ValueError(f'separator is one sign, such as ";" or "\\t", got {self.separator!r}')
+        sign = self.separator
+        if len(sign) != 1 or not sign.isascii() or sign.isalnum() or sign in '"\r\n.+-_\0':
+            raise ValueError(f'separator is one sign of ASCII, such as ";" or "\\t", got {sign!r}')
         if self.separator == self.decimal:
             raise ValueError(f"separator and decimal are both {self.decimal!r}: a file cannot be read so")
         try:

@@ -53,6 +53,10 @@ class Requests:
             raise InputError(
                 f"{signature} has inputs without a free first dimension; a load test needs a batch dimension."
             )
+        if self._signature.ragged:
+            raise InputError(
+                f"{signature} has a ragged input ({', '.join(self._signature.ragged)}): its rows have no size to send."
+            )
         self._rows = self._signature.check(inputs) if inputs is not None else _random(self._signature)
         if not len(next(iter(self._rows.values()))):
             raise InputError("There are no rows to send.")

@@ -119,7 +119,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             class_names=names,
             label_column=options.label_column,
             layout=(card.test_layout if own else card.layout) if card else UNKNOWN,
-            held=chosen.labels_held or (card.labels_held if card and own else None),
+            held=card.labels_held if card and own else chosen.labels_held,
             slices=tuple(options.slices),
             patience=options.patience,
         )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client._layout import UNKNOWN, Held, Layout
+from atelier_client._ragged import advice
 from atelier_client._tensors import BY_NAME, NAMES, STRING
 from atelier_client.data import cells as cell_values
 from atelier_client.data import image_file
@@ -21,6 +22,8 @@ from atelier_client.signature import Signature, TensorSpec
 
 # Usual names of a label column; the last ones are those of Keras's data sets and TensorFlow's image records.
 LABEL_COLUMNS = ("label", "labels", "class", "y_test", "y", "image/class/label")
+# Usual names of an array of all inputs: Keras's, and that of an .npz as the trainer writes it.
+_INPUT_ARRAYS = ("x_test", "images")
 
 
 class Binding:
@@ -53,6 +56,7 @@ class Binding:
         self._label: str | None = None
         self._labels: Labels | None = None
         self._inputs: dict[str, tuple[str, ...]] = {}
+        self._scaled: bool | None = None
         self.steps: tuple[str, ...] = ()
 
     def label_column(self, table: Table) -> str | None:
@@ -60,6 +64,11 @@ class Binding:
         if self._asked_label is not None:
             if self._asked_label not in table:
                 raise DataError(self._without(self._asked_label, table))
+            if self._asked_label in self._layout.columns:
+                raise DataError(
+                    f"{self._source}: the column {self._asked_label!r} is an input of the model, not its label: it was "
+                    f"trained on {_some(self._layout.columns)}."
+                )
             return self._asked_label
         if self._layout.label in table:
             return self._layout.label
@@ -85,6 +94,7 @@ class Binding:
 
     def inputs(self, table: Table, first: int) -> dict[str, NDArray[Any]]:
         """The model's inputs by name, each of its signature's dtype and shape. Raises `DataError`."""
+        table = _by_value(table, self._layout.columns)
         if not self._inputs:
             self._inputs = self._choose(table)
             used = {name for columns in self._inputs.values() for name in columns}
@@ -119,8 +129,14 @@ class Binding:
         specs = self._signature.inputs
         if all(name in table or name in self._signature.optional for name in specs):
             return {name: (name,) for name in specs if name in table}
-        required = [name for name in specs if name not in self._signature.optional]
-        if len(required) != 1:
+        if self._signature.ragged:
+            name = next(iter(self._signature.ragged))
+            raise DataError(
+                f"{self._source}: the input {specs[name]} is ragged: it takes rows of different lengths, which a "
+                f"column does not hold. {advice(name)}"
+            )
+        required = [spec.name for spec in self._signature.required]
+        if len(required) != 1 or self._layout.kinds:
             missing = next(name for name in required if name not in table)
             raise DataError(
                 f"{self._source} has no column for the input {specs[missing]}.{_near(missing, table)} It has: "
@@ -147,7 +163,10 @@ class Binding:
         if wanted is not None and _is_of_columns(table):
             raise DataError(self._without(wanted, table))
         texts = [name for name in free if table[name].dtype.kind in "OSU" and table[name].ndim == 1]
-        return (texts[0],) if len(texts) == 1 else None
+        if len(texts) != 1:
+            return None
+        self._say(f"{self._source}: the text is taken from the column {texts[0]!r}, the only one that fits.")
+        return (texts[0],)
 
     def _whole(self, spec: TensorSpec, table: Table, free: Sequence[str]) -> tuple[str, ...] | None:
         """A column that holds all values of a row: a picture, or an array."""
@@ -158,7 +177,13 @@ class Binding:
             if image_file.is_image(table[name][0])
             or (table[name].ndim > 1 and (size < 0 or table[name][0].size == size))
         ]
-        return (whole[0],) if len(whole) == 1 else None
+        if len(whole) != 1:
+            return None
+        if whole[0] not in _INPUT_ARRAYS and not image_file.is_image(table[whole[0]][0]):
+            self._say(
+                f"{self._source}: the input {spec} is taken from the array {whole[0]!r}, the only one that fits."
+            )
+        return (whole[0],)
 
     def _columns_of_numbers(
         self, spec: TensorSpec, table: Table, free: Sequence[str]
@@ -176,9 +201,9 @@ class Binding:
         numbers = [name for name in free if table[name].ndim == 1 and _is_number(table[name][0])]
         if len(numbers) != size and (size >= 0 or not numbers):
             return None
-        if self._layout.kind is None and len(numbers) > 1:
+        if len(numbers) > 1:
             self._say(
-                f"{self._source}: without a model card the columns {_some(numbers)} are taken in their order."
+                f"{self._source}: the columns {_some(numbers)} are taken in their order: no model card names them."
             )
         return tuple(numbers)
 
@@ -190,6 +215,8 @@ class Binding:
         def place(row: int, at: Sequence[int] = ()) -> str:
             return self._place(first + row, columns[at[0]] if len(columns) > 1 and at else columns[0])
 
+        for name in columns:
+            cell_values.check_kind(table[name], self._place(first, name))
         if spec.dtype == NAMES[STRING]:
             if self._layout.kinds:
                 column = cell_values.categories(column, self._layout, place)
@@ -200,10 +227,29 @@ class Binding:
         if len(columns) > 1:
             column = np.stack([table[name] for name in columns], axis=1)
         numbers = cell_values.numbers(column, dtype, self._layout, place)
+        if self._are_pixels(column, numbers):
+            numbers = (numbers / np.float32(255)).astype(dtype)
+        if not first and self._layout.kind == "image" and dtype.kind == "u" and numbers.max(initial=0) <= 1:
+            self._say(
+                f"{self._source}: no pixel is above 1, where the model was trained on 0 (black) to 255 (white)."
+            )
         return self._shaped(spec, columns, numbers)
 
+    def _are_pixels(self, cells: NDArray[Any], numbers: NDArray[Any]) -> bool:
+        """True when pixels 0..255 of an image model go into an input of floats, which takes them in [0,1]
+        (docs/contracts.md, the signature `scaled`). The first table decides; it is said.
+        """
+        if self._layout.kind != "image" or numbers.dtype.kind != "f" or cells.dtype.kind not in "iuOSU":
+            return False
+        if self._scaled is None:
+            whole = cells.dtype.kind in "iu" or ((numbers == np.floor(numbers)).all() and (numbers > 1).any())
+            self._scaled = bool(whole)
+            if self._scaled:
+                self._say(f"{self._source}: the pixels 0..255 are divided by 255, as the input takes them.")
+        return self._scaled
+
     def _shaped(self, spec: TensorSpec, columns: tuple[str, ...], array: NDArray[Any]) -> NDArray[Any]:
-        shaped = fitted(array, spec)
+        shaped = fitted(array, spec, pictures=self._layout.kind != "table")
         if shaped is None:
             raise DataError(
                 f"{self._source}, column {columns[0]}: the input {spec} takes {list(row_shape(spec))} a "
@@ -246,6 +292,20 @@ def rows_at_once(signature: Signature, bytes_at_once: int, most: int) -> int:
         dtype = BY_NAME.get(spec.dtype)
         size += 1024 if dtype is None else abs(row_size(spec)) * dtype.itemsize
     return max(1, min(most, bytes_at_once // max(size, 1)))
+
+
+def _by_value(table: Table, columns: Sequence[str]) -> Table:
+    """The table with a column a value of each array that training knew so: `x` [N,2] as `x0` and `x1`, which is how
+    the trainer names the values of a tf.Example's feature.
+    """
+    parts: Table = {}
+    for name, column in table.items():
+        values = [f"{name}{index}" for index in range(column.shape[1])] if column.ndim == 2 else []
+        if values and all(value in columns and value not in table for value in values):
+            parts |= {value: column[:, index] for index, value in enumerate(values)}
+        else:
+            parts[name] = column
+    return parts
 
 
 def _near(name: str, names: Iterable[str]) -> str:

@@ -18,26 +18,31 @@ from atelier_client.errors import DataError
 Place = Callable[[int, Sequence[int]], str]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-# Python reads NaN and infinity too; they become an error with their place, as those of an array do.
-_OTHERS = {"true": 1.0, "false": 0.0, "nan": math.nan, "inf": math.inf, "infinity": math.inf}
+# NaN and infinity become an error with their place, as those of an array do.
+_OTHERS = {"true": 1.0, "false": 0.0, "nan": math.nan} | {
+    f"{sign}{word}": float(f"{sign}inf") for sign in ("", "+", "-") for word in ("inf", "infinity")
+}
 # Python reads more than the dialect has.
 _MORE = re.compile(r"[_A-DF-Za-df-z]|[^\x00-\x7f]")
 
 
 def numbers(cells: NDArray[Any], dtype: np.dtype[Any], layout: Layout, place: Place) -> NDArray[Any]:
-    """The cells as `dtype`, no value changed but for float rounding; a missing one is NaN. Raises `DataError`."""
-    if cells.dtype == dtype and not layout.kinds:
+    """The cells as `dtype`, no value changed but for float rounding; a missing one is NaN. Raises `DataError`.
+
+    Floats that are no finite numbers are kept when no model card says what the model takes.
+    """
+    if cells.dtype == dtype and (layout.kind is None or dtype.kind != "f"):
         return cells
     missing = np.zeros(cells.shape, bool)
     if cells.dtype.kind in "OSU":
         if layout.kinds:
-            missing = np.isin([_text(cell).strip() for cell in cells.ravel().tolist()], layout.missing)
+            missing = np.array([_is_missing(cell, layout) for cell in cells.ravel().tolist()], bool)
             missing = missing.reshape(cells.shape)
         cells = _parsed(cells, dtype, layout, missing, place)
-    elif layout.kinds and cells.dtype.kind == "f":
-        missing = np.isnan(cells)
+    elif cells.dtype.kind == "f" and (layout.kinds or layout.kind is None):
+        missing = np.isnan(cells) if layout.kinds else ~np.isfinite(cells)
     with np.errstate(invalid="ignore", over="ignore"):
-        found = cells.astype(dtype)
+        found = cells.astype(dtype, copy=False)
         wrong = ~(np.isfinite(found) | missing) if dtype.kind == "f" else found != cells
     if wrong.any():
         row, *at = (int(item) for item in np.argwhere(wrong)[0])
@@ -47,15 +52,38 @@ def numbers(cells: NDArray[Any], dtype: np.dtype[Any], layout: Layout, place: Pl
 
 def categories(cells: NDArray[Any], layout: Layout, place: Place) -> NDArray[Any]:
     """Texts without the spaces around them; a missing one is empty. Raises `DataError` for one that is not listed."""
+    if cells.dtype.kind == "f":
+        # 7 and 7.0 are two texts: which one training saw cannot be told from the number.
+        raise DataError(
+            f"{place(0, ())}: a category is a text, and the column holds {cells.dtype}. Write it as the text that "
+            "training saw."
+        )
     found = np.empty(cells.shape, object)
     for index, cell in np.ndenumerate(cells):
         text = _text(cell).strip()
-        if text in layout.missing:
+        if _is_missing(cell, layout):
             text = ""
         elif not text:
             raise DataError(f"{place(index[0], index[1:])}: the cell is empty. {_advice(layout)}")
         found[index] = text
     return found
+
+
+def check_kind(cells: NDArray[Any], place: str) -> None:
+    """Raises `DataError` for cells that are neither numbers nor texts, such as times: NumPy would cast them.
+
+    `place` names the first of them.
+    """
+    if cells.dtype.kind in "biufOSU":
+        return
+    raw = cells.dtype.kind == "V" and not cells.dtype.names
+    shown = "bfloat16, or other raw bytes" if raw else str(cells.dtype)
+    advice = " Make numbers of times first, as in training." if cells.dtype.kind in "mM" else ""
+    raise DataError(f"{place}: expected numbers or texts, got {shown}.{advice}")
+
+
+def _is_missing(cell: Any, layout: Layout) -> bool:
+    return cell is None or _text(cell).strip() in layout.missing
 
 
 def _parsed(
@@ -89,7 +117,7 @@ def _number(text: str, decimal: str) -> float | None:
         text = text.replace(decimal, ".")
     if _NUMBER.fullmatch(text):
         return float(text)
-    return _OTHERS.get(text.lower().lstrip("+-"))
+    return _OTHERS.get(text.lower())
 
 
 def _advice(layout: Layout) -> str:

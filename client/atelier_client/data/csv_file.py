@@ -22,6 +22,7 @@ from atelier_client.errors import DataError
 
 # A review may be longer than the csv module's default of 128 kB for one cell.
 _LONGEST_CELL = 1 << 24
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 
 
 class CsvReader:
@@ -35,6 +36,8 @@ class CsvReader:
         self.name = path.stem
         self._path = path
         self._layout = layout
+        by_tabs = layout == UNKNOWN and path.suffix.lower() in (".tsv", ".tab")
+        self._separator = "\t" if by_tabs else layout.separator
 
     def tables(self, rows: int) -> Iterator[Table]:
         """See `Reader`."""
@@ -42,7 +45,7 @@ class CsvReader:
         done = 0
         try:
             with self._opened() as handle:
-                found = _rows(handle, self._layout.separator)
+                found = self._rows(handle)
                 header = self._header(next(found, None))
                 while part := list(itertools.islice(found, rows)):
                     yield self._table(header, part, done)
@@ -52,7 +55,7 @@ class CsvReader:
                 f"{self._path}, after row {done}: it is no {self._layout.encoding} text ({error}). Save it as "
                 "UTF-8, or name its encoding in the job the model is trained with (data: encoding)."
             ) from None
-        except (OSError, EOFError, zlib.error, LookupError, csv.Error) as error:
+        except (OSError, EOFError, zlib.error, LookupError) as error:
             raise DataError(f"{self._path}, after row {done}: {error}.") from None
 
     def sha256(self) -> str:
@@ -69,6 +72,12 @@ class CsvReader:
                     "the header ends with a separator" if last else "pandas writes its index so: index=False"
                 )
                 raise DataError(f"{self._path}: column {number} of {len(header)} has no name ({cause}).")
+        other = next((sign for sign in ";\t|," if sign in header[0]), None) if len(header) == 1 else None
+        if other:
+            raise DataError(
+                f"{self._path}: its header is one column, {header[0]!r}, which looks separated by {other!r}; expected "
+                f"{self._separator!r}. A model card tells another one, from the job (data: separator)."
+            )
         if len(set(header)) < len(header):
             twice = next(name for name in header if header.count(name) > 1)
             raise DataError(f"{self._path}: the header names {twice!r} twice.")
@@ -84,6 +93,19 @@ class CsvReader:
         grid[:] = part
         return {name: grid[:, index] for index, name in enumerate(header)}
 
+    def _rows(self, handle: IO[str]) -> Iterator[list[str]]:
+        """The header and the rows, without lines that are empty or have only spaces. Raises `DataError`."""
+        count = 0
+        try:
+            for row in csv.reader(handle, delimiter=self._separator, strict=True):
+                # A line of two quotes is a row: an empty text.
+                if row and (len(row) > 1 or not row[0] or row[0].strip(" \t")):
+                    yield row
+                    count += 1
+        except csv.Error as error:
+            where = f"row {count}" if count else "the header"
+            raise DataError(f"{self._path}, {where}: it is no CSV: {error}.") from None
+
     def _opened(self) -> IO[str]:
         encoding = self._layout.encoding
         if codecs.lookup(encoding).name == "utf-8":
@@ -92,10 +114,3 @@ class CsvReader:
         if self._path.suffix.lower() == ".gz":
             return cast(IO[str], gzip.open(self._path, "rt", encoding=encoding, newline=""))
         return open(self._path, encoding=encoding, newline="")
-
-
-def _rows(handle: IO[str], separator: str) -> Iterator[list[str]]:
-    """The rows, without lines that are empty or have only spaces."""
-    for row in csv.reader(handle, delimiter=separator, strict=True):
-        if row and not (len(row) == 1 and row[0].isspace()):
-            yield row

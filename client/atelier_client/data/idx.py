@@ -25,7 +25,7 @@ class IdxReader:
     """Images uint8 [N,...] under `images`, and their classes under `label` when there is a file of them."""
 
     row_word = "image"
-    labels_held: Held | None = "numbers"
+    labels_held: Held | None = "integers"
 
     def __init__(self, images: Path, labels: Path | None) -> None:
         self.name = images.parent.name

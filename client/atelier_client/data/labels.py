@@ -42,11 +42,15 @@ class Labels:
         if folders:
             self._known = _of_folders(names or ()) | self._known
         self._held: Held | None = "numbers" if names is None else held
+        if self._held == "integers":
+            self._held = "names" if self._numbered else "numbers"
         if self._held is None and self._numbered:
             self._held = "names"
 
     def numbers(self, cells: NDArray[Any], place: Callable[[int], str]) -> NDArray[np.int64]:
         """Class numbers int64 [N] of label cells [N]; `place` names a row. Raises `DataError`."""
+        if cells.dtype.kind not in "biufOSU":
+            raise DataError(f"{place(0)}: expected labels that are texts or numbers, got {cells.dtype}.")
         keys = keys_of(cells)
         if self._held is None:
             self._held = self._guessed(keys)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from atelier_client._layout import UNKNOWN, Layout
+from atelier_client.data.csv_file import SUFFIXES, CsvReader
 from atelier_client.data.table import Reader
 from atelier_client.errors import DataError
 
 EXPECTED = (
-    "an IDX file or a folder of two (t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte), .csv, .npz, .npy, .tfrecord, "
-    ".parquet, or a folder with one folder of PNG or JPEG files a class"
+    "an IDX file or a folder of two (t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte), .csv, .tsv, .npz, .npy, "
+    ".tfrecord, .parquet, or a folder with one folder of PNG or JPEG files a class"
 )
 
 
 def open_reader(path: Path, layout: Layout = UNKNOWN) -> Reader:
-    """The reader of a file's format, told by its name; `layout` is of a CSV. Raises `DataError`."""
+    """The reader of a file's format, told by its name; `layout` is of a table. Raises `DataError`."""
     if not path.exists():
         raise DataError(f"{path} does not exist. Expected {EXPECTED}.")
     if path.is_dir():
@@ -24,9 +25,7 @@ def open_reader(path: Path, layout: Layout = UNKNOWN) -> Reader:
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
     kind = suffixes[-1] if suffixes else ""
-    if kind == ".csv":
-        from atelier_client.data.csv_file import CsvReader
-
+    if kind in SUFFIXES:
         return CsvReader(path, layout)
     if kind in (".npz", ".npy"):
         from atelier_client.data.npz import open_numpy
@@ -39,7 +38,7 @@ def open_reader(path: Path, layout: Layout = UNKNOWN) -> Reader:
     if kind in (".parquet", ".pq"):
         from atelier_client.data.parquet import ParquetReader
 
-        return ParquetReader(path)
+        return ParquetReader(path, layout)
     if "idx" in path.name and "ubyte" in path.name:
         from atelier_client.data.idx import open_idx
 

@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client._layout import Held
+from atelier_client._layout import UNKNOWN, Held, Layout
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
 
 class ParquetReader:
-    """Columns by name; a column of equally long lists is an array [N,k], one of structs with `bytes` the bytes."""
+    """Columns by name; a column of equally long lists is an array [N,k], one of structs with `bytes` the bytes.
+
+    An empty cell is an error, but for the columns of a model that takes missing values: there it is NaN, or None.
+    """
 
     row_word = "row"
     labels_held: Held | None = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, layout: Layout = UNKNOWN) -> None:
         try:
             from pyarrow import lib, parquet
         except ImportError:
@@ -30,6 +33,7 @@ class ParquetReader:
             ) from None
         self.name = path.stem
         self._path = path
+        self._may_be_empty = layout.kinds
         try:
             self._file: Any = parquet.ParquetFile(path)
         except (OSError, lib.ArrowException) as error:
@@ -55,11 +59,13 @@ class ParquetReader:
         return file_sha256(self._path)
 
     def _column(self, name: str, column: Any, done: int) -> NDArray[Any]:
-        if column.null_count:
+        if column.null_count and name not in self._may_be_empty:
             row = done + 1 + column.is_null().to_pylist().index(True)
             raise DataError(f"{self._path}, row {row}, column {name}: the cell is empty.")
         values = column.to_numpy(zero_copy_only=False)
         if values.dtype != object:
+            return np.asarray(values)
+        if column.null_count:
             return np.asarray(values)
         if isinstance(values[0], dict):
             # How image data sets are often stored: {"bytes": .., "path": ..}.

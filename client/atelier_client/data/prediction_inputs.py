@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,13 @@ def of_texts(texts: Sequence[str], signature: Signature) -> Iterator[InputBatch]
         yield InputBatch({spec.name: array}, list(range(first, first + len(part))))
 
 
-def of_json_lines(lines: Iterable[str], name: str, signature: Signature, rows: slice) -> Iterator[InputBatch]:
-    """One JSON value a line: an object of inputs by name, or the only input's value. Raises `DataError`."""
+def of_json_lines(
+    lines: Iterable[str], name: str, signature: Signature, layout: Layout, rows: slice
+) -> Iterator[InputBatch]:
+    """One JSON value a line: an object of inputs by name, or the only input's value. Raises `DataError`.
+
+    null is a missing value, where the model takes such.
+    """
     wanted: list[tuple[int, dict[str, Any]]] = []
     first, last = rows.start or 0, rows.stop
     number = 0
@@ -73,13 +79,17 @@ def of_json_lines(lines: Iterable[str], name: str, signature: Signature, rows: s
         if not line.strip():
             continue
         if number >= first and (last is None or number < last):
-            wanted.append((number, _json_row(line, f"{name}, line {line_number}", signature)))
+            row = _json_row(line, f"{name}, line {line_number}", signature)
+            for column, kind in layout.kinds.items():
+                if column in row and row[column] is None:
+                    row[column] = math.nan if kind == "number" else ""
+            wanted.append((number, row))
         number += 1
         if len(wanted) == _LINES:
-            yield _stacked(wanted, name)
+            yield _stacked(wanted, name, signature)
             wanted = []
     if wanted:
-        yield _stacked(wanted, name)
+        yield _stacked(wanted, name, signature)
     elif not number:
         raise DataError(
             f"{name} is empty: expected one JSON value a line, such as an object of inputs by name."
@@ -124,7 +134,7 @@ def _read(lines: Iterable[str], name: str) -> Iterator[str]:
 
 
 def _only_input(signature: Signature, what: str) -> Any:
-    required = [spec for spec in signature.inputs.values() if spec.name not in signature.optional]
+    required = signature.required
     if len(required) == 1:
         return required[0]
     known = "; ".join(str(spec) for spec in required)
@@ -149,7 +159,7 @@ def _json_row(line: str, where: str, signature: Signature) -> dict[str, Any]:
     return value
 
 
-def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str) -> InputBatch:
+def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str, signature: Signature) -> InputBatch:
     keys = set(rows[0][1])
     for number, row in rows:
         if set(row) != keys:
@@ -157,8 +167,11 @@ def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str) -> InputBatc
                 f"{name}, row {number}: it has {', '.join(sorted(row)) or 'nothing'}, those before "
                 f"{', '.join(sorted(keys)) or 'nothing'}."
             )
-    inputs = {}
+    inputs: dict[str, Any] = {}
     for key in sorted(keys):
+        if key in signature.ragged:
+            inputs[key] = [row[key] for _, row in rows]
+            continue
         try:
             inputs[key] = as_array([row[key] for _, row in rows])
         except InputError:

@@ -21,10 +21,11 @@ def row_size(spec: TensorSpec) -> int:
     return -1 if any(size < 0 for size in shape) else math.prod(shape)
 
 
-def fitted(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any] | None:
+def fitted(array: NDArray[Any], spec: TensorSpec, *, pictures: bool = True) -> NDArray[Any] | None:
     """The rows in the input's shape, or None where that would be a guess.
 
-    A flat row becomes a picture and a gray picture a flat row, as C lays them out; axes of 1 are added and dropped.
+    A flat row becomes a picture and a gray picture a flat row (not without `pictures`), as C lays them out; axes of 1
+    are added and dropped.
     Anything else (axes in another order, color before rows) has the right number of values in the wrong places.
     """
     wanted, got = row_shape(spec), array.shape[1:]
@@ -34,7 +35,7 @@ def fitted(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any] | None:
         return None
     wide = [size for size in got if size != 1]
     fits = wide == [size for size in wanted if size != 1]
-    flat = len(wide) <= 1 or (len(wanted) <= 1 and len(wide) == 2)
+    flat = len(wide) <= 1 or (pictures and len(wanted) <= 1 and len(wide) == 2)
     if not fits and not (flat and math.prod(got) == math.prod(wanted)):
         return None
     return array.reshape(len(array), *wanted)

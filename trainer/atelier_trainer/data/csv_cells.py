@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ class Dialect:
     @property
     def codec(self) -> str:
         """The codec to open a file with; UTF-8 may begin with a byte order mark."""
-        return "utf-8-sig" if self.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else self.encoding
+        return "utf-8-sig" if codecs.lookup(self.encoding).name == "utf-8" else self.encoding
 
 
 PLAIN = Dialect()

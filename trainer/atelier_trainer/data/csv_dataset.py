@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def load(job: Job, data_folder: Path) -> DataSet:
         test=test,
         test_file={},
         validation=validation,
-        columns=tuple(column.name for column in reader.columns) if kind == "table" else (),
+        columns=tuple(column.name for column in reader.columns),
         warnings=(
             *identifiers(features, len(train)),
             *findings(train, test, tuple(names)),
@@ -117,4 +118,4 @@ def _csv_format(section: DataSection, features: Sequence[Column]) -> dict[str, A
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
+    return re.sub(r"(?i)\.gz$", "", path.name).rsplit(".", 1)[0] or path.name

@@ -22,6 +22,7 @@ from atelier_trainer.errors import DataInvalid
 
 # pandas parses at most this much at once, which bounds the memory that a large file takes.
 CHUNK_ROWS, CHUNK_CELLS = 50_000, 8_000_000
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Chunk:
 
 def chunks(path: Path, schema: Schema) -> Iterator[Chunk]:
     """The rows of a file in their order, some thousands at a time. Raises `DataInvalid` with row and column."""
+    _require_rows(path, schema)
     done = 0
     # pandas parses plain numbers fast. True and False, missing values and wrong cells are read cell by cell below.
     if not schema.dialect.missing:
@@ -115,7 +117,7 @@ def _frames(path: Path, schema: Schema, numbers: type) -> Iterator[pd.DataFrame]
             sep=dialect.separator,
             decimal=dialect.decimal,
             encoding=dialect.codec,
-            compression="gzip" if path.suffix == ".gz" else None,
+            compression="gzip" if path.suffix.lower() == ".gz" else None,
         ) as reader,
     ):
         warnings.simplefilter("error")
@@ -139,7 +141,7 @@ def _chunk(path: Path, schema: Schema, frame: pd.DataFrame, numbers: np.ndarray,
         categories[:, index] = np.array(found, object)[codes]
     texts = np.empty(len(frame), object)
     if schema.text:
-        texts[:] = _texts(path, schema, frame[schema.text])
+        texts[:] = [cell.encode() if isinstance(cell, str) else b"" for cell in frame[schema.text]]
     return Chunk(numbers, categories, texts, labels, plain)
 
 
@@ -154,15 +156,6 @@ def _numbers(path: Path, schema: Schema, frame: pd.DataFrame) -> np.ndarray:
     return numbers
 
 
-def _texts(path: Path, schema: Schema, column: pd.Series) -> list[bytes]:
-    cells = column.to_list()
-    # pandas fills up a row that is too short with empty cells. An empty text is allowed, a short row is not: so the
-    # rows themselves are looked at.
-    if not all(isinstance(cell, str) and cell for cell in cells) and _fault(path, schema):
-        _blame(path, schema)
-    return [cell.encode() if isinstance(cell, str) else b"" for cell in cells]
-
-
 def _blame(path: Path, schema: Schema, fallback: str = "not readable as CSV") -> NoReturn:
     raise DataInvalid(_fault(path, schema) or f"{path}: {fallback}.")
 
@@ -172,9 +165,10 @@ def _fault(path: Path, schema: Schema) -> str | None:
 
     Row 1 is the first after the header.
     """
+    number = 0
     try:
         with csv_header.open_csv(path, schema.dialect) as handle:
-            rows = _rows(csv.reader(handle, delimiter=schema.dialect.separator, strict=True))
+            rows = csv_header.rows(handle, schema.dialect)
             header = next(rows)
             for number, row in enumerate(rows, 1):
                 if len(row) != len(header):
@@ -183,16 +177,36 @@ def _fault(path: Path, schema: Schema) -> str | None:
                     wrong = _expected(cell, column, schema)
                     if wrong:
                         return f"{path}, row {number}, column {column}: expected {wrong}"
+    except csv.Error as error:
+        return f"{path}, row {number + 1}: it is no CSV: {error}."
     except csv_header.UNREADABLE as error:
         return csv_header.unreadable(path, schema.dialect, error)
     return None
 
 
-def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
-    """Rows without those that are empty or have only spaces."""
-    for row in reader:
-        if len(row) > 1 or (row and row[0].strip()):
-            yield row
+def _require_rows(path: Path, schema: Schema) -> None:
+    """Raises `DataInvalid` for what pandas reads over: a row that ends early, whose last cells it takes for empty, and
+    a quoted cell that goes on behind its quotes."""
+    dialect = schema.dialect
+    last = csv_header.read(path, schema.label, dialect)[-1]
+    # Elsewhere an empty cell is an error of its own.
+    may_be_empty = last not in (schema.label, *schema.numbers, *schema.categories) or "" in dialect.missing
+    try:
+        if not may_be_empty and not _has_quotes(path, dialect):
+            return
+        with csv_header.open_csv(path, dialect) as handle:
+            rows = csv_header.rows(handle, dialect)
+            cells = len(next(rows))
+            if all(len(row) == cells for row in rows):
+                return
+    except csv_header.UNREADABLE:
+        pass
+    _blame(path, schema)
+
+
+def _has_quotes(path: Path, dialect: Dialect) -> bool:
+    with csv_header.open_csv(path, dialect) as handle:
+        return any('"' in block for block in iter(lambda: handle.read(_BLOCK), ""))
 
 
 def _ragged(path: Path, number: int, header: Sequence[str], row: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import difflib
 import gzip
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from atelier_trainer.data.csv_cells import PLAIN, Dialect
@@ -15,6 +15,8 @@ from atelier_trainer.errors import DataInvalid
 
 # What opening and parsing a damaged file raise, in Python's csv, gzip and codecs and in pandas.
 UNREADABLE = (ValueError, OverflowError, EOFError, OSError, zlib.error, csv.Error, Warning)
+# A review may be longer than the csv module's default of 128 kB for one cell.
+_LONGEST_CELL = 1 << 24
 
 
 def read(path: Path, label: str, dialect: Dialect = PLAIN) -> list[str]:
@@ -22,7 +24,7 @@ def read(path: Path, label: str, dialect: Dialect = PLAIN) -> list[str]:
     missing."""
     try:
         with open_csv(path, dialect) as handle:
-            header = next((row for row in csv.reader(handle, delimiter=dialect.separator) if any(row)), [])
+            header = next(rows(handle, dialect), [])
     except FileNotFoundError:
         raise DataInvalid(
             f"{path} does not exist. Paths in a job start from the job file's folder."
@@ -43,11 +45,8 @@ def require(path: Path, header: Sequence[str], column: str, dialect: Dialect = P
     """Raises `DataInvalid` with the nearest name when the column is missing."""
     if column in header:
         return
-    near = difflib.get_close_matches(column, header, n=1) or [
-        name for name in header if name.strip().lower() == column.strip().lower()
-    ]
     shown = ", ".join(header[:8]) + (", .." if len(header) > 8 else "")
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = _near(column, header)
     if len(header) == 1:
         found = next((separator for separator in (";", "\t", "|", ",") if separator in header[0]), None)
         if found and found != dialect.separator:
@@ -60,14 +59,24 @@ def same_columns(path: Path, header: Sequence[str], expected: Sequence[str], ref
     missing = [name for name in expected if name not in header]
     extra = [name for name in header if name not in expected]
     if missing or extra:
-        said = [f"lacks {', '.join(missing[:5])}"] if missing else []
-        said += [f"has also {', '.join(extra[:5])}"] if extra else []
-        raise DataInvalid(f"{path} {' and '.join(said)}: its columns must be those of {reference}.")
+        said = [f"lacks {', '.join(map(repr, missing[:5]))}"] if missing else []
+        said += [f"has also {', '.join(map(repr, extra[:5]))}"] if extra else []
+        hint = _near(missing[0], extra) if missing else ""
+        raise DataInvalid(f"{path} {' and '.join(said)}: its columns must be those of {reference}.{hint}")
+
+
+def rows(handle: io.TextIOBase, dialect: Dialect) -> Iterator[list[str]]:
+    """The header and the rows, without lines that are empty or have only spaces. Raises `csv.Error`."""
+    csv.field_size_limit(_LONGEST_CELL)
+    for row in csv.reader(handle, delimiter=dialect.separator, strict=True):
+        # A line of two quotes is a row: an empty text.
+        if row and (len(row) > 1 or not row[0] or row[0].strip(" \t")):
+            yield row
 
 
 def open_csv(path: Path, dialect: Dialect) -> io.TextIOBase:
     """A `.csv` or `.csv.gz` file, opened as text in the dialect's encoding."""
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         return gzip.open(path, "rt", encoding=dialect.codec, newline="")
     return open(path, encoding=dialect.codec, newline="")
 
@@ -78,6 +87,13 @@ def unreadable(path: Path, dialect: Dialect, error: Exception) -> str:
     if isinstance(error, UnicodeError):
         hint = " When it comes from Excel or an older program, data.encoding: cp1252 or latin-1 may read it."
     return f"{path}: not readable as CSV in {dialect.encoding.upper()}: {error}.{hint}"
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1) or [
+        other for other in names if other.strip().lower() == name.strip().lower()
+    ]
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _named(path: Path, header: Sequence[str]) -> None:

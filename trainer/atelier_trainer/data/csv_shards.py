@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from atelier_trainer.data import csv_file, csv_header
 from atelier_trainer.data.column_check import ColumnCheck
 from atelier_trainer.data.columns import Column, seen_in_training
+from atelier_trainer.data.csv_cells import Dialect
 from atelier_trainer.data.csv_file import Schema
 from atelier_trainer.data.dataset import sha256_of
 from atelier_trainer.data.labels import classes_of, ids_of_distinct, require_two
@@ -21,6 +23,8 @@ from atelier_trainer.errors import DataInvalid
 # The next example is drawn from this many; with 784 float columns they take about 60 MB.
 SHUFFLE_BUFFER = 20_000
 READ_AT_ONCE = 4
+# What Python strips from a cell and TensorFlow does not.
+_SPACE = "[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 
 
 class CsvShards:
@@ -50,6 +54,7 @@ class CsvShards:
         digests = []
         for number, path in enumerate(self._paths, 1):
             print(f"data: checking {path.name} ({number} of {len(self._paths)})", file=sys.stderr, flush=True)
+            _require_rows_in_lines(path, schema.dialect)
             row, found = 1, dict[str, tuple[int, int]]()
             for chunk in csv_file.chunks(path, schema):
                 if image:
@@ -108,7 +113,7 @@ class CsvShards:
         files = tf.data.Dataset.from_tensor_slices(
             (
                 [str(path) for path in self._paths],
-                ["GZIP" if path.suffix == ".gz" else "" for path in self._paths],
+                ["GZIP" if path.suffix.lower() == ".gz" else "" for path in self._paths],
             )
         )
         lines = files.shuffle(len(self._paths), seed=seed).interleave(
@@ -177,9 +182,31 @@ class CsvShards:
         return text.encode(self._schema.dialect.encoding)
 
 
+def _require_rows_in_lines(path: Path, dialect: Dialect) -> None:
+    """Raises `DataInvalid` for a line that TensorFlow reads otherwise than the checks, which see all of the file."""
+    sign = re.escape(dialect.separator)
+    cell = rf'(?:"(?:[^"]|"")*"|[^"{sign}]*)'
+    row = re.compile(rf"{cell}(?:{sign}{cell})*\r?\n?")
+    spaces = re.compile(rf'(?:^|[{sign}"]){_SPACE}|{_SPACE}(?:$|[{sign}"\r\n])')
+    with csv_header.open_csv(path, dialect) as handle:
+        for number, line in enumerate(handle, 1):
+            wrong = None
+            if line.endswith("\r"):
+                wrong = "ends with a carriage return alone"
+            elif '"' in line and not row.fullmatch(line):
+                wrong = "has a quote within a cell, or a cell that goes on in the next line"
+            elif not line.isascii() and spaces.search(line):
+                wrong = "has a space of Unicode at the side of a cell"
+            if wrong:
+                raise DataInvalid(
+                    f"{path}, line {number} {wrong}: such a file cannot be streamed. Leave data.stream out, or write "
+                    "it without."
+                )
+
+
 def _lines(path: Any, compression: Any) -> Any:
     """The rows of a file, without its header and empty lines."""
     import tensorflow as tf
 
     lines = tf.data.TextLineDataset(path, compression_type=compression)
-    return lines.filter(lambda line: ~tf.strings.regex_full_match(line, " *")).skip(1)
+    return lines.filter(lambda line: ~tf.strings.regex_full_match(line, "[ \t]*")).skip(1)
