@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import glob
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from pathlib import Path
 
 from stack.errors import UsageError
 
-# A value: what follows `key:`, `- `, `[`, `{` or `,`, quoted or plain. A plain one is matched without being consumed,
-# because it may be a key that is followed by its own value.
+# A value: what follows `key:`, `- `, `[`, `{` or `,`, or begins a line, quoted or plain. A plain one is matched without
+# being consumed, because it may be a key that is followed by its own value.
 _VALUE = re.compile(
-    r"""(?:(?<=:)|(?<=\[)|(?<=,)|(?<=\{)|^[ \t]*-)[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|(?=([^\s"'\[\]{},#&*!|>][^\n]*)))""",
+    r"""(?:(?<=:)|(?<=\[)|(?<=,)|(?<=\{)|^[ \t]*-?)[ \t]*(?:[&!]\S*[ \t]+)*"""
+    r"""(?:"([^"\n]*)"|'([^'\n]*)'|(?=([^\s"'\[\]{},#*|>-][^\n]*)))""",
     re.MULTILINE,
 )
 _MODEL = re.compile(
@@ -74,6 +76,12 @@ def files_of(job: JobFile) -> list[tuple[str, Path]]:
     return list(_files(job, set()))
 
 
+def seen_of(job: JobFile) -> list[Path]:
+    """Those files, and what lies in those that are folders: a file that changes there does not change its folder."""
+    found = [path for _, path in files_of(job)]
+    return found + [entry for path in found if path.is_dir() for entry in sorted(path.iterdir())]
+
+
 def _find(root: Path, name: str, kind: str, other: str) -> JobFile:
     folder, others = _shipped(root, kind), _shipped(root, other)
     for path in (root / name, folder.parent / name):
@@ -113,15 +121,26 @@ def _files(job: JobFile, seen: set[Path]) -> Iterator[tuple[str, Path]]:
 def _values(text: str) -> Iterator[str]:
     for quoted, single, plain in _VALUE.findall(text):
         if quoted or single:
-            yield quoted or single
+            yield from dict.fromkeys((quoted or single, _unescaped(quoted or single)))
         elif plain:
             line = re.sub(r"\s+#.*", "", plain).strip()
             # In a flow mapping or list the value ends at the comma or bracket; in a block they belong to it.
             yield from dict.fromkeys((line, re.split(r"[,\]}]", line)[0].strip()))
 
 
+def _unescaped(text: str) -> str:
+    """A text in double quotes as JSON and YAML read it: programs write `\\u00e9` for an accent."""
+    try:
+        return str(json.loads(f'"{text}"'))
+    except ValueError:
+        return text
+
+
 def _matches(folder: Path, value: str) -> list[Path]:
     """The paths that a value stands for; their `..` are kept as they were written."""
+    if not value.strip("/"):
+        # A separator or a sign for missing values; nobody trains on all files of the machine.
+        return []
     try:
         if _WILDCARD.search(value):
             return [Path(path) for path in sorted(glob.glob(os.path.join(glob.escape(str(folder)), value)))]

@@ -18,7 +18,7 @@ _FILES = {
     rf"|[^/]+/\.(publish\.lock|last-version({_NEW})?)|[^/]+/\.staging-[^/]+\.lock",
     "data": r"[^/]+/\.lock|fashion-mnist/(train|t10k)-(images-idx3|labels-idx1)-ubyte"
     rf"|imdb/((train|test)\.csv|sha256\.json({_NEW})?)"
-    r"|[^/]+/(test-[0-9a-f]{12}-\d+|\.[0-9a-f]{32})\.(npz|csv)",
+    r"|[^/]+/(\.writing-)?test-[0-9a-f]{12}-\d+\.(npz|csv)",
     "reports": r"(evaluation|bench|tuning|tuned)\.(html|json|csv|xml)|batching\.config"
     r"|\.[^/]+\.(html|json|csv|xml|config)\.[0-9a-f]{32}",
     "runs": r"",

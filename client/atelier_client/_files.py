@@ -1,11 +1,29 @@
-"""Writes files in one step: a reader sees the whole file or none."""
+"""Writes files in one step, so that a reader sees the whole file or none; reads files and nothing else."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import time
 import uuid
 from pathlib import Path
+
+from atelier_client.errors import DataError
+
+ABANDONED_SECONDS = 60.0
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file. Raises `OSError`, and `DataError` for a folder or for a pipe, which one would wait for."""
+    require_file(path)
+    return path.read_bytes()
+
+
+def require_file(path: Path) -> None:
+    """Raises `DataError` when something else than a file has the name."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is damaged: it is no file, but a folder, a pipe or a device.")
 
 
 def write_text(text: str, path: Path) -> None:
@@ -13,6 +31,7 @@ def write_text(text: str, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_halves(path)
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
@@ -21,3 +40,11 @@ def write_text(text: str, path: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _remove_halves(path: Path) -> None:
+    """Remove what killed writers of the file left. Writing takes no minute: an older half is nobody's work."""
+    for half in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}"):
+        with contextlib.suppress(OSError):
+            if time.time() - half.lstat().st_mtime > ABANDONED_SECONDS:
+                half.unlink()

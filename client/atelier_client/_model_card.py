@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._files import read_bytes, require_file
 from atelier_client._layout import Held, Kind, Layout
 from atelier_client.errors import DataError
 
@@ -90,7 +91,7 @@ def read_card(version_folder: Path) -> ModelCard | None:
     """
     path = card_path(version_folder)
     try:
-        card = json.loads(path.read_bytes().decode("utf-8"))
+        card = json.loads(read_bytes(path).decode("utf-8"))
     except OSError:
         return None
     except UnicodeDecodeError as error:
@@ -158,8 +159,7 @@ def _of_job(card: Any, key: str) -> str | None:
 def read_golden(version_folder: Path) -> Golden | None:
     """The golden examples beside a version, or None when it has none. Raises `DataError` for a damaged file."""
     path = version_folder / "assets.extra" / "golden.npz"
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path} is damaged: it is no file, but a folder, a pipe or a device.")
+    require_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atelier_client._files import read_bytes
 from atelier_client.errors import DataError, InputError
 from atelier_client.protos import serving_pb2 as pb
 
@@ -71,7 +72,7 @@ def read_config(models: Path) -> pb.ModelServerConfig | None:
         return None
     config = pb.ModelServerConfig()
     try:
-        text_format.Parse(path.read_text(encoding="utf-8"), config, allow_unknown_field=True)
+        text_format.Parse(read_bytes(path).decode(), config, allow_unknown_field=True)
     except (text_format.ParseError, UnicodeDecodeError) as problem:
         raise DataError(f"{path} is not a ModelServerConfig text proto: {problem}.") from None
     return config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from atelier_serving import __version__, log
 from atelier_serving.flags import Flags, parse, usage, validated
 from atelier_serving.log import printable
 from atelier_serving.quiet import silence_first_session, silence_startup
+from atelier_serving.standard_streams import open_closed_streams
 from atelier_serving.status import Code, ServingError
 from atelier_serving.workers.supervisor import Supervisor
 
@@ -19,14 +21,15 @@ _CANNOT_START = 255
 
 def main() -> None:
     """The console script."""
+    open_closed_streams()
     arguments = sys.argv[1:]
-    if "--help" in arguments:
-        print(usage())
-        return
     try:
+        if "--help" in arguments:
+            print(usage(), flush=True)
+            return
         flags = parse(arguments)
         if flags.version:
-            print(f"atelier-serving {__version__} (TensorFlow Serving 2.20 API)")
+            print(f"atelier-serving {__version__} (TensorFlow Serving 2.20 API)", flush=True)
             return
         validated(flags)
         log.configure(flags.log_format)
@@ -36,7 +39,9 @@ def main() -> None:
             _serve(flags)
     except (ServingError, OSError) as error:
         failure = error if isinstance(error, ServingError) else ServingError(Code.UNAVAILABLE, str(error))
-        print(f"Failed to start server. Error: {printable(str(failure))}", flush=True)
+        # What cannot be printed (a full disk behind stdout) is no reason for a stack trace.
+        with contextlib.suppress(OSError):
+            print(f"Failed to start server. Error: {printable(str(failure))}", flush=True)
         # Loads may still be retrying in their threads; there is nothing left to wait for.
         os._exit(_CANNOT_START)
 

@@ -6,8 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,11 @@ from stack import state as states
 from stack.console import note, run_logged, run_shown
 from stack.engines import build, container, docker
 from stack.engines.images import PYTHON_IMAGE, Images, choose
-from stack.engines.mounts import HostNames, Mounts
+from stack.engines.mounts import HostNames, Mounts, writable
 from stack.engines.project import Project
 from stack.errors import NotRunning
-from stack.jobs import JobFile, files_of
-from stack.settings import Settings, container_user
+from stack.jobs import JobFile, seen_of
+from stack.settings import Settings
 from stack.state import State
 
 # Variables that may name a local copy of a data set. The copy is then mounted into the container.
@@ -65,7 +64,7 @@ class Compose:
 
         The trainer's container could be asked instead, but it takes seconds to start.
         """
-        files = [(str(path), path.stat()) for _, path in files_of(job)]
+        files = [(str(path), path.stat()) for path in seen_of(job)]
         parts = (
             job.text,
             [(name, status.st_size, status.st_mtime_ns) for name, status in files],
@@ -94,14 +93,14 @@ class Compose:
                 options += ["-e", f"{variable}={f'/sources/{local.name}' if local else given}"]
         options += self.mounts.options()
         command = [*self.docker.compose, "run", *options, "trainer", *arguments]
-        with _writable(self.project.runs), _writable(self.project.reports):
+        with writable(self.project.runs), writable(self.project.reports):
             return run_shown(command, environment, capture=True, quiet_engine=True, rewrite=HostNames(names))
 
     def client(self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None) -> None:
         """Run the client's container against the serving one."""
         options = ["--rm", "-T", "--no-deps", "-e", f"ATELIER_MODEL={state.model}"]
         command = [*self.docker.compose, "run", *options, "client", *arguments]
-        with _writable(self.project.reports):
+        with writable(self.project.reports):
             environment = self.project.state_environment(state)
             # In the container the service has another address than on the host.
             address = {"serving:8500": f"127.0.0.1:{state.grpc_port}"}
@@ -193,23 +192,3 @@ class Compose:
                 f"Kept for the next build, of this checkout or another: {len(kept)} images ({total / 1e9:.1f} GB)."
             )
             note(f"To remove them too: docker image rm {' '.join(kept)} && docker image prune")
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    """Let the container's user write into the folder. Afterwards all files in it belong to the caller, also to root."""
-    folder.mkdir(exist_ok=True)
-    owner = (os.getuid(), os.getgid())
-    if owner[0] == 0:
-        _chown(folder, container_user())
-    try:
-        yield
-    finally:
-        if owner[0] == 0:
-            _chown(folder, owner)
-
-
-def _chown(folder: Path, owner: tuple[int, int]) -> None:
-    for path in (folder, *folder.rglob("*")):
-        # Of a symbolic link only its own owner changes, not that of the file it points to.
-        os.chown(path, *owner, follow_symlinks=False)

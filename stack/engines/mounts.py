@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from stack import files
 from stack.errors import UsageError
 from stack.jobs import JobFile, files_of
 from stack.settings import container_user
@@ -84,6 +86,26 @@ class HostNames:
     def __call__(self, text: str) -> str:
         """The text with the host's names."""
         return self._path.sub(lambda found: self._names[found[1]], text)
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Let the container's user write there; what it made then belongs to the caller, all else to whom it did."""
+    files.make_folder(folder)
+    caller = (os.getuid(), os.getgid())
+    if caller[0]:
+        yield
+        return
+    folder = folder.resolve()
+    owners = {path: (path.lstat().st_uid, path.lstat().st_gid) for path in (folder, *folder.rglob("*"))}
+    for path in owners:
+        # A link's own owner: what it points to may be anybody's.
+        os.chown(path, *container_user(), follow_symlinks=False)
+    try:
+        yield
+    finally:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, *owners.get(path, caller), follow_symlinks=False)
 
 
 def _inside(path: Path, absolute: bool) -> str:

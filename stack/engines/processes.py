@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -34,7 +35,9 @@ def stop(pid: int, root: Path, seconds: float) -> bool:
 
 
 def _is_server(command: str, root: Path) -> bool:
-    return f"{root}/.venv/bin/atelier-serving" in command
+    """Python runs the script: who reads the file, or has a longer path that ends like it, is another process."""
+    before, script, after = command.partition(f"{root}/.venv/bin/atelier-serving")
+    return bool(script) and after[:1] in ("", " ") and bool(re.fullmatch(r"(.*\bpython[\d.]* )?", before))
 
 
 def _command(pid: int) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import io
 import json
+import os
 import shutil
 import socket
 import threading
@@ -103,6 +104,15 @@ SPOILED: dict[str, Callable[[Path], object]] = {
     "variables.data-00000-of-00001 is damaged: the bytes of ": lambda folder: zero(
         folder / "variables/variables.data-00000-of-00001", 20_000
     ),
+    "the bytes of _CHECKPOINTABLE_OBJECT_GRAPH": lambda folder: zero(
+        folder / "variables/variables.data-00000-of-00001",
+        next(
+            item.offset
+            for item in read_index(folder / "variables/variables.index")
+            if item.strings is not None
+        )
+        + 20,
+    ),
     "a block has another checksum": lambda folder: zero(folder / "variables/variables.index", 40, 2),
     "saved_model.pb is missing": lambda folder: (folder / "saved_model.pb").unlink(),
     "saved_model.pb is empty": lambda folder: cut(folder / "saved_model.pb", 0),
@@ -128,6 +138,35 @@ def test_a_half_written_version_is_told_apart(own_models: Path, said: str) -> No
     assert said in found
 
 
+@pytest.mark.parametrize("name", ["saved_model.pb", "fingerprint.pb"])
+def test_zeroed_bytes_in_any_file_are_told(own_models: Path, name: str) -> None:
+    version = own_models / "fashion" / "1"
+    path = version / name
+    # A value of the graph: what reads the file finds nothing wrong with it.
+    zero(path, path.stat().st_size - 8, 4)
+    assert any(
+        "is not what was published" in found and name in found for found in faults("--models", own_models)
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "models.config",
+        "fashion/1/saved_model.pb",
+        "fashion/1/variables/variables.index",
+        "fashion/1/variables/variables.data-00000-of-00001",
+        "fashion/1/assets.extra/model_card.json",
+        "fashion/1/assets.extra/tf_serving_warmup_requests",
+        "fashion/1/assets.extra/golden.npz",
+    ],
+)
+def test_a_pipe_in_a_files_place_is_told_and_not_waited_for(own_models: Path, name: str) -> None:
+    (own_models / name).unlink()
+    os.mkfifo(own_models / name)
+    assert faults("--models", own_models, "--model", "fashion")
+
+
 def test_the_size_of_the_variables_is_what_their_index_says(models: Path) -> None:
     variables = models / "fashion/1/variables"
     size = (variables / "variables.data-00000-of-00001").stat().st_size
@@ -138,7 +177,8 @@ def test_a_version_of_another_release_than_the_server_is_told(own_models: Path) 
     path = own_models / "fashion/1/saved_model.pb"
     path.write_bytes(path.read_bytes().replace(b"2.20.0", b"2.99.0"))
     assert read_saved_model(path.parent).tensorflow == "2.99.0"
-    (found,) = faults("--models", own_models)
+    found, changed = faults("--models", own_models)
+    assert "is not what was published: saved_model.pb has other bytes" in changed
     assert (
         found == "trainer and server: version 1 was written by TensorFlow 2.99.0; the stack serves with 2.20."
     )

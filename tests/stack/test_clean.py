@@ -24,7 +24,7 @@ MADE = [
     "data/imdb/sha256.json",
     "data/iris/test-0123456789ab-30.csv",
     "data/pictures/test-0123456789ab-30.npz",
-    "data/pictures/.0123456789abcdef0123456789abcdef.npz",
+    "data/pictures/.writing-test-0123456789ab-30.npz",
     "data/pictures/.lock",
     "data/fashion-mnist/.fetching-abc/train-images-idx3-ubyte.gz",
     "models/models.config.0123456789abcdef0123456789abcdef.new",

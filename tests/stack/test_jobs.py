@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stack.errors import UsageError
-from stack.jobs import JobFile, files_of, find_job, find_study
+from stack.jobs import JobFile, files_of, find_job, find_study, seen_of
 from tests.support.checkout import ROOT
 
 
@@ -78,6 +78,11 @@ def test_the_model_of_a_job_is_read_however_it_is_written(tmp_path: Path, text: 
         "  csv: {absolute}",
         "  parts:\n    - ../tables/my table.csv",
         "  parts: [../tables/my table.csv, other.csv]",
+        "  csv:\n    ../tables/my table.csv",
+        "  csv: >-\n    ../tables/my table.csv",
+        "  csv: &table ../tables/my table.csv",
+        "  csv: !!str '../tables/my table.csv'",
+        '  csv: "../tables/my\\u0020table.csv"',
     ],
 )
 def test_a_file_that_a_job_names_is_found_however_it_is_written(tmp_path: Path, line: str) -> None:
@@ -97,6 +102,17 @@ def test_a_study_brings_the_files_of_its_jobs(tmp_path: Path) -> None:
     study.write_text("jobs: [first.yaml, study.yaml, fashion-dense]\n")
     found = files_of(find_study(tmp_path, str(study)))
     assert {path.name for _, path in found} == {"first.yaml", "table.csv", "study.yaml"}
+
+
+def test_files_in_a_folder_that_a_job_names_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "idx").mkdir()
+    (tmp_path / "idx" / "train-images-idx3-ubyte").touch()
+    job = job_of(tmp_path / "job.yaml", "name: a\ndata: {idx: idx}\n")
+    assert tmp_path / "idx" / "train-images-idx3-ubyte" in seen_of(job)
+
+
+def test_a_slash_is_no_file(tmp_path: Path) -> None:
+    assert files_of(job_of(tmp_path / "job.yaml", 'data: {separator: "/", missing: [/, "//"]}\n')) == []
 
 
 def test_values_that_cannot_name_files_are_none(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stack.engines.mounts import HostNames, Mounts
+from stack.engines.mounts import HostNames, Mounts, writable
 from stack.errors import UsageError
 from stack.jobs import find_job
+from stack.settings import container_user
 
 
 @pytest.fixture
@@ -93,3 +94,22 @@ def test_messages_name_what_the_host_calls_a_path(text: str, said: str) -> None:
         }
     )
     assert names(text) == said
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_what_a_container_wrote_belongs_to_the_caller_and_all_else_to_whom_it_did(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "reports", tmp_path / "outside"
+    for path in (folder, outside):
+        path.mkdir()
+        (path / "theirs").touch()
+        os.chown(path / "theirs", 12345, 54321)
+    (folder / "link").symlink_to(outside / "theirs")
+    (tmp_path / "linked").symlink_to(outside)
+    for place in (folder, tmp_path / "linked"):
+        with writable(place):
+            assert place.stat().st_uid == container_user()[0]
+            (place / "new").touch()
+            os.chown(place / "new", *container_user())
+        assert ((place / "new").stat().st_uid, place.stat().st_uid) == (0, 0)
+    for path in (folder, outside):
+        assert ((path / "theirs").stat().st_uid, (path / "theirs").stat().st_gid) == (12345, 54321)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from stack import state as states
-from stack.engines import docker
+from stack.engines import docker, processes
 from stack.engines.docker import Docker
 from stack.engines.images import PYTHON_IMAGE
 from stack.state import State
@@ -109,24 +109,42 @@ def test_a_damaged_state_file_is_named_and_down_mends_it(checkout: Checkout) -> 
     assert "Nothing is running" in checkout.make("ps")
 
 
+@pytest.mark.parametrize(
+    ("command", "ours"),
+    [
+        ("/co/.venv/bin/python3.11 /co/.venv/bin/atelier-serving --port=1", True),
+        ("/usr/bin/python3 /co/.venv/bin/atelier-serving", True),
+        ("/a place/python /co/.venv/bin/atelier-serving --port=1", True),
+        ("/co/.venv/bin/atelier-serving --port=1", True),
+        ("python3 /mnt/co/.venv/bin/atelier-serving --port=1", False),
+        ("/mnt/co/.venv/bin/atelier-serving --port=1", False),
+        ("less /co/.venv/bin/atelier-serving", False),
+        ("tail -f /co/.venv/bin/atelier-serving.log", False),
+        ("python3 /co/.venv/bin/atelier-serving.py", False),
+    ],
+)
+def test_a_server_of_this_checkout_is_told_from_every_other_process(command: str, ours: bool) -> None:
+    assert processes._is_server(f"{command} ".rstrip(), Path("/co")) == ours
+
+
 def test_down_stops_a_server_that_no_state_file_tells_of(checkout: Checkout) -> None:
     """A process with the command line of a server of this checkout, and another checkout's."""
     ours, others = checkout.path / ".venv" / "bin", checkout.path / "other" / ".venv" / "bin"
-    processes = []
+    started = []
     try:
         for folder in (ours, others):
             folder.mkdir(parents=True)
             script = folder / "atelier-serving"
             script.write_text("import time; print('up', flush=True); time.sleep(600)")
             process = subprocess.Popen([sys.executable, str(script), "--port=1"], stdout=subprocess.PIPE)
-            processes.append(process)
+            started.append(process)
             assert process.stdout is not None
             assert process.stdout.readline() == b"up\n"
         checkout.make("down")
-        assert processes[0].wait(timeout=10) != 0
-        assert processes[1].poll() is None
+        assert started[0].wait(timeout=10) != 0
+        assert started[1].poll() is None
     finally:
-        for process in processes:
+        for process in started:
             process.kill()
             process.communicate()
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +70,7 @@ def publish_with_initial_weights(job: Job, models: Path, data: DataSet) -> Path:
     fitted = Fitted(build(job, spec, encoding), encoding, spec, 0, 0)
     with Staging(models / job.model) as staging:
         card = version_folder.write(staging.folder, job, fitted, data, "untrained", None)
-        (staging.folder / version_folder.CARD).write_text(json.dumps(card, indent=1) + "\n")
+        version_folder.write_card(staging.folder, card)
         version = staging.publish()
     list_model(models, job.model, version)
     return version

@@ -85,7 +85,7 @@ def test_a_damaged_source_is_refused_and_nothing_is_cached(tmp_path: Path, small
         source.mkdir()
     with pytest.raises(DataCorrupt, match=str(source)):
         imdb.fetch(tmp_path / "data", str(source))
-    assert list((tmp_path / "data" / "imdb").iterdir()) == []
+    assert [path.name for path in (tmp_path / "data" / "imdb").iterdir()] == [".lock"]
 
 
 def test_an_unreachable_publisher_says_what_to_do(tmp_path: Path) -> None:

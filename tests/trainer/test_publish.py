@@ -6,7 +6,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -123,18 +122,6 @@ def test_after_a_kill_the_same_command_publishes(tmp_path: Path, data: Path, job
     assert json.loads(done.stdout.splitlines()[-1])["version"] == 1
     assert list((models / "fashion").glob(".staging-*")) == []
     assert_all_complete(models / "fashion")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 100 kB: less than a version or a run needs."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_no_version(

@@ -3,20 +3,25 @@
 import errno
 import json
 import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from atelier_trainer.errors import PublishError, RunError
 from atelier_trainer.file_lock import locked, try_lock
+from atelier_trainer.files import explain_write_failure, read_text
 from atelier_trainer.job import Job
 from atelier_trainer.printable import printable
 from atelier_trainer.publishing import pipeline, version_folder
-from atelier_trainer.publishing.models_config import ensure_listed
-from atelier_trainer.publishing.staging import LARGEST_VERSION, Staging, explain_write_failure, versions
+from atelier_trainer.publishing.models_config import ensure_listed, read_config
+from atelier_trainer.publishing.staging import LARGEST_VERSION, Staging, versions
 from atelier_trainer.training import run as runs
 
-from tests.support.trainer_command import trainer
+from tests.support.trainer_command import COMMAND, trainer
 
 
 @pytest.fixture
@@ -81,31 +86,59 @@ def test_a_version_above_int64_is_never_published(tmp_path: Path) -> None:
 
 def test_a_full_disk_names_the_folder_that_is_on_it(tmp_path: Path) -> None:
     error = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "runs" / "x"))
-    said = explain_write_failure(tmp_path / "runs", error)
-    assert f"The disk under {tmp_path / 'runs'} is full" in said
-
-
-TABLE = "a,b,label\n" + "".join(f"{row % 7},{row % 5},{row % 2}\n" for row in range(40))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny job, its run and its version."""
-    folder = tmp_path_factory.mktemp("tiny")
-    (folder / "a.csv").write_text(TABLE)
-    (folder / "job.json").write_text(
-        json.dumps(
-            {
-                "name": "tiny",
-                "model": "tiny",
-                "data": {"csv": "a.csv"},
-                "network": {"hidden": [2]},
-                "fit": {"batch_size": 8, "epochs": 1, "validation_split": 0.1},
-            }
-        )
+    assert f"The disk under {tmp_path / 'runs'} is full" in str(
+        explain_write_failure(tmp_path / "runs", error)
     )
-    assert train(folder).returncode == 0
-    return folder
+
+
+def test_what_could_not_be_read_elsewhere_is_no_failure_to_write_here(tmp_path: Path) -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "/somewhere/else.csv")
+    assert explain_write_failure(tmp_path, error) is None
+
+
+def test_no_pipe_is_waited_for_in_a_files_place(tmp_path: Path, trained: Path) -> None:
+    for name in (".last-version", "models.config", "run.json", "history.json", "card"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(OSError, match="expected a file"):
+            read_text(tmp_path / name)
+    with Staging(tmp_path) as staging, pytest.raises(PublishError, match="expected a file"):
+        staging.publish()
+    with pytest.raises(PublishError, match="cannot be read"):
+        ensure_listed(tmp_path, "model")
+    with pytest.raises(OSError, match="expected a file"):
+        runs.Run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'model_config_list { config { name: "other" base_path: "/o" } } # } the end\n',
+        '# first\nmodel_config_list {\n  # ours }\n  config {\n    name: "other"\n    base_path: "/o"\n  }\n}\n',
+        'model_config_list { # mine\n config { name: "model" base_path: "/o" } config { name: "b" base_path: "/o" } }',
+        "# nothing yet\n",
+        'model_config_list: < # old brackets\n config: < name: "other" base_path: "/o" > >',
+    ],
+)
+def test_comments_and_other_entries_of_models_config_stay(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "models.config"
+    config.write_text(text)
+    before = {entry.name: entry.base_path for entry in read_config(config).model_config_list.config}
+    assert ensure_listed(tmp_path, "model")
+    after = {entry.name: entry.base_path for entry in read_config(config).model_config_list.config}
+    assert after == before | {"model": str(tmp_path / "model")}
+    assert not ensure_listed(tmp_path, "model")
+    for comment in ("# } the end", "# first", "# ours }", "# mine"):
+        assert (comment in text) == (comment in config.read_text())
+
+
+def test_a_models_config_of_another_kind_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "models.config").write_text("custom_model_config { }")
+    with pytest.raises(PublishError, match="custom_model_config"):
+        ensure_listed(tmp_path, "model")
+    (tmp_path / "models.config").unlink()
+    (tmp_path / "models.config").mkdir()
+    with pytest.raises(PublishError, match="Is a directory"):
+        ensure_listed(tmp_path, "model")
 
 
 def train(folder: Path, *more: str) -> Any:
@@ -126,6 +159,47 @@ def test_if_needed_lists_a_version_that_is_not_listed(trained: Path) -> None:
     assert found is not None
     assert found["version"] == 1
     assert config.read_text() == before
+
+
+def test_a_path_that_another_model_has_is_not_a_listing(trained: Path) -> None:
+    config = trained / "models" / "models.config"
+    kept = config.read_text()
+    swapped = kept.replace('name: "tiny"', 'name: "other"')
+    elsewhere = swapped.replace(str(trained), "/elsewhere").replace('"other"', '"tiny"')
+    config.write_text(swapped + elsewhere.replace("model_config_list {", "").strip().removesuffix("}"))
+    config.write_text(
+        swapped.rstrip().removesuffix("}") + elsewhere.replace("model_config_list {", "").lstrip()
+    )
+    try:
+        assert up_to_date(trained) is not None
+        paths = {entry.name: entry.base_path for entry in read_config(config).model_config_list.config}
+        assert paths["tiny"] == str((trained / "models" / "tiny").resolve())
+    finally:
+        config.write_text(kept)
+
+
+def test_if_needed_says_that_it_listed_a_version_only_when_it_did(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = trained / "models" / "models.config"
+    kept = config.read_text()
+    config.write_text(" ".join(kept.split()))
+    try:
+        assert up_to_date(trained) is not None
+        assert "not listed" not in capsys.readouterr().err
+    finally:
+        config.write_text(kept)
+
+
+@pytest.mark.parametrize("name", [*version_folder.PARTS, "assets.extra/golden.npz"])
+def test_if_needed_does_not_take_a_version_that_was_cut_for_a_whole_one(trained: Path, name: str) -> None:
+    path = trained / "models" / "tiny" / "1" / name
+    kept = path.read_bytes()
+    path.write_bytes(kept[:-1])
+    try:
+        assert up_to_date(trained) is None
+    finally:
+        path.write_bytes(kept)
 
 
 @pytest.mark.parametrize("part", version_folder.PARTS)
@@ -163,6 +237,55 @@ def test_a_version_that_could_not_be_listed_is_listed_by_the_same_command(traine
     assert json.loads(done.stdout.splitlines()[-1])["version"] == 1
     assert versions(trained / "models" / "tiny") == [1]
     assert "tiny" in (trained / "models" / "models.config").read_text()
+
+
+@contextmanager
+def published_and_not_listed(trained: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A command that has renamed its version and waits to list it: the test holds the lock of models.config."""
+    for name in ("a.csv", "job.json"):
+        (folder / name).write_text((trained / name).read_text())
+    models = folder / "models"
+    models.mkdir()
+    command = [COMMAND, "train", "job.json", "--models", "models", "--data", "data", "--runs", "runs"]
+    with (
+        locked(models / ".models.config.lock"),
+        subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        deadline = time.monotonic() + 60
+        while not (models / "tiny" / "1").exists() and time.monotonic() < deadline:
+            assert process.poll() is None
+        yield process
+
+
+@pytest.mark.parametrize("again", [(), ("--if-needed",)])
+def test_kill_9_between_rename_and_listing_is_mended_by_the_same_command(
+    trained: Path, tmp_path: Path, again: tuple[str, ...]
+) -> None:
+    with published_and_not_listed(trained, tmp_path) as process:
+        process.kill()
+    models = tmp_path / "models"
+    assert versions(models / "tiny") == [1]
+    assert not (models / "models.config").exists()
+    done = train(tmp_path, *again)
+    assert done.returncode == 0, done.stderr
+    assert "epoch" not in done.stderr
+    assert versions(models / "tiny") == [1]
+    assert [entry.name for entry in read_config(models / "models.config").model_config_list.config] == [
+        "tiny"
+    ]
+
+
+def test_an_interrupt_after_the_rename_does_not_say_that_nothing_was_published(
+    trained: Path, tmp_path: Path
+) -> None:
+    with published_and_not_listed(trained, tmp_path) as process:
+        process.terminate()
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert "models/tiny/1 is published" in said
+    assert "othing was published" not in said
 
 
 def test_a_broken_models_config_stops_before_anything_is_trained(trained: Path) -> None:

@@ -6,6 +6,8 @@ AtelierTrainerError
   +-- DataCorrupt         bytes that are not what they should be (exit 1)
   +-- DataInvalid         a user's own file holds data that cannot be trained on (exit 2)
   +-- RunError            a run, or what was saved from one, cannot be used (exit 2)
+  +-- WriteFailed         a disk is full, or a folder cannot be written (exit 1)
+  +-- TrainingFailed      TensorFlow ended a training (exit 1)
   +-- PublishError        a version could not be written or numbered (exit 1)
 """
 
@@ -40,6 +42,14 @@ class RunError(AtelierTrainerError):
     """A run's folder or a saved model is missing, unfinished or does not fit."""
 
     exit_code = 2
+
+
+class WriteFailed(AtelierTrainerError):
+    """A write failed; the message names the folder and the reason."""
+
+
+class TrainingFailed(AtelierTrainerError):
+    """A training ended before its last epoch; the message says why."""
 
 
 class PublishError(AtelierTrainerError):

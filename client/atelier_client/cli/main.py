@@ -21,11 +21,13 @@ from collections.abc import Sequence
 from atelier_client import __version__
 from atelier_client.cli import bench, doctor, evaluate, predict, status
 from atelier_client.cli.options import say
+from atelier_client.cli.standard_streams import open_closed_streams
 from atelier_client.errors import ClientError
 
 
 def main() -> None:
     """The console script: exit codes as in docs/contracts.md, no stack traces for user mistakes."""
+    open_closed_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(run(sys.argv[1:]))

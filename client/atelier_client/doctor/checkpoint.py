@@ -2,18 +2,23 @@
 
 variables.index is a table of LevelDB's format (doc/table_format.md): blocks of entries whose keys share prefixes, an
 index block of the blocks, and a footer of 48 bytes. Its values are BundleEntryProto
-(tensorflow/core/protobuf/tensor_bundle.proto): dtype = 1, shard_id = 3, offset = 4, size = 5, crc32c = 6. Checksums are
-masked CRC-32C, of a block with its type byte behind it, and of a tensor's bytes.
+(tensorflow/core/protobuf/tensor_bundle.proto): dtype = 1, shape = 2, shard_id = 3, offset = 4, size = 5, crc32c = 6.
+Checksums are masked CRC-32C, of a block with its type byte behind it, and of a tensor's bytes. A tensor of strings is
+stored as their lengths in varints, the masked checksum of the lengths, and the strings; its checksum is that of the
+lengths in 32 bits each (64 where one is longer), the four bytes behind them, and the strings
+(tensorflow/core/util/tensor_bundle/tensor_bundle.cc, WriteStringTensor).
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier_client.doctor.wire_format import fields, varint
+from atelier_client._files import read_bytes
+from atelier_client.doctor.wire_format import fields, nested, varint
 
 _FOOTER = 48
 _MAGIC = 0xDB4775248B80FB57
@@ -25,18 +30,19 @@ _PIECE = 1 << 22
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor's bytes are, and their checksum; None for strings, which are summed in another way."""
+    """Where a tensor's bytes are, and their checksum. `strings` is how many it has, None for one of numbers."""
 
     name: str
     shard: int
     offset: int
     size: int
     checksum: int | None
+    strings: int | None
 
 
 def read_index(index: Path) -> list[StoredTensor]:
     """The tensors of variables.index. Raises ValueError for a damaged one."""
-    data = index.read_bytes()
+    data = read_bytes(index)
     if len(data) < _FOOTER or struct.unpack("<Q", data[-8:])[0] != _MAGIC:
         raise ValueError("it does not end as an index does")
     _, at = varint(data, len(data) - _FOOTER)
@@ -49,15 +55,20 @@ def read_index(index: Path) -> list[StoredTensor]:
                 continue
             entry = dict(fields(value))
             dtype, shard, offset, size = (_whole(entry.get(number, 0)) for number in (1, 3, 4, 5))
-            checksum = entry.get(6)
-            known = isinstance(checksum, bytes) and dtype != _STRING
+            checksum, proto = entry.get(6), entry.get(2, b"")
+            sizes = (
+                [_whole(dict(fields(dim)).get(1, 0)) for dim in nested(proto, 2)]
+                if isinstance(proto, bytes)
+                else []
+            )
             tensors.append(
                 StoredTensor(
                     name.decode(errors="replace"),
                     shard,
                     offset,
                     size,
-                    int.from_bytes(checksum, "little") if known and isinstance(checksum, bytes) else None,
+                    int.from_bytes(checksum, "little") if isinstance(checksum, bytes) else None,
+                    math.prod(sizes) if dtype == _STRING else None,
                 )
             )
     return tensors
@@ -80,13 +91,33 @@ def damaged(tensors: Sequence[StoredTensor], shard: int, path: Path) -> str | No
             if tensor.shard != shard or tensor.checksum is None:
                 continue
             handle.seek(tensor.offset)
-            checksum, left = 0, tensor.size
-            while left and (block := handle.read(min(left, _PIECE))):
-                checksum = google_crc32c.extend(checksum, block)
-                left -= len(block)
-            if masked(checksum) != tensor.checksum:
+            if tensor.strings is not None:
+                checksum = _of_strings(handle.read(tensor.size), tensor.strings)
+            else:
+                checksum, left = 0, tensor.size
+                while left and (block := handle.read(min(left, _PIECE))):
+                    checksum = google_crc32c.extend(checksum, block)
+                    left -= len(block)
+            if checksum is None or masked(checksum) != tensor.checksum:
                 return tensor.name
     return None
+
+
+def _of_strings(stored: bytes, count: int) -> int | None:
+    """The checksum of a tensor of strings; None when their lengths do not fit what is stored."""
+    import google_crc32c
+
+    at, lengths = 0, []
+    try:
+        for _ in range(count):
+            length, at = varint(stored, at)
+            lengths.append(length)
+    except (ValueError, IndexError):
+        return None
+    if at + 4 + sum(lengths) != len(stored):
+        return None
+    packed = b"".join(length.to_bytes(4 if length < 1 << 32 else 8, "little") for length in lengths)
+    return int(google_crc32c.extend(google_crc32c.value(packed), stored[at:]))
 
 
 def masked(checksum: int) -> int:

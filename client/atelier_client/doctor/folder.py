@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
-from atelier_client._model_card import read_golden
+from atelier_client._model_card import read_card, read_golden
 from atelier_client.doctor.finding import Finding, error, ok, warning
+from atelier_client.doctor.published_files import changed_files
 from atelier_client.doctor.saved_model import SavedModel, read_saved_model
 from atelier_client.doctor.warmup import check_warmup
 from atelier_client.errors import DataError
@@ -76,6 +77,9 @@ def _version(folder: Path, newest: bool) -> Iterator[Finding]:
     check = f"version {folder.name}"
     try:
         saved = read_saved_model(folder)
+    except DataError as problem:
+        yield error(check, str(problem), "Publish the version again, or remove it.")
+        return
     except OSError as problem:
         yield error(
             check, f"{folder} cannot be read: {problem}.", "The server needs to read it: chmod -R a+rX."
@@ -91,9 +95,15 @@ def _version(folder: Path, newest: bool) -> Iterator[Finding]:
     if saved.faults:
         return
     yield ok(check, f"a whole SavedModel, written by TensorFlow {saved.tensorflow or '(not said)'}")
-    if newest:
-        yield from _newest(check, folder, saved)
-        yield from check_warmup(folder, folder.parent.parent)
+    found = [*_newest(check, folder, saved), *check_warmup(folder, folder.parent.parent)] if newest else []
+    yield from found
+    changed = () if any(finding.state == "error" for finding in found) else changed_files(folder)
+    if changed:
+        yield error(
+            check,
+            f"{folder} is not what was published: {', '.join(changed[:5])}.",
+            "A version is never changed. Publish it again, or remove it.",
+        )
 
 
 def _newest(check: str, folder: Path, saved: SavedModel) -> Iterator[Finding]:
@@ -123,6 +133,10 @@ def _newest(check: str, folder: Path, saved: SavedModel) -> Iterator[Finding]:
             )
             + "Train and serve with one release.",
         )
+    try:
+        read_card(folder)
+    except DataError as problem:
+        yield error("model card", str(problem), "Publish the version again.")
     try:
         if read_golden(folder) is None:
             yield warning(

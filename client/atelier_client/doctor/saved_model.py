@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from atelier_client._files import read_bytes
 from atelier_client.doctor.checkpoint import damaged, needed_bytes, read_index
 from atelier_client.doctor.wire_format import nested
 
@@ -35,7 +36,7 @@ def read_saved_model(folder: Path) -> SavedModel:
             return SavedModel(None, (), ())
         held = f"it holds {', '.join(names[:5])}" if names else "it is empty"
         return SavedModel(None, (), (f"saved_model.pb is missing ({held})",))
-    data = path.read_bytes()
+    data = read_bytes(path)
     if not data:
         return SavedModel(None, (), ("saved_model.pb is empty",))
     try:
@@ -70,7 +71,7 @@ def _variables(folder: Path, expected: bool) -> list[str]:
     faults = []
     for shard, size in sorted(needed.items()):
         name = f"variables.data-{shard:05}-of-{count:05}"
-        if name not in names:
+        if not (folder / name).is_file():
             faults.append(f"variables/{name} is missing")
             continue
         got = (folder / name).stat().st_size

@@ -27,8 +27,10 @@ from atelier_trainer.cli.options import DataFolder, Models, Runs, Seed, Set, job
 from atelier_trainer.cli.runs import app as runs_app
 from atelier_trainer.data import job_data
 from atelier_trainer.errors import AtelierTrainerError
+from atelier_trainer.files import writing
 from atelier_trainer.printable import say
 from atelier_trainer.quiet import silence_startup
+from atelier_trainer.standard_streams import open_closed_streams
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
@@ -76,7 +78,8 @@ def train(
     result = up_to_date(job, models) if if_needed else None
     if result:
         # The client reads the data folder, whose files may have been removed since: they are checked and fetched.
-        job_data.fetch(job, data_folder)
+        with writing(data_folder):
+            job_data.fetch(job, data_folder)
         say(f"{job.model} version {result['version']} is up to date: it was made by this job ({job.name}).")
     else:
         silence_startup()
@@ -99,11 +102,14 @@ def evaluate(
     from atelier_trainer.publishing.exported_model import ExportedModel
 
     exported = ExportedModel(version)
-    print(json.dumps(exported.evaluate(read_test_file_of(version, data_folder))), flush=True)
+    with writing(data_folder):
+        examples = read_test_file_of(version, data_folder)
+    print(json.dumps(exported.evaluate(examples)), flush=True)
 
 
 def main() -> None:
     """The console script: exit codes as in docs/contracts.md, no stack traces for user mistakes."""
+    open_closed_streams()
     interrupt.install()
     try:
         # Outside its standalone mode typer returns the exit code of an interrupt instead of raising it.
@@ -123,5 +129,5 @@ def main() -> None:
         error.show()
         sys.exit(2)
     if code == 130:
-        say("Interrupted; nothing was published. The same command goes on after the last epoch.")
+        say("Interrupted. The same command goes on from here.")
     sys.exit(code)

@@ -10,6 +10,7 @@ import typer
 from atelier_trainer.cli import preview
 from atelier_trainer.cli.options import DataFolder, Reports, job_from
 from atelier_trainer.data import conversion, job_data
+from atelier_trainer.files import writing
 from atelier_trainer.printable import printable, say
 
 app = typer.Typer(help="The data sets the jobs train on.", no_args_is_help=True)
@@ -25,7 +26,9 @@ def fetch(
 
     Example: atelier-trainer data fetch fashion-mnist --data data
     """
-    say(f"{name} is complete in {job_data.fetch_named(name, data_folder)}")
+    with writing(data_folder):
+        folder = job_data.fetch_named(name, data_folder)
+    say(f"{name} is complete in {folder}")
 
 
 @app.command()
@@ -39,11 +42,12 @@ def csv(
 
     Example: atelier-trainer data csv data/fashion-mnist --to csv; atelier-trainer data csv csv/train.csv --to idx
     """
-    written = (
-        conversion.idx_to_csv(source, to)
-        if source.is_dir()
-        else conversion.csv_to_idx(source, to, split, conversion.parse_shape(shape))
-    )
+    with writing(to):
+        written = (
+            conversion.idx_to_csv(source, to)
+            if source.is_dir()
+            else conversion.csv_to_idx(source, to, split, conversion.parse_shape(shape))
+        )
     say("wrote " + ", ".join(str(path) for path in written))
 
 
@@ -60,11 +64,14 @@ def show(
     Example: atelier-trainer data show fashion-mnist
     """
     jobs = {"fashion-mnist": "fashion-dense", "imdb": "imdb-baseline"}
-    data_set = job_data.load(job_from(jobs.get(name, name), (), None, False), data_folder)
+    job = job_from(jobs.get(name, name), (), None, False)
+    with writing(data_folder):
+        data_set = job_data.load(job, data_folder)
     if data_set.kind == "image":
-        reports.mkdir(parents=True, exist_ok=True)
         path = reports / f"{data_set.name}-examples.png"
-        preview.draw_images(data_set, path)
+        with writing(reports):
+            reports.mkdir(parents=True, exist_ok=True)
+            preview.draw_images(data_set, path)
         say(f"drew {path}")
     else:
         for row in preview.rows(data_set, 5):

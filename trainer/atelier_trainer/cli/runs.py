@@ -12,6 +12,7 @@ import typer
 
 from atelier_trainer.cli.options import DataFolder, Reports, Runs, Set
 from atelier_trainer.errors import RunError
+from atelier_trainer.files import write_durably, writing
 from atelier_trainer.printable import say
 from atelier_trainer.quiet import silence_startup
 from atelier_trainer.training import run as run_folders
@@ -76,7 +77,8 @@ def save(
     silence_startup()
     from atelier_trainer.training import model_files
 
-    path = model_files.save(found, format_, to, data_folder)  # type: ignore[arg-type]
+    with writing(to.parent):
+        path = model_files.save(found, format_, to, data_folder)  # type: ignore[arg-type]
     say(f"saved {path}")
     print(json.dumps({"path": str(path), "format": format_, "run": str(found.folder)}), flush=True)
 
@@ -119,11 +121,12 @@ def _report(runs: Sequence[Run], reports: Path, title: str) -> None:
     from atelier_trainer.training.history_chart import draw_history
 
     verdicts = verdicts_on(runs)
-    reports.mkdir(parents=True, exist_ok=True)
     picture = reports / f"compare-{title}.png"
-    draw_history(runs, picture)
     document = [asdict(verdict) for verdict in verdicts]
-    (reports / f"compare-{title}.json").write_text(json.dumps(document, indent=1) + "\n")
+    with writing(reports):
+        reports.mkdir(parents=True, exist_ok=True)
+        draw_history(runs, picture)
+        write_durably(picture.with_suffix(".json"), json.dumps(document, indent=1) + "\n")
     print_table(verdicts)
     say(f"drew {picture}")
     print(json.dumps(document), flush=True)

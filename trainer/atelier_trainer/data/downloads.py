@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
@@ -13,6 +14,8 @@ from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Protocol
+
+from atelier_trainer.files import disk_is_full
 
 PUBLISHER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
@@ -130,6 +133,8 @@ def _copy(source: Path, target: Path) -> None:
     try:
         shutil.copyfile(source, target)
     except OSError as error:
+        if disk_is_full(error):
+            raise
         raise SourceFailed(str(error)) from None
 
 
@@ -148,6 +153,8 @@ def download(url: str, target: Path, timeout: float) -> None:
                         f"data: {name}: {done / 1e6:.0f} of {size / 1e6:.0f} MB", file=sys.stderr, flush=True
                     )
     except (OSError, HTTPException, ValueError) as error:
+        if disk_is_full(error):
+            raise
         raise SourceFailed(f"{name}: {getattr(error, 'reason', None) or error}") from None
     if size and done != size:
         raise SourceFailed(f"{name} is truncated: {done} of {size} bytes came")
@@ -168,4 +175,6 @@ def _run(command: list[str], folder: Path) -> None:
         raise SourceFailed(f"{command[0]} did not end within {APT_SECONDS:.0f} s") from None
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        if "No space left" in done.stderr + done.stdout:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise SourceFailed(f"{command[0]}: {lines[-1] if lines else f'exit {done.returncode}'}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from atelier_trainer.data.cache_folder import fetching, filling
 from atelier_trainer.data.dataset import DataSet, Examples, file_digest, findings, sha256_of
 from atelier_trainer.data.downloads import Source, SourceFailed, default_sources
 from atelier_trainer.data.idx import read_idx
@@ -44,24 +44,29 @@ def fetch(data_folder: Path, sources: Iterable[Source] | None = None) -> Path:
     source tried and its reason. A file whose bytes are wrong never gets its final name.
     """
     folder = data_folder / NAME
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in SHA256 if not _cached(folder / name, SHA256[name])]
-    if not missing:
+    if all(_is_right(folder / name, digest) for name, digest in SHA256.items()):
         return folder
+    with filling(folder):
+        # Another command may have fetched them meanwhile.
+        missing = [name for name in SHA256 if not _cached(folder / name, SHA256[name])]
+        if missing:
+            _fetch(missing, folder, default_sources() if sources is None else sources)
+    return folder
+
+
+def _fetch(missing: list[str], folder: Path, sources: Iterable[Source]) -> None:
     reasons = []
-    for source in default_sources() if sources is None else sources:
+    for source in sources:
         say(f"data: {NAME}: {len(missing)} of {len(SHA256)} files from {source.title}")
         try:
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as work:
-                source.fetch(
-                    missing, Path(work), lambda name, path: _admit(path, folder / name, SHA256[name])
-                )
+            with fetching(folder) as work:
+                source.fetch(missing, work, lambda name, path: _admit(path, folder / name, SHA256[name]))
         except SourceFailed as failure:
             reasons.append(f"  {source.title}: {failure}")
             say(f"data: {failure}")
         missing = [name for name in missing if not (folder / name).exists()]
         if not missing:
-            return folder
+            return
     raise DataUnavailable(
         f"Fashion-MNIST could not be fetched ({', '.join(missing)}). Tried, in this order:\n"
         + "\n".join(reasons)
@@ -96,13 +101,18 @@ def read_split(folder: Path, split: str) -> Examples:
     )
 
 
+def _is_right(path: Path, sha256: str) -> bool:
+    # A pipe would be waited for.
+    return path.is_file() and file_digest(path) == sha256
+
+
 def _cached(path: Path, sha256: str) -> bool:
-    if not path.exists():
-        return False
-    if file_digest(path) == sha256:
+    """True when the file is there and right; a wrong one is removed."""
+    if _is_right(path, sha256):
         return True
-    say(f"data: {path} is damaged (its SHA-256 is wrong): fetching it again")
-    path.unlink(missing_ok=True)
+    if os.path.lexists(path):
+        say(f"data: {path} is damaged (its SHA-256 is wrong): fetching it again")
+        path.unlink()
     return False
 
 

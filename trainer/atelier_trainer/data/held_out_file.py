@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import os
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from atelier_trainer.data import csv_file, csv_header, fashion_mnist, imdb
+from atelier_trainer.data.cache_folder import filling, half
 from atelier_trainer.data.columns import Column, rows_of
 from atelier_trainer.data.csv_cells import PLAIN, Dialect
 from atelier_trainer.data.csv_file import Schema
 from atelier_trainer.data.dataset import DataSet, Examples, sha256_of
 from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import DataInvalid
+from atelier_trainer.files import read_text
 
 
 def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
@@ -37,16 +38,16 @@ def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
     digest = sha256_of(json.dumps(content).encode())
     path = Path(data_set.name, f"test-{digest[:12]}-{len(data_set.test)}.{suffix}")
     target = data_folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{uuid.uuid4().hex}.{suffix}")
-    try:
-        if suffix == "npz":
-            np.savez_compressed(temporary, images=data_set.test.inputs, labels=data_set.test.labels)
-        else:
-            _write_csv(temporary, data_set)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with filling(target.parent):
+        temporary = half(target)
+        try:
+            if suffix == "npz":
+                np.savez_compressed(temporary, images=data_set.test.inputs, labels=data_set.test.labels)
+            else:
+                _write_csv(temporary, data_set)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     if suffix == "npz":
         # An .npz contains the time of writing: the same examples would have another digest each time.
         return {"format": suffix, "path": str(path), "labels": "numbers"}
@@ -57,7 +58,7 @@ def read_test_file_of(version: Path, data_folder: Path) -> Examples:
     """The test examples of a published version, as its model card says. Raises `DataInvalid`."""
     path = version / "assets.extra" / "model_card.json"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = json.loads(read_text(path))
         kinds = dict(card["input"].get("kinds", {}))
         features = [Column(str(name), kind) for name, kind in kinds.items()]
         file, names = dict(card["data"]["test"]["file"]), [str(name) for name in card["class_names"]]

@@ -9,17 +9,17 @@ import csv
 import json
 import os
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from atelier_trainer.data import csv_file
+from atelier_trainer.data.cache_folder import fetching, filling
 from atelier_trainer.data.dataset import DataSet, Examples, file_digest, findings
 from atelier_trainer.data.downloads import SourceFailed, download
 from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import DataCorrupt, DataUnavailable
-from atelier_trainer.files import write_durably
+from atelier_trainer.files import read_text, write_durably
 from atelier_trainer.printable import say
 
 NAME = "imdb"
@@ -45,12 +45,20 @@ def fetch(data_folder: Path, origin: str | None = None) -> Path:
     folder = data_folder / NAME
     if _complete(folder):
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    origin = origin or os.environ.get("ATELIER_IMDB") or URL
+    with filling(folder):
+        # Another command may have made them meanwhile.
+        if not _complete(folder):
+            _fetch(folder, origin or os.environ.get("ATELIER_IMDB") or URL)
+    return folder
+
+
+def _fetch(folder: Path, origin: str) -> None:
+    if (folder / "sha256.json").exists():
+        say(f"data: {folder} is damaged (a SHA-256 is wrong): making it again")
     say(f"data: {NAME} from {origin}")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as work:
+    with fetching(folder) as work:
         if "://" in origin:
-            archive = Path(work, "aclImdb_v1.tar.gz")
+            archive = work / "aclImdb_v1.tar.gz"
             try:
                 download(origin, archive, TIMEOUT_SECONDS)
             except SourceFailed as failure:
@@ -62,12 +70,11 @@ def fetch(data_folder: Path, origin: str | None = None) -> Path:
                 raise DataCorrupt(f"What {URL} gave is not the published archive: its MD5 is not {MD5}.")
         else:
             archive = Path(origin)
-        _write_splits(archive, Path(work))
+        _write_splits(archive, work)
         for split in ("train", "test"):
-            os.replace(Path(work, f"{split}.csv"), folder / f"{split}.csv")
+            os.replace(work / f"{split}.csv", folder / f"{split}.csv")
     digests = {split: file_digest(folder / f"{split}.csv") for split in ("train", "test")}
     write_durably(folder / "sha256.json", json.dumps(digests) + "\n")
-    return folder
 
 
 def load(data_folder: Path) -> DataSet:
@@ -141,12 +148,9 @@ def _files(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 def _complete(folder: Path) -> bool:
     try:
-        digests = json.loads((folder / "sha256.json").read_text())
-        good = all(file_digest(folder / f"{split}.csv") == digests[split] for split in ("train", "test"))
-    except FileNotFoundError:
+        digests = json.loads(read_text(folder / "sha256.json"))
+        files = {split: folder / f"{split}.csv" for split in ("train", "test")}
+        # A pipe in a file's place would be waited for.
+        return all(path.is_file() and file_digest(path) == digests[split] for split, path in files.items())
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    except (ValueError, KeyError):
-        good = False
-    if not good:
-        say(f"data: {folder} is damaged (a SHA-256 is wrong): making it again")
-    return good

@@ -9,25 +9,37 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from atelier_trainer.errors import PublishError
 from atelier_trainer.file_lock import locked
-from atelier_trainer.files import remove_halves, write_durably
+from atelier_trainer.files import read_text, remove_halves, write_durably
+
+# A brace of a comment behind the list is no brace of the list; more of them than this are not looked at.
+MOST_BRACES = 20
 
 
 def read_config(path: Path) -> model_server_config_pb2.ModelServerConfig:
-    """The file's content, empty when it is missing. Raises `PublishError` when it is no ModelServerConfig."""
+    """The file's content, empty when it is missing. Raises `PublishError` when it is no list of models."""
     config = model_server_config_pb2.ModelServerConfig()
     try:
-        text_format.Parse(path.read_text(encoding="utf-8"), config)
+        text_format.Parse(read_text(path), config)
     except FileNotFoundError:
         pass
+    except OSError as error:
+        raise PublishError(f"{path} cannot be read: {error.strerror or error}. Mend or remove it.") from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise PublishError(
             f"{path} is not a ModelServerConfig text proto: {error}. Mend or remove it."
         ) from None
+    if config.HasField("custom_model_config"):
+        raise PublishError(
+            f"{path} has a custom_model_config, and a server takes either that or a list of models. Remove one."
+        )
     return config
 
 
-def ensure_listed(models: Path, name: str) -> None:
-    """Add the model to `models/models.config`, or correct its base path; other entries stay as they are."""
+def ensure_listed(models: Path, name: str) -> bool:
+    """Add the model to `models/models.config`, or mend its base path; other entries and comments stay as they are.
+
+    Returns False when nothing had to be changed. Raises `OSError` and `PublishError`.
+    """
     path = models / "models.config"
     with locked(models / ".models.config.lock"):
         remove_halves(path)
@@ -35,7 +47,47 @@ def ensure_listed(models: Path, name: str) -> None:
         before = config.SerializeToString(deterministic=True)
         entries = config.model_config_list.config
         entry = next((item for item in entries if item.name == name), None) or entries.add(name=name)
+        old = entry.base_path
         entry.base_path = str((models / name).resolve())
         entry.model_platform = "tensorflow"
-        if config.SerializeToString(deterministic=True) != before:
-            write_durably(path, text_format.MessageToString(config))
+        if config.SerializeToString(deterministic=True) == before:
+            return False
+        text = read_text(path) if before else ""
+        write_durably(path, _with_comments(text, old, entry, config) or text_format.MessageToString(config))
+        return True
+
+
+def _with_comments(
+    text: str,
+    old: str,
+    entry: model_server_config_pb2.ModelConfig,
+    wanted: model_server_config_pb2.ModelServerConfig,
+) -> str | None:
+    """The text with the entry in it and its comments kept, None where it has none or they cannot be kept.
+
+    Which brace closes the list, and which string is this entry's path, shows in what the changed text says.
+    """
+    if "#" not in text:
+        return None
+    if old:
+        place = f'"{old}"'
+        pieces = text.split(place)
+        candidates = [
+            f"{place.join(pieces[:number])}{new}{place.join(pieces[number:])}"
+            for number in range(1, len(pieces))
+            for new in (
+                f'"{entry.base_path}"',
+                f'"{entry.base_path}" model_platform: "{entry.model_platform}"',
+            )
+        ]
+    else:
+        added = "".join(f"    {line}\n" for line in text_format.MessageToString(entry).splitlines())
+        braces = [place for place, sign in enumerate(text) if sign == "}"][: -MOST_BRACES - 1 : -1]
+        candidates = [f"{text[:place]}\n  config {{\n{added}  }}\n{text[place:]}" for place in braces]
+    for candidate in candidates:
+        try:
+            if text_format.Parse(candidate, model_server_config_pb2.ModelServerConfig()) == wanted:
+                return candidate
+        except text_format.ParseError:
+            continue
+    return None

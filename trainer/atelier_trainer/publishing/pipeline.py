@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +11,15 @@ from typing import Any
 from atelier_trainer import interrupt
 from atelier_trainer.data import job_data
 from atelier_trainer.errors import PublishError
+from atelier_trainer.files import explain_write_failure, read_text, writing
 from atelier_trainer.job import Job
 from atelier_trainer.printable import say
 from atelier_trainer.publishing import version_folder
-from atelier_trainer.publishing.staging import Staging, explain_write_failure, versions
+from atelier_trainer.publishing.staging import Staging, versions
 from atelier_trainer.quiet import quick_import
 from atelier_trainer.training.run import Run, continued_or_new
+
+NOTHING = "Nothing was published."
 
 
 def up_to_date(job: Job, models: Path) -> dict[str, Any] | None:
@@ -34,35 +36,36 @@ def up_to_date(job: Job, models: Path) -> dict[str, Any] | None:
         return None
     if (card.get("job_digest"), card.get("source_digest")) != (job.digest(), job_data.source_digest(job)):
         return None
-    missing = version_folder.missing_part(folder)
-    if missing:
-        say(f"{folder} is damaged ({missing} is missing): training again.")
+    if damage := version_folder.damage(folder, card):
+        say(f"{folder} is damaged ({damage}): training again.")
         return None
-    if not _is_listed(models, job.model):
-        list_model(models, job.model, folder)
+    if not _is_listed(models, job.model) and list_model(models, job.model, folder):
         say(f"{folder} was not listed in {models / 'models.config'}; now it is.")
     return _result(job, folder, card, trained=False)
 
 
 def _is_listed(models: Path, name: str) -> bool:
-    """True when models.config, as the trainer writes it, lists the model. The text is searched without TensorFlow."""
+    """True when models.config lists the model as the trainer writes it. The text is searched without TensorFlow."""
     try:
-        text = (models / "models.config").read_text(encoding="utf-8")
+        lines = [line.strip() for line in read_text(models / "models.config").splitlines()]
     except (OSError, ValueError):
         return False
-    lines = {line.strip() for line in text.splitlines()}
-    return {f'name: "{name}"', f'base_path: "{(models / name).resolve()}"'} <= lines
+    entry = ["config {", f'name: "{name}"', f'base_path: "{(models / name).resolve()}"']
+    return any(lines[start : start + 3] == entry for start in range(len(lines)))
 
 
 def train_and_publish(job: Job, models: Path, data_folder: Path, runs: Path) -> dict[str, Any]:
     """Run the job, or go on with its interrupted run; return model, version, path, metrics and seconds."""
     clock = Clock()
-    source_digest, data_set = job_data.source_digest(job), job_data.load(job, data_folder)
+    source_digest = job_data.source_digest(job)
+    with writing(data_folder):
+        data_set = job_data.load(job, data_folder)
     job_data.tell_findings(data_set)
     clock.lap("data")
     with quick_import():
         import tensorflow as tf
 
+        from atelier_trainer.training.failures import explained
         from atelier_trainer.training.fit import fit, restore
     clock.lap("import")
     # A models.config that cannot be read would fail the listing at the end: so it is an error before the training.
@@ -70,13 +73,14 @@ def train_and_publish(job: Job, models: Path, data_folder: Path, runs: Path) -> 
 
     read_config(models / "models.config")
     with (
-        _explained_run(runs / job.name),
+        explained(runs / job.name, NOTHING),
         continued_or_new(runs, job, source_digest, done=("published",)) as run,
+        _interrupt_explained(run, models / job.model),
     ):
         version = version_folder.published_by(run, models / job.model)
         if version is None:
             with Staging(models / job.model) as staging:
-                with _explained_run(run.folder):
+                with explained(run.folder, NOTHING):
                     fitted = fit(job, data_set, run) if run.state == "fitting" else restore(run)
                     run.update(state="fitted", epochs=fitted.epochs, best_epoch=fitted.best_epoch)
                 clock.lap("fit")
@@ -84,11 +88,13 @@ def train_and_publish(job: Job, models: Path, data_folder: Path, runs: Path) -> 
                     card = version_folder.write(staging.folder, job, fitted, data_set, source_digest, run)
                     clock.lap("export")
                     card["seconds"] = clock.seconds
-                    (staging.folder / version_folder.CARD).write_text(json.dumps(card, indent=1) + "\n")
+                    version_folder.write_card(staging.folder, card)
                 except (OSError, tf.errors.OpError) as error:
-                    raise PublishError(
-                        f"{explain_write_failure(models / job.model, error)} Nothing was published."
-                    ) from None
+                    said = (
+                        explain_write_failure(models / job.model, error)
+                        or f"The export failed: {error}"[:600]
+                    )
+                    raise PublishError(f"{said} {NOTHING}") from None
                 interrupt.check()
                 version = staging.publish()
         else:
@@ -98,6 +104,17 @@ def train_and_publish(job: Job, models: Path, data_folder: Path, runs: Path) -> 
         clock.lap("publish")
         _finish(run, version, card, clock.seconds)
     return _result(job, version, card, trained=True) | {"run": str(run.folder)}
+
+
+@contextmanager
+def _interrupt_explained(run: Run, model_folder: Path) -> Iterator[None]:
+    """Say on an interrupt which version the run has published already."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if version := version_folder.published_by(run, model_folder):
+            say(f"{version} is published; the same command lists it, without training again.")
+        raise
 
 
 def _finish(run: Run, version: Path, card: dict[str, Any], seconds: dict[str, float]) -> None:
@@ -114,24 +131,8 @@ def _finish(run: Run, version: Path, card: dict[str, Any], seconds: dict[str, fl
         )
         draw_history([run], run.folder / "history.png")
     except OSError as error:
-        say(f"warning: {version} is published, but not recorded: {explain_write_failure(run.folder, error)}")
-
-
-@contextmanager
-def _explained_run(folder: Path) -> Iterator[None]:
-    """Turn a failed write of a run into a message that names its folder."""
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        if "No space left" not in str(error):
-            raise PublishError(
-                f"Training ran out of memory: {error.message[:300]} Nothing was published."
-            ) from None
-        raise PublishError(f"{explain_write_failure(folder, error)} Nothing was published.") from None
-    except (OSError, tf.errors.OpError) as error:
-        raise PublishError(f"{explain_write_failure(folder, error)} Nothing was published.") from None
+        why = explain_write_failure(run.folder, error) or error
+        say(f"warning: {version} is published, but not recorded: {why}")
 
 
 class Clock:
@@ -159,16 +160,17 @@ def _result(job: Job, version: Path, card: dict[str, Any], trained: bool) -> dic
     }
 
 
-def list_model(models: Path, name: str, version: Path) -> None:
-    """Add a version's model to models.config. Raises `PublishError`."""
+def list_model(models: Path, name: str, version: Path) -> bool:
+    """Add a version's model to models.config; False when it is there. Raises `PublishError`."""
     # Imported here: the protos come with TensorFlow.
     from atelier_trainer.publishing.models_config import ensure_listed
 
     try:
-        ensure_listed(models, name)
+        return ensure_listed(models, name)
     except (OSError, PublishError) as error:
-        why = str(error) if isinstance(error, PublishError) else explain_write_failure(models, error)
+        why = explain_write_failure(models, error) if isinstance(error, OSError) else None
         raise PublishError(
-            f"{version} is published, but not listed in {models / 'models.config'}, so that no server loads it: {why} "
+            f"{version} is published, but not listed in {models / 'models.config'}, so that no server loads it: "
+            f"{why or error} "
             "The same command then lists it, without training again."
         ) from None

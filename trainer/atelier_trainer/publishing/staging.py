@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import shutil
@@ -15,7 +14,7 @@ from typing import IO
 
 from atelier_trainer.errors import PublishError
 from atelier_trainer.file_lock import locked, open_lock, try_lock
-from atelier_trainer.files import remove_halves, sync, write_durably
+from atelier_trainer.files import explain_write_failure, read_text, remove_halves, sync, write_durably
 
 _STAGING = ".staging-"
 # Servers read a version as an int64.
@@ -69,7 +68,13 @@ class Staging:
                 write_durably(self.model_folder / ".last-version", f"{number}\n")
                 target = self.model_folder / str(number)
                 os.rename(self.folder, target)
-                sync(self.model_folder)
+        try:
+            sync(self.model_folder)
+        except OSError as error:
+            raise PublishError(
+                f"{target} is published, but may be gone after a power cut: {self.model_folder} could not be synced "
+                f"({error}). The same command lists it."
+            ) from None
         return target
 
 
@@ -101,27 +106,13 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PublishError(f"{explain_write_failure(folder, error)} Nothing was published.") from None
-
-
-def explain_write_failure(folder: Path, error: Exception) -> str:
-    """A sentence for a failed write under `folder`: what failed, and what to do."""
-    text = str(error)
-    number = getattr(error, "errno", None)
-    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "quota exceeded" in text:
-        there = next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path("/"))
-        free = shutil.disk_usage(there).free
-        return f"The disk under {folder} is full ({free / 1e6:.1f} MB free); make room there."
-    if isinstance(error, PermissionError):
-        return f"{folder} is not writable for uid {os.getuid()} ({text}); check its owner."
-    if number == errno.EROFS or "Read-only file system" in text:
-        return f"{folder} is on a file system that is mounted read-only ({text}); name another folder."
-    return f"Writing under {folder} failed: {text}."
+        said = explain_write_failure(folder, error) or f"Writing under {folder} failed: {error}."
+        raise PublishError(f"{said} Nothing was published.") from None
 
 
 def _last_number(model_folder: Path) -> int:
     try:
-        return int((model_folder / ".last-version").read_text(encoding="utf-8"))
+        return int(read_text(model_folder / ".last-version"))
     except (FileNotFoundError, ValueError):
         return 0
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from atelier_trainer.data.dataset import DataSet
+from atelier_trainer.data.dataset import DataSet, file_digest
+from atelier_trainer.files import read_text
 from atelier_trainer.job import Job
 from atelier_trainer.printable import say
 from atelier_trainer.publishing.staging import versions
@@ -44,10 +46,17 @@ def write(
     return model_card(job, data_set, source_digest, fitted.model, run, metrics)
 
 
+def write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write the model card of a version that is otherwise complete, with the digest of each of its files."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {str(path.relative_to(folder)): {"sha256": file_digest(path)} for path in paths}
+    (folder / CARD).write_text(json.dumps({**card, "files": files}, indent=1) + "\n")
+
+
 def read_card(folder: Path) -> dict[str, Any] | None:
     """A version's model card; None, with a line on stderr, when the card is missing or lacks what a result needs."""
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = json.loads(read_text(folder / CARD))
         card["metrics"]["test"], card["seconds"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         say(f"{folder / CARD} is not readable ({type(error).__name__}: {error}): training again.")
@@ -55,9 +64,17 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     return dict(card)
 
 
-def missing_part(folder: Path) -> str | None:
-    """The first of the files without which a version cannot be loaded that is missing, None when all are there."""
-    return next((name for name in PARTS if not (folder / name).is_file()), None)
+def damage(folder: Path, card: Mapping[str, Any]) -> str | None:
+    """What of a version is not as it was written: a file that is missing or has other bytes. None for nothing."""
+    written = card.get("files")
+    files = {**dict.fromkeys(PARTS), **(written if isinstance(written, dict) else {})}
+    for name, file in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if isinstance(file, dict) and file.get("sha256") != file_digest(path):
+            return f"{name} has other bytes than were written"
+    return None
 
 
 def published_by(run: Run, model_folder: Path) -> Path | None:
@@ -67,9 +84,12 @@ def published_by(run: Run, model_folder: Path) -> Path | None:
     for number in reversed(versions(model_folder)):
         folder = model_folder / str(number)
         try:
-            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            card = json.loads(read_text(folder / CARD))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(card, dict) and card.get("run_id") == run.id and read_card(folder):
+            if found := damage(folder, card):
+                say(f"{folder} is damaged ({found}): publishing again.")
+                return None
             return folder
     return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from atelier_trainer.data import job_data
 from atelier_trainer.errors import JobError
+from atelier_trainer.files import writing
 from atelier_trainer.job import Job
 from atelier_trainer.job_file import load_job, read_yaml, shipped_jobs
 from atelier_trainer.training.run import Run, continued_or_new, finished
@@ -36,6 +37,7 @@ def jobs_of(name: str, overrides: Sequence[str]) -> list[Job]:
 
 def run_study(jobs: Sequence[Job], data_folder: Path, runs: Path) -> list[Run]:
     """Train each job once; a run that is finished is taken as it is, one that was interrupted goes on."""
+    from atelier_trainer.training.failures import explained
     from atelier_trainer.training.fit import fit
     from atelier_trainer.training.inference import evaluate
 
@@ -45,9 +47,13 @@ def run_study(jobs: Sequence[Job], data_folder: Path, runs: Path) -> list[Run]:
         run = finished(runs, job, source_digest)
         if run is None:
             print(f"[{number}/{len(jobs)}] {job.name}", file=sys.stderr, flush=True)
-            data_set = job_data.load(job, data_folder)
+            with writing(data_folder):
+                data_set = job_data.load(job, data_folder)
             job_data.tell_findings(data_set)
-            with continued_or_new(runs, job, source_digest, done=("fitted", "published")) as run:
+            with (
+                explained(runs / job.name),
+                continued_or_new(runs, job, source_digest, done=("fitted", "published")) as run,
+            ):
                 fitted = fit(job, data_set, run)
                 run.update(
                     state="fitted",

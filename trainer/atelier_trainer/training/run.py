@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from atelier_trainer.errors import RunError
 from atelier_trainer.file_lock import try_lock
-from atelier_trainer.files import remove_halves, write_durably
+from atelier_trainer.files import read_text, remove_halves, write_durably
 from atelier_trainer.job import Job
 from atelier_trainer.metrics import CROSSENTROPY
 
@@ -36,7 +36,7 @@ class Run:
         self.folder = folder
         path = folder / "run.json"
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(read_text(path))
             document.get("metrics", {}).get("test", {})
             if document["state"] not in STATES or not isinstance(document.get("job", {}), dict):
                 raise ValueError("its state or its job is none")
@@ -82,7 +82,7 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         """One row an epoch: epoch (from 1), seconds, learning_rate, and each metric; empty before the first."""
         try:
-            rows = json.loads((self.folder / "history.json").read_text(encoding="utf-8"))
+            rows = json.loads(read_text(self.folder / "history.json"))
             if not isinstance(rows, list):
                 raise ValueError("it is no list")
             for row in rows:
@@ -112,7 +112,7 @@ class Run:
     def words(self) -> list[bytes] | None:
         """The vocabulary of a text job, else None."""
         try:
-            return (self.folder / "vocabulary.txt").read_bytes().split(b"\n")[:-1]
+            return read_text(self.folder / "vocabulary.txt").encode().split(b"\n")[:-1]
         except FileNotFoundError:
             return None
 
