@@ -63,7 +63,8 @@ class ModelCard:
         return Layout(
             wide.kind,
             wide.shape,
-            "label",
+            # An .npz has the arrays `images` and `labels`.
+            "labels" if self.test_file["format"] == "npz" else "label",
             "text",
             wide.columns,
             kinds=wide.kinds,

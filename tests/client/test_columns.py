@@ -197,6 +197,13 @@ def test_pixels_are_found_by_the_names_of_training(tmp_path: Path) -> None:
     assert said == ["file: the columns P1, P2 are taken in their order: no model card names them."]
 
 
+def test_pictures_of_another_shape_are_not_looked_for_in_columns(tmp_path: Path) -> None:
+    served = signature(TensorSpec("images", "uint8", (-1, 1, 2)))
+    path = arrays(tmp_path, x_test=np.zeros([2, 3, 1, 2], np.uint8), label=LABELS)
+    with pytest.raises(DataError, match="takes 2 numbers a row, the columns are x_test"):
+        bound(path, served, layout=Layout("image", (1, 2), "label", None, ("p1", "p2")))
+
+
 def test_a_label_column_that_is_an_input_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "width,height,label\n1,2,a\n")
     with pytest.raises(DataError, match="'width' is an input of the model, not its label"):

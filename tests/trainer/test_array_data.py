@@ -68,7 +68,13 @@ GOOD = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:2], "y_test": LA
         ({"x_train": IMAGES[:0], "y_train": LABELS[:0]}, {}, "N at least 1"),
         ({"x_train": IMAGES.reshape(6, 20)}, {}, "expected images as uint8"),
         ({"y_train": LABELS[:5]}, {}, "6 images but 5 labels"),
-        ({"y_train": LABELS.astype(np.float64)}, {}, "expected labels as integers"),
+        ({"y_train": LABELS + 0.5}, {}, "y_train, row 1: expected a whole number, got 0.5"),
+        (
+            {"y_train": np.array([0, 1, 2, 0, 1, np.nan])},
+            {},
+            "y_train, row 6: expected a whole number, got nan",
+        ),
+        ({"y_train": LABELS.astype(bool)}, {}, r"got bool \[6\]\. labels.astype\(int\)"),
         ({"y_train": LABELS.astype(np.int64) - 1}, {}, "row 1: the label -1 is out of range"),
         ({"y_test": np.array([0, 7])}, {}, "row 2: the label 7 is out of range: expected 0 to 2"),
         ({}, {"class_names": ["a", "b"]}, "row 3: the label 2 is out of range: expected 0 to 1"),
@@ -88,9 +94,19 @@ def test_what_is_wrong_in_an_npz_is_named(
         loaded(tmp_path, npz="a.npz", **data)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no zip", b"PK\3\4 half"])
-def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
+@pytest.mark.parametrize("kind", ["f4", "f8", "u8", "i1"])
+def test_labels_are_whole_numbers_of_any_dtype(tmp_path: Path, kind: str) -> None:
+    arrays = {name: array.astype(kind) if name[0] == "y" else array for name, array in GOOD.items()}
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert loaded(tmp_path, npz="a.npz").train.labels.tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no zip", b"PK\3\4 half", np.arange(3)])
+def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes | np.ndarray | None) -> None:
+    if isinstance(content, np.ndarray):
+        np.save(tmp_path / "a.npy", content)
+        (tmp_path / "a.npy").rename(tmp_path / "a.npz")
+    elif content is not None:
         (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(DataInvalid, match=r"a\.npz"):
         loaded(tmp_path, npz="a.npz")

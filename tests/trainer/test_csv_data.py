@@ -137,6 +137,7 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, encoding: str) -
         ('label,review\n0,"x\n1,y\n', TEXT_KEY, ["data.csv", "row 1: it is no CSV"]),
         ("a,b,label\n1,2,x\n", {}, ["two classes or more"]),
         ("a,b,label\n1,2,x\n3,4,y\n", {"test_split": 0.1}, ["2 rows are too few"]),
+        (TABLE, {"test": "."}, ["is a folder", "part-*.csv"]),
         (TABLE, {"test": "nowhere.csv"}, ["nowhere.csv does not exist", "job file's folder"]),
     ],
 )  # fmt: skip

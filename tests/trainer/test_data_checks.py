@@ -92,6 +92,23 @@ def test_an_identifier_is_no_label(tmp_path: Path, labels: list[Any]) -> None:
         table(tmp_path, [1.5] * ROWS, labels)
 
 
+def test_a_few_rows_of_a_quantity_are_no_classes(tmp_path: Path) -> None:
+    values = np.random.default_rng(6).normal(size=15).round(3).tolist()
+    with pytest.raises(DataInvalid, match="15 different numbers in 15 rows are no classes"):
+        table(tmp_path, list(range(15)), values)
+
+
+def test_doubtful_classes_are_warnings(tmp_path: Path) -> None:
+    ages = [row % 30 + 18 for row in range(300)]
+    assert any("30 different numbers" in said for said in table(tmp_path, list(range(300)), ages).warnings)
+    labels = [["yes", "Yes", "NA"][row % 3] for row in range(ROWS)]
+    told = table(tmp_path, SHUFFLED, labels).warnings
+    assert "the classes Yes and yes differ in capitals only" in told
+    assert any(said.startswith("the class NA looks like a missing value") for said in told)
+    told = table(tmp_path, SHUFFLED, labels, class_names=["yes", "Yes", "NA"]).warnings
+    assert not any("capitals" in said or "missing" in said for said in told)
+
+
 def test_half_stars_and_a_named_many_are_classes(tmp_path: Path) -> None:
     stars = [(row % 10) / 2 for row in range(ROWS)]
     assert len(table(tmp_path, SHUFFLED, stars).class_names) == 10

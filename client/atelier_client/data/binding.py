@@ -189,6 +189,9 @@ class Binding:
         self, spec: TensorSpec, table: Table, free: Sequence[str]
     ) -> tuple[str, ...] | None:
         trained_on = self._layout.columns
+        if self._layout.kind == "image" and not _is_of_columns(table):
+            # An array of pictures, whose shape does not fit.
+            return None
         for name in trained_on:
             if name not in table:
                 raise DataError(

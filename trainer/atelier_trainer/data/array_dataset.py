@@ -60,6 +60,11 @@ def load(job: Job, data_folder: Path) -> DataSet:
 def read_npz(path: Path) -> list[np.ndarray]:
     """The arrays x_train, y_train, x_test, y_test. Raises `DataInvalid`."""
     try:
+        if path.is_file() and not zipfile.is_zipfile(path):
+            # np.load takes a file that is no archive for one array, or for pickled objects.
+            raise DataInvalid(
+                f"{path} is no .npz: expected an archive, as np.savez(file, x_train=.., ..) writes."
+            )
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             missing = [name for name in NPZ_NAMES if name not in arrays.files]
             if missing:

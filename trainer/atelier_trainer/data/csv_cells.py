@@ -83,12 +83,17 @@ def category(cell: object, dialect: Dialect) -> str | None:
     return "" if text in dialect.missing else text or None
 
 
+def is_like_missing(text: str) -> bool:
+    """True of what other programs write for a missing value, as NA; only what the job names is one."""
+    return text.strip().lower() in _MISSING
+
+
 def advice(cell: str, column: str, dialect: Dialect) -> str:
     """The end of an error about a cell that is no number: what was expected, what came, and which job key may help."""
     text = cell.strip()
     named = column if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ -]*", column) else repr(column)
     leave_out = f"leave it out with data.columns: {{{named}: ignore}}"
-    if text.lower() in _MISSING:
+    if is_like_missing(text):
         kind = "a finite number" if text.lower() == "nan" else "a number"
         return (
             f"{kind}, got {cell!r}. If it is a missing value, data.missing: [{text!r}] puts training's mean in its "

@@ -16,7 +16,7 @@ from atelier_trainer.data.csv_reader import CsvReader
 from atelier_trainer.data.csv_shards import CsvShards
 from atelier_trainer.data.dataset import DataSet, Examples, findings
 from atelier_trainer.data.held_out_file import write_test_file
-from atelier_trainer.data.labels import require_two
+from atelier_trainer.data.labels import doubtful_names, require_two
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import DataSection, Job
 
@@ -68,6 +68,7 @@ def load(job: Job, data_folder: Path) -> DataSet:
         warnings=(
             *identifiers(features, len(train)),
             *findings(train, test, tuple(names)),
+            *(() if section.class_names else doubtful_names(names)),
             *suspicious,
             *unknown_categories(features, test.inputs),
         ),

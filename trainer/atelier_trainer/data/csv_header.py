@@ -29,6 +29,10 @@ def read(path: Path, label: str, dialect: Dialect = PLAIN) -> list[str]:
         raise DataInvalid(
             f"{path} does not exist. Paths in a job start from the job file's folder."
         ) from None
+    except IsADirectoryError:
+        raise DataInvalid(
+            f"{path} is a folder: name a file in it, or files by a pattern, as part-*.csv."
+        ) from None
     except UNREADABLE as error:
         raise DataInvalid(unreadable(path, dialect, error)) from None
     if not any(name.strip() for name in header):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from atelier_trainer.data.csv_cells import is_like_missing
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.label_key import key, number_of
 
@@ -18,6 +19,8 @@ _SHOWN = 12
 # _MOST_DECIMALS, or when more than _MANY_CLASSES different labels have fewer than _FEWEST_EXAMPLES examples each.
 _MOST_DECIMALS = 20
 _MANY_CLASSES, _FEWEST_EXAMPLES = 20, 5
+# So do a few with a fraction, when most of them stand for one example only.
+_FEW_DECIMALS = 5
 
 
 def classes_of(cells: Iterable[str], path: Path, column: str = "label") -> tuple[str, ...]:
@@ -150,6 +153,28 @@ def class_numbers(labels: np.ndarray, path: Path) -> tuple[str, ...]:
     return tuple(_counted(highest + 1))
 
 
+def doubtful_names(names: Sequence[str]) -> list[str]:
+    """Classes as found in the labels that may not be meant so: a quantity's values, spellings, missing values."""
+    said = []
+    numbers = sum(number_of(name) is not None for name in names)
+    if numbers > _MANY_CLASSES:
+        said.append(
+            f"the label has {numbers} different numbers, each a class of its own; if it measures something, make a few "
+            "ranges of it (pandas.cut)"
+        )
+    lower: dict[str, str] = {}
+    for name in names:
+        other = lower.setdefault(name.lower(), name)
+        if other != name:
+            said.append(f"the classes {other} and {name} differ in capitals only")
+    said += [
+        f"the class {name} looks like a missing value; if it is one, remove its rows"
+        for name in names
+        if is_like_missing(name)
+    ]
+    return said
+
+
 def require_two(counts: np.ndarray, names: Sequence[str], path: Path) -> None:
     """Raises `DataInvalid` when training has examples (int64 [classes]) of one class only."""
     present = [name for name, count in zip(names, counts, strict=True) if count]
@@ -160,18 +185,24 @@ def require_two(counts: np.ndarray, names: Sequence[str], path: Path) -> None:
 
 
 def integer_labels(labels: np.ndarray, path: Path, what: str) -> np.ndarray:
-    """Integer labels [N] of an array [N] or [N,1]. Raises `DataInvalid` with advice for any other."""
+    """Integer labels [N] of an array [N] or [N,1], whole floats too. Raises `DataInvalid` with advice for any other."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 1 and labels.dtype.kind in "iu":
         return labels
+    if labels.ndim == 1 and labels.dtype.kind == "f":
+        wrong = ~(np.abs(labels) < 2.0**53) | (labels != np.floor(labels))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise DataInvalid(f"{path}, {what}, row {row + 1}: expected a whole number, got {labels[row]}.")
+        return labels.astype(np.int64)
     advice = ""
     if labels.dtype.kind in "USO":
         advice = " names, numbers = np.unique(labels, return_inverse=True) makes numbers, data.class_names names them."
     elif labels.ndim == 2:
         advice = " labels.argmax(axis=1) makes numbers of one-hot rows."
-    elif labels.dtype.kind == "f":
-        advice = " labels.astype(int) makes integers, when all are whole."
+    elif labels.dtype.kind == "b":
+        advice = " labels.astype(int) makes 0 and 1 of them."
     raise DataInvalid(
         f"{path}, {what}: expected labels as integers [N], got {labels.dtype} {list(labels.shape)}.{advice}"
     )
@@ -192,7 +223,8 @@ def _refuse_measurements(labels: Sequence[Decimal | str], examples: int, path: P
     numbers = [label for label in labels if isinstance(label, Decimal)]
     decimals = sum(number != number.to_integral_value() for number in numbers)
     many = len(labels) > _MANY_CLASSES and examples < _FEWEST_EXAMPLES * len(labels)
-    if many or (decimals and len(numbers) > _MOST_DECIMALS):
+    rare = decimals > _FEW_DECIMALS and examples < 2 * len(labels)
+    if many or rare or (decimals and len(numbers) > _MOST_DECIMALS):
         kind = "numbers" if len(numbers) == len(labels) else "labels"
         raise DataInvalid(
             f"{path}, column {column}: {len(labels)} different {kind} in {examples} rows are no classes: a quantity "
