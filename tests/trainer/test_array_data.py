@@ -96,7 +96,9 @@ def test_what_is_wrong_in_an_npz_is_named(
 
 @pytest.mark.parametrize("kind", ["f4", "f8", "u8", "i1"])
 def test_labels_are_whole_numbers_of_any_dtype(tmp_path: Path, kind: str) -> None:
-    arrays = {name: array.astype(kind) if name[0] == "y" else array for name, array in GOOD.items()}
+    arrays: dict[str, Any] = {
+        name: array.astype(kind) if name[0] == "y" else array for name, array in GOOD.items()
+    }
     np.savez(tmp_path / "a.npz", **arrays)
     assert loaded(tmp_path, npz="a.npz").train.labels.tolist() == LABELS.tolist()
 
