@@ -83,7 +83,8 @@ def seen_of(job: JobFile) -> list[Path]:
 
 
 def _find(root: Path, name: str, kind: str, other: str) -> JobFile:
-    folder, others = _shipped(root, kind), _shipped(root, other)
+    folder = _shipped(root, kind)
+    others = _shipped(root, other)
     for path in (root / name, folder.parent / name):
         if path.is_file():
             real = path.resolve()

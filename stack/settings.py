@@ -47,7 +47,8 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
     engine = environ.get("ENGINE") or "auto"
     if engine not in ENGINES:
         raise UsageError(f"ENGINE={engine}: expected one of {', '.join(ENGINES)}.")
-    grpc_port, rest_port = _port(environ, "GRPC_PORT"), _port(environ, "REST_PORT")
+    grpc_port = _port(environ, "GRPC_PORT")
+    rest_port = _port(environ, "REST_PORT")
     if (grpc_port or DEFAULT_PORTS["GRPC_PORT"]) == (rest_port or DEFAULT_PORTS["REST_PORT"]):
         raise UsageError("GRPC_PORT and REST_PORT must differ.")
     return Settings(
@@ -83,5 +84,6 @@ def _port(environ: Mapping[str, str], name: str) -> int | None:
 
 def container_user() -> tuple[int, int]:
     """Uid and gid the containers run as: the caller's own, or 10001 when the caller is root (never root inside)."""
-    uid, gid = os.getuid(), os.getgid()
+    uid = os.getuid()
+    gid = os.getgid()
     return (uid, gid) if uid else (10001, 10001)

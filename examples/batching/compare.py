@@ -32,7 +32,8 @@ def main(target: str = "127.0.0.1:9500", rest: str = "http://127.0.0.1:9501") ->
     images = np.random.default_rng(0).integers(0, 256, (REQUESTS, 1, 28, 28), np.uint8)
     with Client(target, "fashion") as client, ThreadPoolExecutor(AT_A_TIME) as threads:
         client.wait_ready(60)
-        rows, requests = counted(rest, "atelier_batch_rows_sum"), counted(rest, "atelier_batch_rows_count")
+        rows = counted(rest, "atelier_batch_rows_sum")
+        requests = counted(rest, "atelier_batch_rows_count")
         answers = list(threads.map(client.predict, images))
         rows = counted(rest, "atelier_batch_rows_sum") - rows
         requests = counted(rest, "atelier_batch_rows_count") - requests

@@ -48,7 +48,8 @@ class Compose:
         built = build.Built(self.settings.root, self.settings.state_dir)
         services = ["trainer", "client", *(["serving"] if self.images.embedded and not running else [])]
         for service in services:
-            image, how = self.project.image(service), self.project.recipe(self.images)
+            image = self.project.image(service)
+            how = self.project.recipe(self.images)
             if not built.is_current(service, image, how):
                 command = [*self.docker.compose, "build", service]
                 run_logged(command, f"Image {image}", logs / f"build-{service}.log", environment)

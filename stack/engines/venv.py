@@ -37,7 +37,8 @@ def ensure(root: Path, tests: bool = False, gpu: bool = False) -> Path:
             raise Unavailable(
                 f"{venv} was not made by make, and has no pip to install with. Move it away; make then makes its own."
             )
-        python, done = find_python(), {}
+        python = find_python()
+        done = {}
         shutil.rmtree(venv, ignore_errors=True)
         venv.mkdir()
         # From now on it is known as made here, whatever interrupts.

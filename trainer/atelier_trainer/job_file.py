@@ -115,7 +115,8 @@ def _override(document: dict[str, Any], override: str) -> None:
 def _explain(item: Any) -> str:
     """One of pydantic's errors as a sentence with the key and the nearest valid key or value."""
     known_keys = [part for part in item["loc"] if not str(part).startswith(("literal[", "dict["))]
-    where, key = [str(part) for part in known_keys], ".".join(str(part) for part in known_keys)
+    where = [str(part) for part in known_keys]
+    key = ".".join(str(part) for part in known_keys)
     if item["type"] == "extra_forbidden":
         known = _keys_at(where[:-1])
         return f"unknown key {key!r}." + (_nearest(where[-1], known) or f" Known: {', '.join(known)}.")

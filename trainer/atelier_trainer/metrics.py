@@ -20,7 +20,8 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float |
     predicted = probabilities.argmax(axis=1)
     confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
     hits = np.diag(confusion)
-    precision, recall = _ratio(hits, confusion.sum(axis=0)), _ratio(hits, confusion.sum(axis=1))
+    precision = _ratio(hits, confusion.sum(axis=0))
+    recall = _ratio(hits, confusion.sum(axis=1))
     f1 = _ratio(2 * precision * recall, precision + recall)
     chosen = probabilities[np.arange(examples), labels].astype(np.float64)
     return {

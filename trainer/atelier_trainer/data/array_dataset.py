@@ -34,11 +34,13 @@ def load(job: Job, data_folder: Path) -> DataSet:
     arrays = read_npz(path) if section.npz else [read_idx_file(path, name) for name in IDX_NAMES]
     x_train, y_train, x_test, y_test = arrays
     sides = ("y_train", "y_test") if section.npz else ("labels", "labels")
-    y_train, y_test = integer_labels(y_train, path, sides[0]), integer_labels(y_test, path, sides[1])
+    y_train = integer_labels(y_train, path, sides[0])
+    y_test = integer_labels(y_test, path, sides[1])
     _check_images(x_train, y_train, path)
     _check_images(x_test, y_test, path)
     names = tuple(section.class_names or class_numbers(y_train, path))
-    train, test = _examples(x_train, y_train, names, path), _examples(x_test, y_test, names, path)
+    train = _examples(x_train, y_train, names, path)
+    test = _examples(x_test, y_test, names, path)
     require_two(np.bincount(train.labels, minlength=len(names)), names, path)
     if train.inputs.shape[1:] != test.inputs.shape[1:]:
         raise DataInvalid(
@@ -112,5 +114,6 @@ def _advice(images: np.ndarray) -> str:
 
 
 def _examples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], path: Path) -> Examples:
-    images, labels = np.ascontiguousarray(images), np.ascontiguousarray(labels)
+    images = np.ascontiguousarray(images)
+    labels = np.ascontiguousarray(labels)
     return Examples(images, check_numbers(labels, names, path), sha256_of(images.data, labels.data))

@@ -58,7 +58,8 @@ def seen_in_training(
     `gaps` says for each column of numbers whether a value is missing; `categories` are the cells of each column of
     categories.
     """
-    gap, values = iter(gaps), iter(categories)
+    gap = iter(gaps)
+    values = iter(categories)
     described = []
     for column in columns:
         if column.kind == "number":

@@ -20,7 +20,8 @@ def idx_to_csv(folder: Path, to: Path) -> list[Path]:
     to.mkdir(parents=True, exist_ok=True)
     written = []
     for split, (images_name, labels_name) in {"train": IDX_NAMES[:2], "test": IDX_NAMES[2:]}.items():
-        images, labels = read_idx_file(folder, images_name), read_idx_file(folder, labels_name)
+        images = read_idx_file(folder, images_name)
+        labels = read_idx_file(folder, labels_name)
         if len(images) != len(labels):
             raise DataInvalid(f"{folder}: {len(images)} images but {len(labels)} labels in {split}.")
         pixels = images.reshape(len(images), -1)

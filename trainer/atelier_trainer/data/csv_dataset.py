@@ -37,7 +37,8 @@ def load(job: Job, data_folder: Path) -> DataSet:
     if section.stream:
         assert test_path is not None
         train = CsvShards(paths, reader.schema, reader.columns, section.class_names, section.image)
-        names, features = train.class_names, train.features
+        names = train.class_names
+        features = train.features
         suspicious = train.warnings
         test = reader.read([test_path], names)[0]
     else:

@@ -21,7 +21,8 @@ from atelier_trainer.data.csv_cells import PLAIN, Dialect
 from atelier_trainer.errors import DataInvalid
 
 # pandas parses at most this much at once, which bounds the memory that a large file takes.
-CHUNK_ROWS, CHUNK_CELLS = 50_000, 8_000_000
+CHUNK_ROWS = 50_000
+CHUNK_CELLS = 8_000_000
 _BLOCK = 1 << 20
 
 

@@ -58,10 +58,12 @@ class CsvReader:
 
         `check` is given the columns of numbers. Raises `DataInvalid` with row and column.
         """
-        inputs, cells = [], []
+        inputs = []
+        cells = []
         for path in paths:
             self._check_header(path)
-            rows, parts = 1, []
+            rows = 1
+            parts = []
             for chunk in csv_file.chunks(path, self.schema):
                 if check:
                     check.add(chunk.numbers)
@@ -98,7 +100,8 @@ class CsvReader:
 
     def _input_columns(self) -> list[Column]:
         """The input columns of the first file, in its order; none of text."""
-        section, path = self._section, self._paths[0]
+        section = self._section
+        path = self._paths[0]
         header = csv_header.read(path, section.label, self._dialect)
         if section.text:
             csv_header.require(path, header, section.text, self._dialect)

@@ -55,7 +55,8 @@ class CsvShards:
         for number, path in enumerate(self._paths, 1):
             print(f"data: checking {path.name} ({number} of {len(self._paths)})", file=sys.stderr, flush=True)
             _require_rows_in_lines(path, schema.dialect)
-            row, found = 1, dict[str, tuple[int, int]]()
+            row = 1
+            found: dict[str, tuple[int, int]] = {}
             for chunk in csv_file.chunks(path, schema):
                 if image:
                     csv_file.as_bytes(chunk.numbers, path, schema.numbers, row)

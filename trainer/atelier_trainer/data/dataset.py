@@ -99,7 +99,8 @@ def findings(train: Examples | Stream, test: Examples, class_names: tuple[str, .
     warnings = []
     counts = class_counts(train, len(class_names))
     if counts.min() * IMBALANCE <= counts.max():
-        rare, common = class_names[int(counts.argmin())], class_names[int(counts.argmax())]
+        rare = class_names[int(counts.argmin())]
+        common = class_names[int(counts.argmax())]
         warnings.append(
             f"class imbalance: {counts.min():,} examples of {rare}, {counts.max():,} of {common}; "
             "fit.class_weight: balanced weighs them equally"

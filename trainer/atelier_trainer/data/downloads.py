@@ -54,7 +54,8 @@ class Folder:
 
     def fetch(self, names: Sequence[str], work: Path, admit: Admit) -> None:
         for name in names:
-            packed, plain = self.folder / f"{name}.gz", self.folder / name
+            packed = self.folder / f"{name}.gz"
+            plain = self.folder / name
             if packed.exists():
                 unzip(packed, work / name)
             elif plain.exists():
@@ -110,7 +111,8 @@ class DebianPackage:
         _run(["dpkg-deb", "-x", packages[0].name, "unpacked"], apt)
         found = {path.name: path for path in (apt / "unpacked").rglob("*-ubyte*")}
         for name in names:
-            packed, plain = found.get(f"{name}.gz"), found.get(name)
+            packed = found.get(f"{name}.gz")
+            plain = found.get(name)
             if packed is None and plain is None:
                 raise SourceFailed(f"{name} is not in the package")
             if packed is not None:
@@ -140,7 +142,9 @@ def _copy(source: Path, target: Path) -> None:
 
 def download(url: str, target: Path, timeout: float) -> None:
     """Fetch a URL into a file and print the progress. Raises `SourceFailed` when the file does not arrive complete."""
-    name, done, told = url.rsplit("/", 1)[-1], 0, 0
+    name = url.rsplit("/", 1)[-1]
+    done = 0
+    told = 0
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer, open(target, "wb") as sink:
             size = int(answer.headers.get("Content-Length") or 0)

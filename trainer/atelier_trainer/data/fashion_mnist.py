@@ -77,7 +77,8 @@ def _fetch(missing: list[str], folder: Path, sources: Iterable[Source]) -> None:
 def load(data_folder: Path) -> DataSet:
     """The whole data set; fetches what is missing."""
     folder = fetch(data_folder)
-    train, test = read_split(folder, "train"), read_split(folder, "test")
+    train = read_split(folder, "train")
+    test = read_split(folder, "test")
     return DataSet(
         name=NAME,
         kind="image",
@@ -93,7 +94,8 @@ def load(data_folder: Path) -> DataSet:
 def read_split(folder: Path, split: str) -> Examples:
     """Read the `train` or `test` split: four files under MNIST's names, uncompressed."""
     prefix = "t10k" if split == "test" else "train"
-    images, labels = folder / f"{prefix}-images-idx3-ubyte", folder / f"{prefix}-labels-idx1-ubyte"
+    images = folder / f"{prefix}-images-idx3-ubyte"
+    labels = folder / f"{prefix}-labels-idx1-ubyte"
     return Examples(
         read_idx(images),
         read_idx(labels).astype(np.int64),

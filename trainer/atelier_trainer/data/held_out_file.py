@@ -61,7 +61,8 @@ def read_test_file_of(version: Path, data_folder: Path) -> Examples:
         card = json.loads(read_text(path))
         kinds = dict(card["input"].get("kinds", {}))
         features = [Column(str(name), kind) for name, kind in kinds.items()]
-        file, names = dict(card["data"]["test"]["file"]), [str(name) for name in card["class_names"]]
+        file = dict(card["data"]["test"]["file"])
+        names = [str(name) for name in card["class_names"]]
         wrong = [key for key in ("format", "path") if not isinstance(file[key], str)]
         if wrong:
             raise TypeError(f"data.test.file.{wrong[0]} is no text")

@@ -80,7 +80,8 @@ def _fetch(folder: Path, origin: str) -> None:
 def load(data_folder: Path) -> DataSet:
     """The whole data set; fetches what is missing."""
     folder = fetch(data_folder)
-    train, test = _read(folder / "train.csv"), _read(folder / "test.csv")
+    train = _read(folder / "train.csv")
+    test = _read(folder / "test.csv")
     return DataSet(
         name=NAME,
         kind="text",

@@ -18,7 +18,8 @@ _SHOWN = 12
 # Labels are taken for a quantity instead of classes when they have decimals and more different values than
 # _MOST_DECIMALS, or when more than _MANY_CLASSES different labels have fewer than _FEWEST_EXAMPLES examples each.
 _MOST_DECIMALS = 20
-_MANY_CLASSES, _FEWEST_EXAMPLES = 20, 5
+_MANY_CLASSES = 20
+_FEWEST_EXAMPLES = 5
 # So do a few with a fraction, when most of them stand for one example only.
 _FEW_DECIMALS = 5
 

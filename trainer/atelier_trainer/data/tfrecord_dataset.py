@@ -144,7 +144,8 @@ class TfrecordShards:
         found: list[dict[int, tuple[int, int]]] = []
         for number, path in enumerate(self._paths, 1):
             print(f"data: checking {path.name} ({number} of {len(self._paths)})", file=sys.stderr, flush=True)
-            row, seen = 1, dict[int, tuple[int, int]]()
+            row = 1
+            seen: dict[int, tuple[int, int]] = {}
             for numbers, labels in layout.read(path):
                 check.add(numbers)
                 for label, count in zip(*np.unique(labels, return_counts=True), strict=True):

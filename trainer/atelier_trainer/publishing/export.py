@@ -84,7 +84,8 @@ class ServedClassifier(tf.Module):
 
     def _raw_input(self) -> tuple[tf.TensorSpec, Any]:
         """The raw input, and how a tf.Example carries it."""
-        name, shape = self._spec.input_name, self._spec.shape
+        name = self._spec.input_name
+        shape = self._spec.shape
         if self._spec.kind == "text":
             return tf.TensorSpec([None], tf.string, name=name), tf.io.FixedLenFeature([], tf.string)
         values = math.prod(shape)

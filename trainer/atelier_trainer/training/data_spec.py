@@ -72,7 +72,8 @@ class Spec:
 def _column_moments(data_set: DataSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and variance of the training examples; a constant column gets variance 1."""
     if not isinstance(data_set.train, Examples):
-        mean, variance = data_set.train.mean, data_set.train.variance
+        mean = data_set.train.mean
+        variance = data_set.train.variance
     elif data_set.features:
         names = [column.name for column in data_set.features if column.kind == "number"]
         numbers = np.empty((len(data_set.train), len(names)))
@@ -80,12 +81,15 @@ def _column_moments(data_set: DataSet) -> tuple[tuple[float, ...], tuple[float, 
             numbers[:, index] = data_set.train.inputs[name]
         moments = Moments(len(names))
         moments.add(numbers)
-        mean, variance = moments.mean, moments.variance
+        mean = moments.mean
+        variance = moments.variance
     else:
         inputs = data_set.train.inputs
-        mean, variance = inputs.mean(axis=0, dtype=np.float64), inputs.var(axis=0, dtype=np.float64)
+        mean = inputs.mean(axis=0, dtype=np.float64)
+        variance = inputs.var(axis=0, dtype=np.float64)
     if data_set.features:
-        mean, variance = _spread(data_set.features, mean, 0.0), _spread(data_set.features, variance, 1.0)
+        mean = _spread(data_set.features, mean, 0.0)
+        variance = _spread(data_set.features, variance, 1.0)
     return tuple(mean.tolist()), tuple(np.where(variance > 0, variance, 1.0).tolist())
 
 

@@ -21,9 +21,12 @@ from atelier_trainer.job import Network
 from atelier_trainer.training.data_spec import Spec
 
 # Word number 0 pads short texts, 1 stands for every word outside the vocabulary, the vocabulary begins at 2.
-PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
+PADDING = 0
+UNKNOWN = 1
+FIRST_WORD = 2
 # What separates words: HTML line breaks, then all ASCII but letters, digits and apostrophes.
-_BREAKS, _SEPARATORS = r"<br\s*/?>", r"[\x00-\x26\x28-\x2f\x3a-\x60\x7b-\x7f]+"
+_BREAKS = r"<br\s*/?>"
+_SEPARATORS = r"[\x00-\x26\x28-\x2f\x3a-\x60\x7b-\x7f]+"
 _TOKENIZED_AT_ONCE = 5000
 
 

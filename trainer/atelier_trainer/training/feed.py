@@ -87,10 +87,8 @@ class TrainingFeed:
 
 def in_order(examples: Examples, encoding: Encoding) -> tf.data.Dataset:
     """Batches (features, labels int32 [B,1]) in their order, for evaluation."""
-    stored, labels = (
-        stored_examples(examples, encoding),
-        tf.constant(examples.labels.astype("int32")[:, None]),
-    )
+    stored = stored_examples(examples, encoding)
+    labels = tf.constant(examples.labels.astype("int32")[:, None])
     starts = tf.data.Dataset.range(0, len(examples), EVALUATION_BATCH)
 
     def batch(start: Any) -> tuple[Any, Any]:

@@ -125,7 +125,8 @@ def precision(settings: Fit) -> str:
 
 def class_weights(settings: Fit, data_set: DataSet) -> dict[int, float] | None:
     """Weight by class number; `balanced` gives each class the same sum (n / (classes * count), as scikit-learn)."""
-    names, wanted = data_set.class_names, settings.class_weight
+    names = data_set.class_names
+    wanted = settings.class_weight
     if wanted is None:
         return None
     if wanted == "balanced":

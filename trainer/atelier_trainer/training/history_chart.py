@@ -21,7 +21,8 @@ def draw_history(runs: Sequence[Run], path: Path) -> None:
     axes = figure.subplots(1, 2)
     colors = matplotlib.color_sequences["tab10"]
     for run_number, run in enumerate(runs):
-        rows, color = run.history(), colors[run_number % len(colors)]
+        rows = run.history()
+        color = colors[run_number % len(colors)]
         epochs = [row["epoch"] for row in rows]
         for axis, metric in zip(axes, ("accuracy", run.loss_name()), strict=True):
             for prefix, side, style in STYLES:

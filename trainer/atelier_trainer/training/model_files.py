@@ -89,7 +89,8 @@ def save(run: Run, format: Format, to: Path, data_folder: Path) -> Path:
 def restore(path: Path) -> Restored:
     """The compiled model of what `save` wrote; of an architecture an untrained one. Raises `RunError`."""
     document, reference = _read_sidecar(path)
-    job, spec = Job.model_validate(document["job"]), Spec.from_json(document["spec"])
+    job = Job.model_validate(document["job"])
+    spec = Spec.from_json(document["spec"])
     encoding = encoding_for(spec, job.network, [word.encode() for word in document["words"]])
     format = document["format"]
     if format not in get_args(Format):

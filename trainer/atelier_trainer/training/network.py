@@ -39,7 +39,8 @@ def build(job: Job, spec: Spec, encoding: Encoding) -> keras.Model:
     Two classes have one sigmoid output [N,1], the probability of class 1; more have a softmax [N,classes].
     """
     keras.utils.set_random_seed(job.fit.seed)
-    network, classes = job.network, len(spec.class_names)
+    network = job.network
+    classes = len(spec.class_names)
     inputs = keras.Input(
         (encoding.width,), dtype="int32" if network.embedding else "float32", name="features"
     )
