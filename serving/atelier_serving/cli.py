@@ -42,13 +42,13 @@ def main() -> None:
         # What cannot be printed (a full disk behind stdout) is no reason for a stack trace.
         with contextlib.suppress(OSError):
             print(f"Failed to start server. Error: {printable(str(failure))}", flush=True)
-        # Loads may still be retrying in their threads; there is nothing left to wait for.
+        # Threads may still try to load versions. There is no reason to wait for them.
         os._exit(_CANNOT_START)
 
 
 def _serve(flags: Flags) -> None:
     silence_startup()
-    # Imported here: `--help` and flag errors need no TensorFlow.
+    # Imported here, because `--help` and errors in flags need no TensorFlow.
     from atelier_serving.models.servable import session_config
     from atelier_serving.server import Server
 
@@ -66,5 +66,5 @@ def _serve(flags: Flags) -> None:
     signal.signal(signal.SIGINT, on_signal)
     server.run()
     sys.stdout.flush()
-    # Loaded sessions go with the process: taking TensorFlow down in order takes longer than the drain.
+    # The process ends without closing its sessions: an orderly end of TensorFlow takes longer than the drain.
     os._exit(0)

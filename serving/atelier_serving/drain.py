@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-# New requests are answered with UNAVAILABLE for this long before gRPC's own stop, which gives them CANCELLED.
+# For so long new requests get UNAVAILABLE. Then gRPC stops, and from then on they get CANCELLED.
 REFUSE_SECONDS = 0.3
-# Requests in flight have this long.
+# Requests in flight have so much time to end.
 DRAIN_SECONDS = 8.0
-# A supervisor kills its workers after this; each worker ends itself as well, should its supervisor be gone.
+# After this a supervisor kills its workers. A worker also ends itself, in case its supervisor is dead.
 STOP_SECONDS = 9.5
-# uvicorn closes connections whose clients do not.
+# After this uvicorn closes connections that their clients have not closed.
 CONNECTION_SECONDS = 10

@@ -17,7 +17,7 @@ from atelier_serving.status import ServingError, invalid
 
 @dataclass
 class Flags:
-    """The flags this server honours; the type of the default is the type of the flag."""
+    """The flags of this server. The type of a flag is that of its default."""
 
     host: str = "127.0.0.1"
     port: int = 8500
@@ -67,7 +67,7 @@ _OWN = {
     "request_log_dir": "where a sample of gRPC requests is kept, as PredictionLog TFRecords",
     "request_log_sampling_rate": "the part of the requests that is kept, 0 to 1",
 }
-# Accepted without effect: what they ask for is how this server works anyway.
+# Accepted without effect, because this server always works as they ask.
 IMPLIED = {
     "num_load_threads": "each load has a thread of its own",
     "num_unload_threads": "each unload has a thread of its own",
@@ -77,7 +77,8 @@ IMPLIED = {
     "enable_profiler": "there is no profiler service",
     "remove_unused_fields_from_bundle_metagraph": "an optimization of memory",
 }
-# Known to TensorFlow Serving and of consequence, but not here: refused, never silently ignored.
+# Flags of TensorFlow Serving that change its behavior and that this server does not have. It refuses them, because
+# ignoring them would be a silent difference.
 REFUSED = (
     "use_alts_credentials",
     "platform_config_file",
@@ -95,7 +96,7 @@ REFUSED = (
 
 
 def usage() -> str:
-    """What `--help` prints."""
+    """The text of `--help`."""
     lines = [
         "usage: atelier-serving [flags]",
         "",
@@ -118,7 +119,8 @@ def parse(arguments: Sequence[str]) -> Flags:
 
     An unknown flag is reported and skipped, as TensorFlow Serving does (main.cc:333-335).
     """
-    flags, known = Flags(), {field.name: type(field.default) for field in fields(Flags)}
+    flags = Flags()
+    known = {field.name: type(field.default) for field in fields(Flags)}
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
@@ -139,15 +141,15 @@ def parse(arguments: Sequence[str]) -> Flags:
 
 
 def command_line(flags: Flags) -> list[str]:
-    """The arguments that `parse` makes these flags of."""
+    """Command-line arguments that `parse` turns into these flags."""
     values = {field.name: getattr(flags, field.name) for field in fields(Flags)}
     return [f"--{name}={value}" for name, value in values.items() if value != getattr(Flags, name)]
 
 
 def threads(flags: Flags) -> int:
-    """How many requests are answered at a time: --grpc_max_threads, by default TensorFlow Serving's 4 per core.
+    """How many requests run at a time: --grpc_max_threads, by default 4 per core as in TensorFlow Serving.
 
-    With batching each request of a batch holds a thread that waits, so there the default is 64.
+    With batching the default is 64, because each request of a batch occupies a thread while it waits.
     """
     return flags.grpc_max_threads or (64 if flags.enable_batching else 4 * (os.cpu_count() or 1))
 
@@ -188,7 +190,7 @@ def validated(flags: Flags) -> Flags:
 
 
 def channel_arguments(text: str) -> list[tuple[str, int | str]]:
-    """`key=value,key=value` as gRPC's channel arguments, numbers as such (server.cc). Raises `ServingError`."""
+    """gRPC's channel arguments from `key=value,key=value`; numbers become ints (server.cc). Raises `ServingError`."""
     arguments: list[tuple[str, int | str]] = []
     for pair in filter(None, text.split(",")):
         key, equals, value = pair.partition("=")

@@ -1,7 +1,7 @@
 """The server's log: `logging` with one handler for each process, on standard error.
 
-Modules log with `logging.getLogger(__name__)`. Levels: INFO for what the server does, WARNING for what it gets over (a
-load that is tried again, a worker that is replaced), ERROR for what it cannot get over by itself.
+Modules log with `logging.getLogger(__name__)`. Levels: INFO is for what the server does, WARNING for problems that it
+solves itself (it tries a load again, it replaces a worker), ERROR for problems that it cannot solve.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ TEXT = "text"
 JSON = "json"
 FORMATS = (TEXT, JSON)
 
-# Control characters, which a terminal obeys: names and errors come from files and clients. A line stays one line.
+# Control characters. Names and errors come from files and clients; they must not control a terminal or add lines.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class _TextFormatter(logging.Formatter):
-    """A line a record: the local time, and the message without control characters."""
+    """One line for each record: the local time, and the message without control characters."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
@@ -31,7 +31,7 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC, ISO 8601), level, logger, message, and exception where there is one."""
+    """One JSON object on each line: time (UTC, ISO 8601), level, logger, message, and exception when there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         document = {
@@ -51,9 +51,9 @@ def printable(text: str) -> str:
 
 
 def configure(form: str) -> None:
-    """Send this process's log to standard error as `form`, one of FORMATS; an earlier handler is replaced.
+    """Write this process's log to standard error in the format `form`, one of FORMATS. Replaces an earlier handler.
 
-    Libraries (uvicorn, grpcio) come into the same log from WARNING on.
+    The same log has the records of libraries (uvicorn, grpcio) from WARNING on.
     """
     handler = logging.StreamHandler()
     if form == JSON:

@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up noise: imported before TensorFlow, wherever a command needs it."""
+"""Silences TensorFlow's messages at start-up. Commands import this module before TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Any
 
 
 def silence_startup() -> None:
-    """Keep TensorFlow's C++ log lines off stderr; call before the import. What fails still raises in Python.
+    """Keep the log of TensorFlow's C++ code off stderr. Call it before the import. Failures still raise in Python.
 
-    Without an NVIDIA device TensorFlow logs the lack of a GPU as an error, so there the threshold is one higher.
+    Without an NVIDIA device TensorFlow logs an error that there is no GPU. So the threshold is one level higher then.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
-    # oneDNN's reordered sums change the last digits from machine to machine, and its notice ignores the log level.
+    # oneDNN sums in another order, so the last digits differ between machines. Its notice also ignores the log level.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def silence_first_session(config: Any) -> None:
-    """Run a first session with stderr closed to notices that no log level holds back.
+    """Run a first session while stderr is redirected, because some notices ignore the log level.
 
-    The loader's Python side calls itself deprecated, and the C++ side says once that a compiler pass is off. The first
-    session makes the threads that all sessions of the process share, as many as `config`, a ConfigProto, says.
+    The Python code of the loader says that it is deprecated, and the C++ code says once that a compiler pass is off.
+    The first session also makes the threads that all sessions of the process share. `config`, a ConfigProto, sets how
+    many.
     """
     import tensorflow as tf
 

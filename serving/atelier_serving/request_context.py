@@ -1,6 +1,6 @@
-"""The request context: what is known about the request that a thread is answering.
+"""The request context: data about the request that a thread handles.
 
-The code on the request's way writes it; metrics and logs read it at the end.
+The code that handles the request writes it; metrics and logs read it at the end.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _local = threading.local()
 class RequestContext:
     """One request. Times are seconds of time.perf_counter(), durations seconds.
 
-    `deadline` (time.monotonic(), or None) is the client's; `waited` the time until a thread took the request;
-    `queued` and `ran` what batching and the session took, summed over the runs of the request; `rows` its own rows,
-    `batch` the rows it ran with.
+    `deadline` is the client's (time.monotonic(), or None). `waited` is the time until a thread took the request.
+    `queued` and `ran` are the times in the batching queue and in the session, summed over the runs of the request.
+    `rows` is the number of its own rows, `batch` the number of rows in its batch.
     """
 
     __slots__ = (
@@ -47,21 +47,21 @@ class RequestContext:
         self.code = "OK"
 
 
-# Warm-up runs outside any request; what it notes goes here and is never read.
+# Warm-up runs without a request. It writes into this context, which nobody reads.
 _NO_REQUEST = RequestContext("", None, 0.0)
 
 
 def begin(method: str, deadline: float | None = None, waited: float = 0.0) -> RequestContext:
-    """From here on this thread answers a new request."""
+    """Start a new request in this thread."""
     _local.context = context = RequestContext(method, deadline, waited)
     return context
 
 
 def current() -> RequestContext:
-    """The request this thread is answering."""
+    """The context of the request that this thread handles."""
     return getattr(_local, "context", _NO_REQUEST)
 
 
 def end() -> None:
-    """This thread has answered."""
+    """End the request of this thread."""
     _local.context = _NO_REQUEST

@@ -1,4 +1,4 @@
-"""The server: load first, then listen; poll; drain on SIGTERM."""
+"""The server: it loads the models, listens, polls for new versions, and drains when it is stopped."""
 
 from __future__ import annotations
 
@@ -8,20 +8,14 @@ import time
 from pathlib import Path
 
 from atelier_serving import memory
-from atelier_serving.batching.batcher import Batcher, Scheduler
-from atelier_serving.batching.parameters import (
-    PER_MODEL_FILE,
-    BatchingParameters,
-    read_batching_parameters,
-)
+from atelier_serving.batching.parameters import BatchingParameters, read_batching_parameters
 from atelier_serving.drain import DRAIN_SECONDS, REFUSE_SECONDS
 from atelier_serving.flags import Flags, channel_arguments, threads
-from atelier_serving.grpc.server import GrpcServer, Listening
+from atelier_serving.grpc.server import GrpcServer, ListenSettings
 from atelier_serving.inference.api import Api
-from atelier_serving.inference.warmup import warm_up
+from atelier_serving.loader import Loader
 from atelier_serving.models import settings as model_settings
 from atelier_serving.models.manager import Manager
-from atelier_serving.models.servable import Servable
 from atelier_serving.monitoring.access_log import AccessLog
 from atelier_serving.monitoring.health import Health
 from atelier_serving.monitoring.registry import Snapshot
@@ -33,7 +27,7 @@ from atelier_serving.rest.api import RestApi
 from atelier_serving.rest.health_pages import HealthPages
 from atelier_serving.rest.index_page import IndexPage
 from atelier_serving.rest.server import Pages, RestApp, RestServer, in_thread
-from atelier_serving.status import ServingError, of_exception
+from atelier_serving.status import ServingError
 from atelier_serving.text_protos import read_text_proto
 from atelier_serving.thread_pool import ThreadPool
 from atelier_serving.tls import Tls
@@ -48,17 +42,17 @@ _METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
 class Server:
-    """One process's whole service, from flags."""
+    """The whole service of one process."""
 
     def __init__(self, flags: Flags, channel: Channel | None = None) -> None:
-        """`channel` leads to the supervisor, where there is one. Raises `ServingError` for a wrong file of settings."""
+        """`channel` leads to the supervisor, when there is one. Raises `ServingError` for a wrong file of settings."""
         self._flags = flags
         self._stopping = threading.Event()
-        self._batching = _batching_parameters(flags)
-        self._scheduler = Scheduler(self._batching.threads) if self._batching else None
-        self._metrics = RequestMetrics(self._batching.thread_pool_name if self._batching else None)
+        batching = _batching_parameters(flags)
+        self._metrics = RequestMetrics(batching.thread_pool_name if batching else None)
+        loader = Loader(flags, batching, self._metrics, self._available)
         self._manager = Manager(
-            self._load,
+            loader.load,
             attempts=flags.max_num_load_retries + 1,
             retry_seconds=flags.load_retry_interval_micros / 1e6,
             labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
@@ -75,9 +69,9 @@ class Server:
     def run(self) -> None:
         """Serve until `stop` is called. Raises `ServingError` or `OSError` when it cannot start."""
         flags = self._flags
-        # The ports are claimed first, so that a taken one is known at once, and answer last: an open port means that
-        # the configured models do. A worker's supervisor has claimed them, and gRPC accepts connections from then on: a
-        # worker takes them last, so that no client waits for it while others answer.
+        # The server binds its ports first, so that a port in use is noticed at once. It accepts connections last, so
+        # that an open port means that the models are loaded. For a worker the supervisor has bound the ports, and gRPC
+        # accepts connections as soon as it binds. So a worker binds last, and no client waits for it.
         claimed = None if self._cluster else self._servers()
         if self._cluster:
             self._cluster.start(lambda: model_settings.from_flags(flags), self._stopping)
@@ -96,8 +90,8 @@ class Server:
         self._drain(grpc_server, rest)
 
     def stop(self) -> None:
-        """End `run`: safe to call from a signal handler."""
-        # In a thread of its own: the handler's may hold the lock of the very event that is to be set.
+        """End `run`. A signal handler may call this."""
+        # The event is set in another thread: the signal may have interrupted code that holds the lock of this event.
         threading.Thread(target=self._stop, daemon=True).start()
 
     def _stop(self) -> None:
@@ -105,8 +99,9 @@ class Server:
         self._manager.stop()
 
     def _servers(self) -> tuple[GrpcServer, RestServer | None]:
-        """Bound to their ports, not yet started."""
-        flags, workers = self._flags, self._flags.workers
+        """The servers, bound to their ports but not yet started."""
+        flags = self._flags
+        workers = self._flags.workers
         api = Api(
             self._manager,
             self._cluster or self._manager,
@@ -117,17 +112,18 @@ class Server:
         recorder = self._recorder()
         self._tls = tls = Tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
         credentials = tls.credentials if tls else None
-        where = Listening(
+        listen = ListenSettings(
             f"{flags.host}:{flags.port}" if flags.port else "",
             flags.grpc_socket_path,
             channel_arguments(flags.grpc_channel_arguments),
             workers,
         )
-        grpc_server = GrpcServer(api, recorder, where, pool, credentials)
+        grpc_server = GrpcServer(api, recorder, listen, pool, credentials)
         if not flags.rest_api_port:
             return grpc_server, None
         rest_api = RestApi(api, cors=flags.rest_api_enable_cors_support)
-        pages, seconds = self._pages(bool(tls)), flags.rest_api_timeout_in_ms / 1000
+        pages = self._pages(bool(tls))
+        seconds = flags.rest_api_timeout_in_ms / 1000
         app = RestApp(rest_api, recorder, pool, pages, seconds)
         context = tls.context if tls else None
         return grpc_server, RestServer(app, flags.host, flags.rest_api_port, context, workers > 1)
@@ -147,35 +143,6 @@ class Server:
         if stopping:
             stopping.join(max(0.0, deadline - time.monotonic()))
         _log.info("Stopped.")
-
-    def _load(self, folder: Path) -> Servable:
-        path, began = str(folder), time.perf_counter()
-        try:
-            servable = Servable(folder, self._flags, self._batcher(folder))
-        except Exception as error:
-            self._metrics.loaded(path, of_exception(error).code.name, 0.0)
-            raise
-        self._metrics.loaded(path, "OK", time.perf_counter() - began)
-        self._metrics.forget(self._available())
-        try:
-            if self._flags.enable_model_warmup:
-                began = time.perf_counter()
-                records = warm_up(servable, self._flags.num_request_iterations_for_warmup)
-                self._metrics.warmed(path, "OK", records, time.perf_counter() - began)
-        except BaseException as error:
-            servable.close()
-            if isinstance(error, Exception):
-                self._metrics.warmed(path, of_exception(error).code.name, 0, time.perf_counter() - began)
-            raise
-        return servable
-
-    def _batcher(self, folder: Path) -> Batcher | None:
-        if not (self._scheduler and self._batching):
-            return None
-        own = folder / PER_MODEL_FILE
-        if self._flags.enable_per_model_batching_parameters and own.exists():
-            return Batcher(self._scheduler, read_batching_parameters(own))
-        return Batcher(self._scheduler, self._batching)
 
     def _recorder(self) -> RequestRecorder:
         flags = self._flags
@@ -241,7 +208,7 @@ class Server:
 
 
 class _Timer:
-    """Due once a period; a period of zero or less is never due (TensorFlow Serving: polled once, or never)."""
+    """Is due once in each period. With zero or less it is never due, as in TensorFlow Serving."""
 
     def __init__(self, seconds: float) -> None:
         self._clock = time.monotonic
@@ -264,7 +231,7 @@ def _batching_parameters(flags: Flags) -> BatchingParameters | None:
 
 
 def _metrics_path(flags: Flags) -> str:
-    """Where metrics are served; empty for nowhere. Without --monitoring_config_file: TensorFlow Serving's path."""
+    """The path of the metrics; empty when they are off. Without --monitoring_config_file: TensorFlow Serving's path."""
     if not flags.monitoring_config_file:
         return _METRICS_PATH
     settings = read_text_proto(Path(flags.monitoring_config_file), "MonitoringConfig").prometheus_config

@@ -1,10 +1,10 @@
-"""The one error of the request path: a gRPC code and TensorFlow Serving's own text."""
+"""The error of requests and loads: a gRPC code with TensorFlow Serving's own text."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 
-# model_servers/grpc_status_util.cc: longer messages are cut for gRPC, not for REST.
+# gRPC messages are cut at this length, REST messages are not (model_servers/grpc_status_util.cc).
 MESSAGE_LIMIT = 1024
 TRUNCATED = "...TRUNCATED"
 
@@ -32,7 +32,7 @@ class Code(IntEnum):
 
 
 class ServingError(Exception):
-    """A request or a load failed; `code` and `message` go to the client as they are."""
+    """A request or a load failed. The client gets `code` and `message` unchanged."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(f"{code.name}: {message}")
@@ -41,20 +41,21 @@ class ServingError(Exception):
 
 
 def invalid(message: str) -> ServingError:
-    """The most frequent kind: INVALID_ARGUMENT."""
+    """An INVALID_ARGUMENT error, the most frequent kind."""
     return ServingError(Code.INVALID_ARGUMENT, message)
 
 
 def truncated(message: str) -> str:
-    """The message as gRPC carries it: at most 1024 characters, then the mark that it was cut."""
+    """The message for gRPC: at most 1024 characters, then a mark that says it was cut."""
     return message if len(message) <= MESSAGE_LIMIT else message[:MESSAGE_LIMIT] + TRUNCATED
 
 
 def of_exception(error: Exception) -> ServingError:
-    """The status of any exception of the request or load path; TensorFlow's errors carry their own code."""
+    """The error for any exception of a request or a load. TensorFlow's errors keep their own code."""
     if isinstance(error, ServingError):
         return error
-    code, message = getattr(error, "error_code", None), getattr(error, "message", None)
+    code = getattr(error, "error_code", None)
+    message = getattr(error, "message", None)
     if isinstance(code, int) and isinstance(message, str):
         return ServingError(Code(code), message)
     if isinstance(error, OSError):

@@ -1,7 +1,8 @@
-"""TensorProto to ndarray and back, both encodings, without TensorFlow's own converters (they are the slow part).
+"""Converts TensorProto to ndarray and back, in both encodings, without TensorFlow's own converters: these are slow.
 
-The rules are those of tensorflow/core/framework/tensor.cc, Tensor::FromProto: `tensor_content` when present, else the
-typed list; a list shorter than the shape repeats its last value, an empty one means zeros, surplus values are ignored.
+The rules are those of tensorflow/core/framework/tensor.cc, Tensor::FromProto. `tensor_content` counts when it is
+present, else the typed list. If the list is shorter than the shape, its last value repeats; an empty list means zeros;
+values beyond the shape are ignored.
 """
 
 from __future__ import annotations
@@ -34,20 +35,20 @@ _KINDS: dict[int, tuple[np.dtype, str]] = {
     types_pb2.DT_STRING: (np.dtype(object), "string_val"),
 }
 _NUMBERS = {dtype: number for number, (dtype, _) in _KINDS.items()}
-# A proto of a few bytes may claim any shape; what it would fill beyond its own values is bounded.
+# A proto of a few bytes may claim any shape. At most so many values are filled in beyond those it has.
 MAX_IMPLIED = 1 << 26
 
 
-# Types of tensors that TensorFlow has and no signature here can take (quantized ones, handles, ...).
+# Types that TensorFlow has, but that no signature here can take (quantized types, handles, ...).
 _FOREIGN = frozenset(types_pb2.DataType.values()) - set(_KINDS) - {types_pb2.DT_INVALID}
 
 
 class TensorError(ValueError):
-    """A TensorProto that describes no tensor."""
+    """A TensorProto does not describe a tensor."""
 
 
 class ForeignTensorError(TensorError):
-    """A tensor of a type that cannot be fed; `number` is its dtype."""
+    """A tensor has a type that cannot be fed. `number` is its dtype."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"dtype {number} is not supported")
@@ -55,17 +56,17 @@ class ForeignTensorError(TensorError):
 
 
 def dtype_number(dtype: np.dtype) -> int:
-    """The number of a numpy dtype in protos; 0 (DT_INVALID) when it has none here."""
+    """The number of a numpy dtype in protos; 0 (DT_INVALID) when it is not supported."""
     return _NUMBERS.get(np.dtype(object) if dtype.kind in "OSU" else dtype.newbyteorder("<"), 0)
 
 
 def numpy_dtype(number: int) -> np.dtype:
-    """The numpy dtype of a dtype number. Raises `KeyError` for one that no tensor here has."""
+    """The numpy dtype of a dtype number. Raises `KeyError` when it is not supported."""
     return _KINDS[number][0]
 
 
 def type_name(number: int) -> str:
-    """A dtype in TensorFlow's errors: `float`, `int32`, `half`."""
+    """The name of a dtype in TensorFlow's errors: `float`, `int32`, `half`."""
     try:
         return str(types_pb2.DataType.Name(number))[3:].lower()
     except ValueError:
@@ -73,7 +74,7 @@ def type_name(number: int) -> str:
 
 
 def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
-    """The proto's tensor; numbers in `tensor_content` are viewed, not copied. Raises `TensorError`."""
+    """The proto's tensor. Numbers in `tensor_content` are not copied: the array is a view. Raises `TensorError`."""
     if proto.dtype in _FOREIGN and proto.dtype < 100:
         raise ForeignTensorError(proto.dtype)
     if proto.dtype not in _KINDS:
@@ -81,10 +82,10 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     dtype, field = _KINDS[proto.dtype]
     shape = () if proto.tensor_shape.unknown_rank else tuple(dim.size for dim in proto.tensor_shape.dim)
     count = math.prod(shape)
-    # numpy has no more dimensions than that; TensorFlow has 254.
+    # numpy allows 64 dimensions, TensorFlow 254.
     if any(size < 0 for size in shape) or len(shape) > 64 or math.prod(size or 1 for size in shape) >= 2**62:
         raise TensorError(f"shape {shape} is not a tensor's")
-    # Each access to the field copies it.
+    # `content` is read once, because each access to the field copies it.
     if content := proto.tensor_content:
         if field == "string_val":
             return _from_string_content(content, count).reshape(shape)
@@ -98,9 +99,9 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
 
 
 def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, as_content: bool) -> None:
-    """Write an array into an empty proto: `tensor_content` when asked (never for strings), else the typed list.
+    """Write an array into an empty proto: `tensor_content` with `as_content` (never for strings), else the typed list.
 
-    Raises `ServingError` for a type that has no form here.
+    Raises `ServingError` for a type that is not supported.
     """
     number = dtype_number(array.dtype)
     if number not in _KINDS:
@@ -111,7 +112,7 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, as_content: bool) -
     field = _KINDS[number][1]
     if field == "string_val":
         items = array.ravel().tolist()
-        # What the runtime gives is bytes throughout, and goes in as it is.
+        # The runtime gives only bytes; these need no conversion.
         if set(map(type, items)) - {bytes}:
             items = [item if isinstance(item, bytes) else str(item).encode() for item in items]
         proto.string_val.extend(items)
@@ -127,14 +128,16 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, as_content: bool) -
 
 
 def _from_string_content(content: bytes, count: int) -> np.ndarray:
-    """Strings as TensorFlow packs them: their lengths as 32-bit varints, then their bytes one after the other.
+    """Strings in TensorFlow's packed form: all lengths as 32-bit varints, then the bytes of all strings.
 
     Source: tsl/platform/tensor_coding.cc, DecodeStringList. Raises `TensorError`.
     """
-    # Each length takes a byte: what claims more strings than that is refused before anything is made of it.
+    # Each length takes at least one byte, so there cannot be more strings than bytes. This is checked first, before the
+    # array is made.
     if count > len(content):
         raise TensorError(f"{len(content)} bytes for {count} strings")
-    sizes, position = [], 0
+    sizes = []
+    position = 0
     for _ in range(count):
         size = 0
         for shift in range(0, 35, 7):
@@ -173,7 +176,7 @@ def _from_list(values: object, field: str, dtype: np.dtype, count: int) -> np.nd
         given = np.array(values, parts)
         given = given[: len(given) // 2 * 2].view(dtype)
     else:
-        # Through 64 bits: a small integer type wraps as in C++, instead of refusing.
+        # The cast goes through 64 bits: so a value that is too large for a small type wraps as in C++, and is no error.
         given = np.array(values, np.int64).astype(dtype) if field == "int_val" else np.array(values, dtype)
     if len(given) >= count:
         return given[:count]

@@ -1,7 +1,7 @@
-"""TensorFlow Serving's text-proto settings whose Python messages tensorflow-serving-api leaves out.
+"""Reads those text protos of TensorFlow Serving whose messages are missing in tensorflow-serving-api.
 
 Fields: servables/tensorflow/session_bundle_config.proto, config/ssl_config.proto and config/monitoring_config.proto at
-2.20.0. Only text is read, so the field numbers, which are this file's own, never meet TensorFlow Serving's.
+2.20.0. The field numbers are this file's own. They may differ from TensorFlow Serving's, because only text is read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from atelier_serving.status import Code, ServingError, invalid
 
 _TYPES = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {"int64": _TYPES.TYPE_INT64, "bool": _TYPES.TYPE_BOOL, "string": _TYPES.TYPE_STRING}
-# Message name: field name to type; a capital begins the name of another message, `*` a repeated field.
+# For each message: field name to type. A type that starts with a capital is another message; `*` means repeated.
 _MESSAGES = {
     "Int64Value": {"value": "int64"},
     "BoolValue": {"value": "bool"},

@@ -1,4 +1,4 @@
-"""TLS and mutual TLS from `--ssl_config_file`, for gRPC and REST alike.
+"""TLS and mutual TLS from `--ssl_config_file`, for gRPC and REST.
 
 The file is TensorFlow Serving's SSLConfig (config/ssl_config.proto at 2.20.0): `server_key`, `server_cert` and
 `custom_ca` hold PEM text, not paths; `client_verify: true` asks clients for a certificate signed by `custom_ca`.
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class Tls:
-    """What each transport needs; a renewed file is taken up by connections that are opened later."""
+    """The TLS settings of both transports. New connections use a renewed file; open ones do not change."""
 
     def __init__(self, path: Path) -> None:
-        """Read and check the file. Raises `ServingError` saying which field is wrong."""
+        """Read and check the file. Raises `ServingError` that names the wrong field."""
         self._path = path
         self._seen = _state(path)
         settings = _settings(path)
@@ -37,7 +37,7 @@ class Tls:
         )
 
     def refresh(self) -> None:
-        """Take up the file if it has changed. A wrong one is named in the log, and changes nothing."""
+        """Read the file again if it has changed. A wrong file is reported in the log, and the old settings stay."""
         seen = _state(self._path)
         if seen == self._seen:
             return
@@ -88,7 +88,7 @@ def _context(path: Path, settings: Any) -> ssl.SSLContext:
 
 
 def _load(path: Path, context: ssl.SSLContext, settings: Any) -> None:
-    # Python reads a key from files only; these are readable by nobody else and gone at once.
+    # Python reads a key only from a file. Only this user can read these files, and they are deleted at once.
     with tempfile.TemporaryDirectory(prefix="atelier-tls-") as folder:
         files = {name: Path(folder, name) for name in ("server_cert", "server_key")}
         for name, file in files.items():

@@ -1,6 +1,6 @@
-"""One of several server processes: a whole server on shared ports, at one end of a channel to its supervisor.
+"""One of several server processes: a whole server on shared ports, with a channel to its supervisor.
 
-Run by supervisor.py as `python -m atelier_serving.worker FD FLAGS...`, FD being its end of the channel.
+supervisor.py runs it as `python -m atelier_serving.worker FD FLAGS...`. FD is the worker's end of the channel.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _CANNOT_START = 255
 
 
 def main() -> None:
-    """Serve until the channel ends, whether the supervisor has closed it or died."""
+    """Serve until the channel ends, because the supervisor has closed it or has died."""
     servers: list[Server] = []
 
     def stop() -> None:
         if not servers:
             os._exit(0)
-        # No worker may outlive its supervisor, whatever keeps it from draining.
+        # A worker must not live longer than its supervisor. So it ends after this time, also when it cannot drain.
         last = threading.Timer(STOP_SECONDS, os._exit, [1])
         last.daemon = True
         last.start()
@@ -51,7 +51,7 @@ def main() -> None:
     try:
         server = Server(flags, channel)
         servers.append(server)
-        # The supervisor alone counts signals.
+        # Only the supervisor counts signals.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda number, frame: server.stop())
         server.run()

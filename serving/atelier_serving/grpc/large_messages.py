@@ -1,8 +1,7 @@
-"""How many bytes of large messages are being answered at a time.
+"""Limits the bytes of large messages that are handled at the same time.
 
-From its arrival to its answer a message of n bytes is there up to eight times: in grpcio's buffers, as bytes, parsed
-and as a tensor, and its answer, which may be as large, the same way back. So what is being answered may have an eighth
-of the free memory.
+A message of n bytes may be in memory eight times: in grpcio's buffers, as bytes, parsed, and as a tensor; the response
+may be as large, in the same four forms. So the messages together may have an eighth of the free memory.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-# Smaller ones are bounded by their number.
+# Smaller messages are limited only in their number.
 LARGE = 1 << 20
 
 
 class LargeMessages:
-    """The bytes held now. Thread-safe."""
+    """Counts the bytes of large messages. Thread-safe."""
 
     def __init__(self) -> None:
         self._budget = 0
@@ -23,11 +22,11 @@ class LargeMessages:
         self._lock = threading.Lock()
 
     def start(self, free: int) -> None:
-        """Messages may have an eighth of the `free` bytes."""
+        """Set the limit: an eighth of the `free` bytes."""
         self._budget = free // 8
 
     def reserve(self, size: int) -> Reservation | str:
-        """Count a message as long as the object given back lives; the reason when there is no room for it."""
+        """Count a message as long as the returned object lives. Without room for it, return the reason as a text."""
         with self._lock:
             if self._reserved + size > self._budget:
                 return (
@@ -38,13 +37,13 @@ class LargeMessages:
         return Reservation(self, size)
 
     def release(self, size: int) -> None:
-        """A message is gone."""
+        """Stop counting a message of `size` bytes."""
         with self._lock:
             self._reserved -= size
 
 
 class Reservation:
-    """A message that counts until this object dies: a call may end anywhere, or be dropped before it is begun."""
+    """A message that counts until this object dies, because a call may end anywhere, also before it has started."""
 
     __slots__ = ("_counted", "_size", "message")
 

@@ -1,7 +1,7 @@
-"""Reading requests: messages that are no protos, and large ones there is no room for, are refused without harm.
+"""Reads requests. Refuses messages that are no protos, and large messages when there is no room for them.
 
-When a method's deserializer fails, grpcio 1.85 never lets go of the call: each one keeps 16 kB and its stream, and a
-connection is dead for good after `max_concurrent_streams` of them. So no deserializer fails here.
+When the deserializer of a method fails, grpcio 1.85 never frees the call: each keeps 16 kB and its stream. After
+`max_concurrent_streams` of such calls the connection is unusable. So here no deserializer fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import grpc
 from atelier_serving.grpc.large_messages import LARGE, LargeMessages, Reservation
 from atelier_serving.grpc.slow_clients import SlowClients
 
-# grpcio's own text.
+# This text is grpcio's.
 TEXT = "Exception deserializing request!"
 _HANDLERS = {
     (False, False): (grpc.unary_unary_rpc_method_handler, "unary_unary"),
@@ -26,7 +26,7 @@ _HANDLERS = {
 
 
 class _Refusal:
-    """In place of a message: the status it is answered with."""
+    """Takes the place of a message that is refused: the status for its client."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
         self.code = code
@@ -40,13 +40,13 @@ class MessageGuard(grpc.ServerInterceptor):
     """Reads the messages of every service of a server."""
 
     def __init__(self, large: LargeMessages, slow_clients: SlowClients) -> None:
-        """`slow_clients` learns that a message is there."""
+        """`slow_clients` is told when a message has arrived."""
         self._large = large
         self._slow_clients = slow_clients
         self._known: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def intercept_service(self, continuation: Callable[..., Any], handler_call_details: Any) -> Any:
-        """The method's handler with another reader; made once for each method there is."""
+        """The handler of the method, with a deserializer that never fails. It is made once for each method."""
         method = handler_call_details.method
         if method not in self._known:
             handler = continuation(handler_call_details)
@@ -57,11 +57,9 @@ class MessageGuard(grpc.ServerInterceptor):
 
     def _guarded(self, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         make, kind = _HANDLERS[handler.request_streaming, handler.response_streaming]
-        behavior, read, received = (
-            getattr(handler, kind),
-            handler.request_deserializer,
-            self._slow_clients.received,
-        )
+        behavior = getattr(handler, kind)
+        read = handler.request_deserializer
+        received = self._slow_clients.received
 
         def read_any(data: bytes) -> Any:
             try:
@@ -73,16 +71,16 @@ class MessageGuard(grpc.ServerInterceptor):
                 reserved.message = read(data)
                 return reserved
             except Exception:
-                # Whatever it is, the client's bytes have caused it.
+                # Any exception here is caused by the bytes of the client.
                 return _UNREADABLE
 
-        # grpcio looks for attributes such as a thread pool of the method's own: `wraps` keeps them.
+        # `wraps` keeps attributes that grpcio reads, such as the method's own thread pool.
         @functools.wraps(behavior)
         def answer(messages: Any, context: grpc.ServicerContext, *more: Any) -> Any:
             received(None if handler.response_streaming else context)
             if handler.request_streaming:
                 return behavior((_readable(message, context) for message in messages), context, *more)
-            # `messages` lives as long as this call, and with it a large message counts.
+            # `messages` lives until the call ends, so a large message counts until then.
             return behavior(_readable(messages, context), context, *more)
 
         return make(answer, read_any, handler.response_serializer)

@@ -113,7 +113,7 @@ class SlowClients(Executor):
             found = [(since, call) for call in calls if (since := call.since) is not None and since < before]
             slow = [call for _, call in sorted(found, key=lambda pair: pair[0])]
             unread = [call for call in slow if not call.received]
-            self._pool.lend(min(len(unread), MAX_UNREAD_MESSAGES))
+            self._pool.set_extra(min(len(unread), MAX_UNREAD_MESSAGES))
             for call in unread[: max(0, len(unread) - MAX_UNREAD_MESSAGES)]:
                 call.end(_MANY)
             if slow and memory.resident() - quiet > budget:
@@ -124,7 +124,7 @@ class SlowClients(Executor):
                 for call in oldest:
                     call.end(_MEMORY)
                 self._await_end(oldest)
-                memory.give_back()
+                memory.trim()
             else:
                 self._refused = frozenset()
             if not slow:

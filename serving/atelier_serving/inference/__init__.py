@@ -1,1 +1,1 @@
-"""What a request to a model computes: predict, classify, regress and multi-inference, whatever the transport."""
+"""Requests to models: predict, classify, regress and multi-inference, for both transports."""

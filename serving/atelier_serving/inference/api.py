@@ -1,4 +1,4 @@
-"""The inference API on protos, whatever carries it: gRPC and REST both call these functions."""
+"""The inference API on protos. gRPC and REST both call it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from atelier_serving.tensors import encode
 
 
 class Api:
-    """TensorFlow Serving's services as methods: request proto in, response proto out; `ServingError` on failure."""
+    """TensorFlow Serving's services as methods from request proto to response proto. They raise `ServingError`."""
 
     def __init__(
         self, manager: Manager, cluster: ClusterView, as_content: bool, reload_from: Path | None = None
     ) -> None:
-        """States and reloads are those of the `cluster`: of the manager itself when there are no other workers.
+        """`cluster` gives the states and does the reloads. It is the manager itself when there is only one process.
 
-        Reloads may name models within the folder `reload_from` only; None is any.
+        A reload may use only models within the folder `reload_from`; None allows all folders.
         """
         self._manager = manager
         self._cluster = cluster
@@ -79,7 +79,7 @@ class Api:
     def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest
     ) -> inference_pb2.MultiInferenceResponse:
-        """PredictionService.MultiInference; the first task's model spec chooses the version for all."""
+        """PredictionService.MultiInference. The model spec of the first task chooses the version of all tasks."""
         response = inference_pb2.MultiInferenceResponse()
         model_spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
         with self.servable(model_spec) as (servable, version):
@@ -112,7 +112,7 @@ class Api:
     def status(
         self, request: get_model_status_pb2.GetModelStatusRequest
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        """ModelService.GetModelStatus; a label in the request is ignored (get_model_status_impl.cc:82)."""
+        """ModelService.GetModelStatus. A label in the request is ignored (get_model_status_impl.cc:82)."""
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         name = request.model_spec.name
@@ -134,9 +134,9 @@ class Api:
     def reload(
         self, request: model_management_pb2.ReloadConfigRequest, waiting: Callable[[], bool]
     ) -> model_management_pb2.ReloadConfigResponse:
-        """ModelService.HandleReloadConfigRequest; waits for new models as long as `waiting` says that the caller does.
+        """ModelService.HandleReloadConfigRequest. Waits for new models while `waiting` says that the caller waits.
 
-        The metrics asked for come back with no increase: none of this server's metrics counts reloads.
+        The requested metrics are in the response with no increase, because no metric of this server counts reloads.
         """
         if request.config.WhichOneof("config") != "model_config_list":
             raise invalid(
@@ -156,7 +156,7 @@ class Api:
             return
         allowed = self._reload_from.resolve()
         for model in models.config:
-            # Links are followed: what is loaded has to lie in the folder.
+            # Links are resolved, because the files themselves must be in the folder.
             if not Path(model.base_path.removeprefix("file://")).resolve().is_relative_to(allowed):
                 text = (
                     f"Model {model.name}: {model.base_path} is not within --reload_from={self._reload_from}."
@@ -170,7 +170,7 @@ class Api:
 
     @contextmanager
     def servable(self, model_spec: model_pb2.ModelSpec) -> Iterator[tuple[Servable, int]]:
-        """Hold the servable that a model spec means: (servable, version). Raises `ServingError`."""
+        """The servable of a model spec, kept loaded in the `with` block: (servable, version). Raises `ServingError`."""
         version = model_spec.version.value if model_spec.HasField("version") else None
         label = model_spec.version_label if model_spec.HasField("version_label") else None
         with self._manager.use(model_spec.name, version, label) as chosen:
@@ -180,7 +180,7 @@ class Api:
 def _answered(
     response: model_pb2.ModelSpec, request: model_pb2.ModelSpec, version: int, signature: str
 ) -> None:
-    """The response names the version that answered, never a label."""
+    """Write the model spec of the response. It has the version that responded, and never a label."""
     response.name = request.name
     response.version.value = version
     response.signature_name = signature

@@ -1,4 +1,4 @@
-"""Classify and Regress: tf.Examples in, classes and scores or a value out.
+"""Classify and Regress: from tf.Examples to classes and scores, or to a value.
 
 Sources of checks and texts: servables/tensorflow/classifier.cc, regressor.cc and util.cc at 2.20.0.
 """
@@ -17,7 +17,8 @@ from atelier_serving.models.servable import Servable
 from atelier_serving.status import invalid
 from atelier_serving.tensors import dtype_number
 
-CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
+CLASSIFY = "tensorflow/serving/classify"
+REGRESS = "tensorflow/serving/regress"
 
 
 def classify(
@@ -26,7 +27,7 @@ def classify(
     inputs: input_pb2.Input,
     result: classification_pb2.ClassificationResult,
 ) -> None:
-    """Fill `result` with one Classifications per example. Raises `ServingError`."""
+    """Add one Classifications to `result` for each example. Raises `ServingError`."""
     signature = _signature(servable, signature_name)
     aliases = classification_outputs(servable, signature)
     examples = serialized_examples(inputs)
@@ -37,7 +38,7 @@ def classify(
 def regress(
     servable: Servable, signature_name: str, inputs: input_pb2.Input, result: regression_pb2.RegressionResult
 ) -> None:
-    """Fill `result` with one value per example. Raises `ServingError`."""
+    """Add one value to `result` for each example. Raises `ServingError`."""
     signature = _signature(servable, signature_name)
     aliases = regression_outputs(servable, signature)
     examples = serialized_examples(inputs)
@@ -46,7 +47,7 @@ def regress(
 
 
 def classification_outputs(servable: Servable, signature: meta_graph_pb2.SignatureDef) -> list[str]:
-    """The aliases to fetch, of `classes` and `scores`. Raises `ServingError` when it is no classification."""
+    """The aliases to fetch: `classes`, `scores` or both. Raises `ServingError` when it is no classification."""
     _check_method(servable, signature, "classification", CLASSIFY)
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
@@ -64,7 +65,7 @@ def classification_outputs(servable: Servable, signature: meta_graph_pb2.Signatu
 
 
 def regression_outputs(servable: Servable, signature: meta_graph_pb2.SignatureDef) -> list[str]:
-    """The alias to fetch, `outputs`. Raises `ServingError` when the signature is no regression."""
+    """The alias to fetch: `outputs`. Raises `ServingError` when the signature is no regression."""
     _check_method(servable, signature, "regression", REGRESS)
     if len(signature.inputs) != 1:
         raise invalid("Expected one input Tensor.")
@@ -80,7 +81,7 @@ def regression_outputs(servable: Servable, signature: meta_graph_pb2.SignatureDe
 def fill_classifications(
     values: Mapping[str, np.ndarray], examples: int, result: classification_pb2.ClassificationResult
 ) -> None:
-    """Check `classes` (string [N,C]) and `scores` (float32 [N,C]) and pair them. Raises `ServingError`."""
+    """Check `classes` (string [N,C]) and `scores` (float32 [N,C]) and add them in pairs. Raises `ServingError`."""
     for alias, dtype, word in (("classes", object, "DT_STRING"), ("scores", np.float32, "DT_FLOAT")):
         if alias not in values:
             continue
@@ -92,7 +93,8 @@ def fill_classifications(
             raise invalid(f"Expected {alias} Tensor of {word}. Got: {_type(value)}")
         if len(value) != examples:
             raise invalid(f"Expected {alias} output batch size of {examples}. Got: {len(value)}")
-    classes, scores = values.get("classes"), values.get("scores")
+    classes = values.get("classes")
+    scores = values.get("scores")
     if classes is not None and scores is not None and classes.shape != scores.shape:
         widths = f"{classes.shape[1]} vs. {scores.shape[1]}"
         raise invalid(f"Tensors class and score should match in dim_size(1). Got {widths}")
@@ -107,7 +109,7 @@ def fill_classifications(
 
 
 def fill_regressions(value: np.ndarray, examples: int, result: regression_pb2.RegressionResult) -> None:
-    """Check `outputs` (float32 [N] or [N,1]) and write it. Raises `ServingError`."""
+    """Check `outputs` (float32 [N] or [N,1]) and add its values. Raises `ServingError`."""
     if value.ndim not in (1, 2) or (value.ndim == 2 and value.shape[1] != 1):
         text = f"Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {_shape(value)}"
         raise invalid(text)
@@ -120,13 +122,14 @@ def fill_regressions(value: np.ndarray, examples: int, result: regression_pb2.Re
 
 
 def serialized_examples(inputs: input_pb2.Input) -> np.ndarray:
-    """The serialized examples, object [N]; the context's features are added to each. Raises `ServingError`."""
+    """The serialized examples, object [N], each with the features of the context. Raises `ServingError`."""
     field = inputs.WhichOneof("kind")
     examples = list(getattr(inputs, field).examples) if field else []
     if not examples:
         raise invalid("Input is empty.")
     array = np.empty(len(examples), object)
-    # Concatenated protos are merged: the example's own features win over the context's.
+    # A parser merges concatenated protos. The last value counts, so the example's own features come after the
+    # context's.
     has_context = field == "example_list_with_context"
     context = inputs.example_list_with_context.context.SerializeToString() if has_context else b""
     array[:] = [context + example.SerializeToString() for example in examples]

@@ -27,7 +27,7 @@ def multi_inference(
     request: inference_pb2.MultiInferenceRequest,
     response: inference_pb2.MultiInferenceResponse,
 ) -> None:
-    """Add one result per task, in order, with its signature's name in the model spec. Raises `ServingError`."""
+    """Add one result for each task, in order. Its model spec has the name of the signature. Raises `ServingError`."""
     tasks: list[tuple[str, meta_graph_pb2.SignatureDef, list[str]]] = []
     for task in request.tasks:
         tasks.append(
@@ -35,7 +35,7 @@ def multi_inference(
         )
     examples = serialized_examples(request.input)
     names = sorted({signature.outputs[alias].name for _, signature, aliases in tasks for alias in aliases})
-    # A TF2 SavedModel has an input tensor for each signature.
+    # In a TF2 SavedModel each signature has its own input tensor.
     feeds = [(name, examples) for name in sorted({task[1].inputs["inputs"].name for task in tasks})]
     fetched = dict(zip(names, fetch(servable, feeds, names), strict=True))
     for task, (name, signature, aliases) in zip(request.tasks, tasks, strict=True):
@@ -52,7 +52,7 @@ def multi_inference(
 def _checked(
     servable: Servable, task: inference_pb2.InferenceTask, model: str, seen: list[str]
 ) -> tuple[str, meta_graph_pb2.SignatureDef, list[str]]:
-    """The task's signature by name, and the aliases it fetches."""
+    """The name of the task's signature, and the aliases to fetch."""
     if not task.model_spec.name:
         raise invalid("Found ModelSpec with an empty model name.")
     if task.model_spec.name != model:

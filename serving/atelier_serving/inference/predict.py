@@ -1,4 +1,4 @@
-"""Predict: the checks of TensorFlow Serving in its order, then the run.
+"""Predict: TensorFlow Serving's checks, in its order, and then the run.
 
 Sources of order and texts: servables/tensorflow/predict_util.cc and TensorFlow's cc/saved_model/util.cc at 2.20.0.
 """
@@ -26,7 +26,7 @@ def predict(
     inputs: Mapping[str, tensor_pb2.TensorProto | np.ndarray],
     output_filter: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """Run a signature; named arrays out, those of `output_filter` (all when empty). Raises `ServingError`."""
+    """Run a signature. Returns the outputs of `output_filter`, or all when it is empty. Raises `ServingError`."""
     signature = servable.signatures.get(signature_name)
     if signature is None:
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
@@ -47,7 +47,7 @@ def run(
     feeds: Sequence[tuple[str, np.ndarray]],
     aliases: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """Run checked feeds (tensor name, array) for the output aliases. Raises `ServingError` with the runtime's text."""
+    """Run with checked feeds (tensor name, array). Raises `ServingError` with the text of the runtime."""
     names = [signature.outputs[alias].name for alias in aliases]
     return dict(zip(aliases, fetch(servable, feeds, names), strict=True))
 
@@ -55,14 +55,15 @@ def run(
 def fetch(
     servable: Servable, feeds: Sequence[tuple[str, np.ndarray]], names: Sequence[str]
 ) -> list[np.ndarray]:
-    """Run the graph for tensors by name. Raises `ServingError` with the runtime's code and text."""
+    """Run the graph and fetch tensors by name. Raises `ServingError` with the code and text of the runtime."""
     try:
         return servable.run(feeds, names)
     except tf.errors.OpError as error:
         raise ServingError(Code(error.error_code), error.message) from None
     except UnicodeDecodeError as error:
-        # The runtime's text shows bytes of the request that are no UTF-8: TensorFlow's Python side fails to carry it,
-        # and its code with it. What shows a request's bytes finds fault with them.
+        # The text of the runtime contains bytes of the request that are no UTF-8. TensorFlow's Python code cannot
+        # decode the text, and loses text and code. An error that shows bytes of the request is an error in the
+        # request.
         raise invalid(error.object.decode("utf-8", "replace")) from None
 
 
@@ -77,7 +78,8 @@ def _feeds(
             f"Sent extra: {_set(set(inputs) - set(signature.inputs))}. "
             f"Missing but required: {_set(set(signature.inputs) - set(inputs))}."
         )
-    feeds, used = [], []
+    feeds = []
+    used = []
     for alias in sorted(signature.inputs):
         name = signature.inputs[alias].name
         value = inputs.get(alias) if alias in inputs else defaults.get(alias)
@@ -90,7 +92,8 @@ def _feeds(
         try:
             feeds.append((name, value if isinstance(value, np.ndarray) else decode(value)))
         except ForeignTensorError as error:
-            want, got = type_name(signature.inputs[alias].dtype), type_name(error.number)
+            want = type_name(signature.inputs[alias].dtype)
+            got = type_name(error.number)
             raise invalid(f"Expects arg[{len(feeds)}] to be {want} but {got} is provided") from None
         except TensorError:
             raise invalid(f"tensor parsing error: {alias}") from None

@@ -1,4 +1,4 @@
-"""Warm-up: the version's recorded requests, replayed before it answers.
+"""Warm-up: replays the recorded requests of a version before it becomes AVAILABLE.
 
 Rules: servables/tensorflow/saved_model_warmup_util.cc at 2.20.0.
 """
@@ -23,10 +23,10 @@ _SHOWN_BYTES = 256
 
 
 def warm_up(servable: Servable, iterations: int = 1) -> int:
-    """Replay the version's warm-up file, if it has one, each record `iterations` times; return the number of records.
+    """Replay each record of the version's warm-up file `iterations` times. Return the number of records.
 
-    A failing record fails the load. Raises `ServingError`: DATA_LOSS for a damaged file, INVALID_ARGUMENT for a record
-    that is no PredictionLog or for more than 1000 of them, or what the replayed request gave.
+    When a record fails, the load fails. Raises `ServingError`: DATA_LOSS for a damaged file, INVALID_ARGUMENT for a
+    record that is no PredictionLog or for more than 1000 records, or the error of the replayed request.
     """
     path = servable.folder / WARMUP_FILE
     if not path.exists():
@@ -55,7 +55,7 @@ def _parsed(record: bytes, path: Path) -> prediction_log_pb2.PredictionLog:
 
 
 def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
-    """Name and version in the record are not looked at; a record without a request is none."""
+    """Replay one record. Its model name and version are ignored. A record without a request is an error."""
     kind = log.WhichOneof("log_type")
     if kind is None:
         return

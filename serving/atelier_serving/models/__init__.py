@@ -1,1 +1,1 @@
-"""Which models and versions are served: what the configuration wants, and each version from load to unload."""
+"""Models and versions: the configuration, and the life of each version from load to unload."""

@@ -1,6 +1,6 @@
-"""The cluster view: versions and reloads of the whole service, however many processes it consists of.
+"""The cluster view: the versions of all server processes, and how they are reloaded.
 
-`Manager` is the view of a server alone; workers.cluster_view has that of several.
+With one process `Manager` is the cluster view; with several it is in workers/cluster_view.py.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from atelier_serving.models.version import VersionStatus
 
 
 class ClusterView(Protocol):
-    """What the API and the index page ask about every process."""
+    """What the API and the index page ask of all processes."""
 
     def versions(self, name: str) -> Sequence[VersionStatus]:
-        """Every known version of the model, highest first. Raises `ServingError` when the others do not answer."""
+        """All known versions of the model, highest first. Raises `ServingError` when other processes do not answer."""
 
     def reload(self, models: list[ModelSettings], waiting: Callable[[], bool]) -> None:
-        """Serve these models and no others: `Manager.reload` says when it returns and what it raises."""
+        """Serve these models and no others. Returns and raises as `Manager.reload`."""

@@ -1,4 +1,4 @@
-"""One loaded version: a session on the SavedModel, and compiled callables for the sets of outputs asked for."""
+"""A loaded version: a session on the SavedModel, and a compiled callable for each set of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from atelier_serving.tensors import dtype_number, type_name
 
 _PYTHON_OPS = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
 _VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
-# A client may ask for any subset of outputs; each costs a callable, so their number is bounded.
+# Clients may ask for any subset of outputs. Each subset needs a callable, so their number is limited.
 _MAX_CALLABLES = 256
-# The callable, and of each feed the dtype in NumPy and in TensorFlow.
+# The callable, and the dtype of each feed in NumPy and in TensorFlow.
 _Compiled = tuple[Callable[..., Any], list[tuple[np.dtype, tf.DType]]]
 
 
 class Servable:
-    """A version's session. `tf.compat.v1.saved_model.load` is the loader TensorFlow Serving itself uses (in C++).
+    """A version's session, loaded by `tf.compat.v1.saved_model.load`: TensorFlow Serving uses the same loader in C++.
 
-    Its compiled callables have the least overhead of all ways into the runtime, and give the runtime's own error texts:
-    `Session.run`, and `make_callable` with a feed list, which calls it, check shapes first, in words of their own.
+    Requests run compiled callables of the session. These have the least overhead of all ways into the runtime, and give
+    the runtime's own error texts. `Session.run` checks shapes first, with other texts, and so does `make_callable`
+    with a feed list, which calls it.
     """
 
     def __init__(self, folder: Path, flags: Flags, batcher: Batcher | None = None) -> None:
         """Load the SavedModel in `folder`. Raises `ServingError` or TensorFlow's own errors."""
         _require_complete(folder)
-        # Run in the calling thread: handing each op to a pool of threads costs a small model two thirds of its time.
+        # Operations run in the calling thread. For a small model a thread pool takes two thirds of the time.
         in_caller = not (flags.tensorflow_session_parallelism or flags.tensorflow_inter_op_parallelism)
         self._run_options = config_pb2.RunOptions(inter_op_thread_pool=-1 if in_caller else 0)
         self.folder = folder
@@ -59,19 +60,20 @@ class Servable:
             _refuse_python_functions(meta.graph_def)
         except BaseException as error:
             self._session.close()
-            raise _in_serving_words(error, folder, flags.saved_model_tags) from None
+            raise _serving_error(error, folder, flags.saved_model_tags) from None
 
     def run(self, feeds: Sequence[tuple[str, np.ndarray]], fetches: Sequence[str]) -> list[np.ndarray]:
-        """Run the graph: values for tensor names in, the fetched tensors out, in order.
+        """Run the graph. `feeds` are tensor names with values; the result has the tensors of `fetches`, in order.
 
-        Raises `ServingError` for a wrong dtype, with the text of a session's run (a compiled callable words it
-        otherwise), and TensorFlow's own errors.
+        Raises `ServingError` for a wrong dtype, with the text of TensorFlow's C++ session, which differs from that of a
+        compiled callable. Raises TensorFlow's own errors for other failures.
         """
         key = (tuple(name for name, _ in feeds), tuple(fetches))
         run, dtypes = self._callables.get(key) or self._compile(key)
         for position, ((kind, dtype), (_, value)) in enumerate(zip(dtypes, feeds, strict=True)):
             if value.dtype != kind:
-                got, want = type_name(dtype_number(value.dtype)), type_name(dtype.as_datatype_enum)
+                got = type_name(dtype_number(value.dtype))
+                want = type_name(dtype.as_datatype_enum)
                 raise invalid(f"Expects arg[{position}] to be {want} but {got} is provided")
         call = current()
         call.rows += len(feeds[0][1]) if feeds and feeds[0][1].ndim else 1
@@ -84,7 +86,7 @@ class Servable:
             call.ran += time.perf_counter() - began
 
     def close(self) -> None:
-        """Free the session; no request may be running."""
+        """Free the session. No request may be running."""
         self._callables.clear()
         self._session.close()
 
@@ -102,7 +104,7 @@ class Servable:
             return self._callables[key]
 
     def _tensor(self, name: str) -> tf.Tensor:
-        """A tensor of the graph. Raises `ServingError` in the words of TensorFlow's C++ session."""
+        """A tensor of the graph. Raises `ServingError` with the text of TensorFlow's C++ session."""
         node, _, output = name.partition(":")
         try:
             operation = self._graph.get_operation_by_name(node)
@@ -117,7 +119,7 @@ class Servable:
 
 
 def _arrays(values: Sequence[Any]) -> list[np.ndarray]:
-    """The runtime's Python side gives a string scalar as plain bytes."""
+    """The values as arrays. The runtime gives a scalar string as plain bytes."""
     return [np.array(value, object) if isinstance(value, bytes) else value for value in values]
 
 
@@ -131,7 +133,7 @@ def session_config(flags: Flags) -> Any:
 
 
 def _require_complete(folder: Path) -> None:
-    """TensorFlow Serving's check and text (session_bundle/oss/session_bundle_util.cc:71-77)."""
+    """Raises `ServingError` when there is no SavedModel (session_bundle/oss/session_bundle_util.cc:71-77)."""
     if not any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
         raise ServingError(
             Code.NOT_FOUND,
@@ -141,17 +143,17 @@ def _require_complete(folder: Path) -> None:
 
 
 def _require_variables(folder: Path, graph: tf.Graph) -> None:
-    """Refuse the trap of a complete saved_model.pb without its variables, which the loader takes for a whole model."""
+    """Raises `ServingError` when the variables are missing: the loader would load the model without them."""
     has_variables = any(operation.type in _VARIABLE_OPS for operation in graph.get_operations())
     if has_variables and not (folder / "variables" / "variables.index").exists():
         raise _without_variables(folder)
 
 
 def _refuse_python_functions(graph: graph_pb2.GraphDef) -> None:
-    """Refuse tf.py_function and tf.numpy_function: no SavedModel holds the Python code that they call.
+    """Raises `ServingError` for tf.py_function and tf.numpy_function: a SavedModel does not contain their Python code.
 
-    TensorFlow Serving's binary has no such operations; code and text are those of its loader. Found only here, each
-    request would fail with a traceback of this process.
+    TensorFlow Serving's binary does not have these operations; code and text are those of its loader. Without this
+    check the model would load here, and each request would fail with a traceback of this process.
     """
     nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
     if found := next((node.op for node in nodes if node.op in _PYTHON_OPS), None):
@@ -169,8 +171,8 @@ def _without_variables(folder: Path) -> ServingError:
     return ServingError(Code.FAILED_PRECONDITION, text)
 
 
-def _in_serving_words(error: BaseException, folder: Path, tags: str) -> BaseException:
-    """What the loader's Python side finds or rewords, in the words of its C++ side or of this server."""
+def _serving_error(error: BaseException, folder: Path, tags: str) -> BaseException:
+    """The error of a load with the text of TensorFlow's C++ loader, where its Python code has another text."""
     if isinstance(error, RuntimeError) and "MetaGraphDef associated with tags" in str(error):
         wanted = " ".join(tags.split(","))
         return ServingError(
@@ -194,11 +196,11 @@ def _in_serving_words(error: BaseException, folder: Path, tags: str) -> BaseExce
 
 
 def _unparsable(path: Path) -> ServingError:
-    """A file cut short and one of another content, told apart as TensorFlow's ReadBinaryProto does."""
+    """The error for a file that cannot be parsed; OUT_OF_RANGE when it is cut short, as in ReadBinaryProto."""
     content = path.read_bytes()
     position = 0
     while position < len(content):
-        # Fields of a SavedModel: its schema's version, a varint, and graphs, each after its length.
+        # A SavedModel has two kinds of fields: the schema's version, a varint, and graphs with their lengths.
         kind = content[position] & 7
         number, position = _varint(content, position + 1)
         if kind not in (0, 2):
@@ -210,7 +212,7 @@ def _unparsable(path: Path) -> ServingError:
 
 
 def _varint(content: bytes, position: int) -> tuple[int, int]:
-    """A varint's value and the position after it, which is beyond the end when the content ends first."""
+    """A varint's value and the position after it. The position is beyond the end when the content ends too early."""
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(content):

@@ -1,4 +1,4 @@
-"""ModelServerConfig: what is to be served, read from flags, a file or a reload request, and validated.
+"""ModelServerConfig, the models to serve: read from flags, a file or a reload request, and validated.
 
 Texts: model_servers/server_core.cc and util/proto_util.h at 2.20.0.
 """
@@ -18,13 +18,13 @@ from atelier_serving.flags import Flags
 from atelier_serving.status import Code, ServingError, invalid
 
 _log = logging.getLogger(__name__)
-# The one platform (model_servers/model_platform_types.h).
+# The only supported platform (model_servers/model_platform_types.h).
 PLATFORM = "tensorflow"
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """One model: where its versions are, which of them to serve, and the labels of versions."""
+    """The settings of one model: where its versions are, which of them to serve, and their labels."""
 
     name: str
     base_path: Path
@@ -35,7 +35,7 @@ class ModelSettings:
     platform: str = PLATFORM
 
     def wanted(self, found: list[int]) -> set[int]:
-        """Which of the versions on disk the policy wants."""
+        """The versions that the policy selects from those on disk."""
         if self.all:
             return set(found)
         if self.specific is not None:
@@ -44,14 +44,14 @@ class ModelSettings:
 
 
 def from_flags(flags: Flags) -> list[ModelSettings] | None:
-    """The models that the flags ask for; None when the file says nothing. Raises `ServingError`."""
+    """The models that the flags ask for. None when the configuration file is empty. Raises `ServingError`."""
     if not flags.model_config_file:
         return [ModelSettings(flags.model_name, Path(flags.model_base_path).absolute())]
     return read_file(Path(flags.model_config_file))
 
 
 def read_file(path: Path) -> list[ModelSettings] | None:
-    """Read a text proto; None when it holds neither a list of models nor anything else. Raises `ServingError`."""
+    """Read a configuration file, a text proto. None when it is empty. Raises `ServingError`."""
     config = model_server_config_pb2.ModelServerConfig()
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), config)
@@ -81,12 +81,12 @@ def from_proto(config: model_server_config_pb2.ModelServerConfig) -> list[ModelS
 
 
 def to_json(models: list[ModelSettings]) -> list[dict[str, Any]]:
-    """Models as JSON can hold them."""
+    """The models as plain data for JSON."""
     return [{**asdict(model), "base_path": str(model.base_path)} for model in models]
 
 
 def from_json(documents: list[dict[str, Any]]) -> list[ModelSettings]:
-    """The models that `to_json` wrote."""
+    """The models from the result of `to_json`."""
     return [
         ModelSettings(**{**one, "base_path": Path(one["base_path"]), "specific": _numbers(one["specific"])})
         for one in documents

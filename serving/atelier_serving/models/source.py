@@ -1,7 +1,7 @@
-"""The file-system source: which version numbers stand under a base path.
+"""The file-system source: finds the versions under a base path.
 
-Rules: sources/storage_path/file_system_storage_path_source.cc at 2.20.0. Names that are not integers are ignored, which
-is what makes a staging folder invisible; a numeric file counts as a version (and fails to load).
+Rules: sources/storage_path/file_system_storage_path_source.cc at 2.20.0. Names that are not integers are ignored, so
+a staging folder is not found. A file with a numeric name counts as a version, and fails to load.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-# absl::SimpleAtoi: blanks around and a sign before the digits.
+# As absl::SimpleAtoi: there may be blanks around the digits and a sign before them.
 _BEYOND = re.compile(r"\s*\+?\d{19,}\s*", re.ASCII)
 _INTEGER = re.compile(r"\s*\+?\d{1,19}\s*", re.ASCII)
 
 
 def scan(base_path: Path, warn: Callable[[str], None]) -> dict[int, Path] | None:
-    """Version number to path, or None when the base path cannot be listed; `warn` is told of a number found twice."""
+    """Version number to path. None when the base path cannot be listed. `warn` is called for a number found twice."""
     try:
         entries = sorted(base_path.iterdir())
     except OSError:

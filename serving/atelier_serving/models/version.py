@@ -16,12 +16,12 @@ from atelier_serving.status import ServingError, of_exception
 
 _log = logging.getLogger(__name__)
 
-# A request that never ends must not keep its version's memory for ever.
+# An unload waits so long for requests. A request that never ends must not keep the memory of its version for ever.
 UNLOAD_WAIT_SECONDS = 60.0
 
 
 class VersionState(IntEnum):
-    """The manager's states (apis/get_model_status.proto)."""
+    """The states of a version (apis/get_model_status.proto)."""
 
     START = 10
     LOADING = 20
@@ -31,7 +31,7 @@ class VersionState(IntEnum):
 
 
 class VersionStatus(Protocol):
-    """What clients are told of a version."""
+    """What the API reports about a version."""
 
     @property
     def number(self) -> int:
@@ -39,15 +39,15 @@ class VersionStatus(Protocol):
 
     @property
     def state(self) -> VersionState:
-        """Where it stands in its life."""
+        """Its state."""
 
     @property
     def error(self) -> ServingError | None:
-        """Why it has ended; None when nothing went wrong."""
+        """The error that ended it, or None."""
 
 
 class Version:
-    """One version of one model. Loading and unloading are called by the manager, in threads of their own."""
+    """One version of one model. The manager calls `load` and `unload`, each in its own thread."""
 
     def __init__(self, model: str, number: int, path: Path, changed: Callable[[Version], None]) -> None:
         self.model = model
@@ -68,7 +68,7 @@ class Version:
 
     @contextmanager
     def use(self) -> Iterator[Servable | None]:
-        """Hold the servable for one request; None when the version does not answer (any more)."""
+        """The servable for one request, kept loaded in the `with` block. None when the version is not AVAILABLE."""
         with self._idle:
             servable = self._servable if self.state == VersionState.AVAILABLE else None
             self._users += servable is not None
@@ -83,9 +83,9 @@ class Version:
     def load(
         self, loader: Callable[[Path], Servable], attempts: int, interval: float, stop: threading.Event
     ) -> None:
-        """Load with retries: AVAILABLE, or END with the error. Stops trying when no longer wanted.
+        """Load with retries. Then the state is AVAILABLE, or END with the error. Stops when the version is not wanted.
 
-        While it is tried again the state stays LOADING, without the error, as in TensorFlow Serving.
+        Between retries the state stays LOADING and there is no error, as in TensorFlow Serving.
         """
         self._move(VersionState.LOADING)
         while True:
@@ -93,14 +93,14 @@ class Version:
                 servable = loader(self.path)
             except Exception as error:
                 known = of_exception(error)
-                # A new one: that which was raised holds the half-loaded graph by its frames.
+                # A new error object: the frames of the raised one keep the half-loaded graph alive.
                 failure = ServingError(known.code, known.message)
             else:
                 with self._idle:
                     self._servable = servable
                 self._move(VersionState.AVAILABLE)
                 return
-            memory.give_back()
+            memory.trim()
             self.failures += 1
             if not self.wanted.is_set() or self.failures >= attempts:
                 break
@@ -114,7 +114,7 @@ class Version:
         self._move(VersionState.END)
 
     def unload(self) -> None:
-        """Take no more requests, wait for those in flight, free the session."""
+        """Take no more requests, wait for those in flight, and free the session."""
         with self._idle:
             servable = self._servable
             self._servable = None
@@ -125,7 +125,7 @@ class Version:
                 self._idle.wait_for(lambda: self._users == 0, timeout=UNLOAD_WAIT_SECONDS)
             servable.close()
             servable = None
-            memory.give_back()
+            memory.trim()
         self._move(VersionState.END)
 
     def _move(self, state: VersionState) -> None:

@@ -1,4 +1,4 @@
-"""The warm-up file of a version: where it is, and how many records it may hold (docs/contracts.md)."""
+"""The warm-up file of a version: its place, and how many records it may have (docs/contracts.md)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is known of the running server: metrics, logs of requests, and health."""
+"""Monitoring of the running server: metrics, logs of requests, and health."""

@@ -17,10 +17,10 @@ _STDOUT = "-"
 
 
 class AccessLog:
-    """Appends whole lines, so that several processes may share the file. Raises `OSError` when it cannot be opened."""
+    """Appends whole lines, so several processes may share the file. Raises `OSError` when it cannot be opened."""
 
     def __init__(self, path: str) -> None:
-        """`path` "-" is standard output."""
+        """When `path` is "-", the log goes to standard output."""
         if path == _STDOUT:
             self._file = 1
         else:
@@ -29,7 +29,7 @@ class AccessLog:
         self._failed = False
 
     def write(self, context: RequestContext, entrypoint: str, peer: str) -> None:
-        """Note a request that has been answered. Durations are milliseconds."""
+        """Write a line for a request that has ended. Durations are in milliseconds."""
         took = time.perf_counter() - context.started + context.waited
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -49,7 +49,7 @@ class AccessLog:
         try:
             os.write(self._file, json.dumps(line).encode() + b"\n")
         except OSError as error:
-            # A full disk must not fail requests; said once, not a million times.
+            # A full disk must not make requests fail. The log says it only once.
             if not self._failed:
                 self._failed = True
                 _log.error(f"The access log cannot be written: {error.strerror}.")

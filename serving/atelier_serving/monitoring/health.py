@@ -1,7 +1,7 @@
-"""Readiness: what `/readyz` and grpc.health.v1 say.
+"""Readiness, for `/readyz` and grpc.health.v1.
 
-Ready means that every configured model has a version that answers, so a swap, whose old version answers until the new
-one does, and a new version that fails to load do not make the server unready.
+The server is ready when every configured model has an AVAILABLE version. It stays ready while a new version loads,
+because the old version serves until then; also when the new version fails.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from atelier_serving.models.version import VersionState
 
 
 class Health:
-    """What the manager's models say about the server."""
+    """The readiness of the server, from the states of its models."""
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
         self.draining = False
 
     def available(self) -> dict[str, list[int]]:
-        """Each configured model's versions that answer, highest first."""
+        """The AVAILABLE versions of each configured model, highest first."""
         return {
             name: [v.number for v in self._manager.versions(name) if v.state == VersionState.AVAILABLE]
             for name in self._manager.names()
         }
 
     def ready(self) -> bool:
-        """Whether every configured model answers, and the server is not stopping."""
+        """True when every configured model has an AVAILABLE version, and the server does not stop."""
         return not self.draining and all(self.available().values())

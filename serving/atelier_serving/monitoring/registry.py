@@ -1,7 +1,7 @@
-"""Prometheus metrics: counters and histograms as plain data, so that those of several workers can be added.
+"""Prometheus metrics as plain data, so that the metrics of several workers can be added.
 
-Text format: https://prometheus.io/docs/instrumenting/exposition_formats/. TensorFlow Serving's own names, labels and
-buckets (util/prometheus_exporter.cc: `/` becomes `:`, so names begin with one) stand in request_metrics.py.
+Text format: https://prometheus.io/docs/instrumenting/exposition_formats/. The names, labels and buckets of TensorFlow
+Serving are in request_metrics.py. Its names begin with `:`, because util/prometheus_exporter.cc replaces `/`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Labels = tuple[str, ...]
-# A series' values: [count or state] of a counter or gauge; of a histogram the buckets' counts (the last one is +Inf)
-# and the sum.
+# The values of a series: one number for a counter or gauge; for a histogram the counts of its buckets (the last bucket
+# is +Inf), and the sum.
 Snapshot = dict[str, dict[Labels, list[float]]]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's name, its labels, and the upper bounds of its buckets when it is a histogram.
+    """The name and labels of a metric. A histogram has `bounds`, the upper bounds of its buckets.
 
-    `everywhere`: a gauge that is 1 when it is 1 in every worker, else 0.
+    A gauge with `everywhere` is 1 when it is 1 in every worker, else 0.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Metric:
 
 
 class Registry:
-    """The values of one process. Thread-safe."""
+    """The metrics of one process. Thread-safe."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = {metric.name: metric for metric in metrics}
@@ -45,7 +45,7 @@ class Registry:
         self.lock = threading.Lock()
 
     def add(self, metric: Metric, labels: Labels, value: float = 1.0) -> None:
-        """Count `value` (held: lock)."""
+        """Add `value` to a counter. The caller holds `lock`."""
         series = self._series[metric.name]
         if labels in series:
             series[labels][0] += value
@@ -53,7 +53,7 @@ class Registry:
             series[labels] = [value]
 
     def observe(self, metric: Metric, labels: Labels, value: float) -> None:
-        """Put `value` into its bucket (held: lock)."""
+        """Add `value` to its bucket of a histogram. The caller holds `lock`."""
         series = self._series[metric.name].get(labels)
         if series is None:
             series = self._series[metric.name][labels] = [0.0] * (len(metric.bounds) + 2)
@@ -61,22 +61,22 @@ class Registry:
         series[-1] += value
 
     def series(self, metric: Metric) -> list[Labels]:
-        """The labels of every series of a metric (held: lock)."""
+        """The labels of all series of a metric. The caller holds `lock`."""
         return list(self._series[metric.name])
 
     def drop(self, metric: Metric, first: Labels) -> None:
-        """Forget the series whose labels begin so (held: lock)."""
+        """Remove the series whose labels begin with `first`. The caller holds `lock`."""
         own = self._series[metric.name]
         for labels in [labels for labels in own if labels[: len(first)] == first]:
             del own[labels]
 
     def replace(self, metric: Metric, values: dict[Labels, float]) -> None:
-        """Set a gauge's every series."""
+        """Replace all series of a gauge."""
         with self.lock:
             self._series[metric.name] = {labels: [value] for labels, value in values.items()}
 
     def snapshot(self) -> Snapshot:
-        """A copy of every value."""
+        """A copy of all values."""
         with self.lock:
             return {
                 name: {labels: list(v) for labels, v in series.items()}
@@ -84,12 +84,12 @@ class Registry:
             }
 
     def counters(self, snapshot: Snapshot) -> Snapshot:
-        """A snapshot without its gauges, which mean nothing once their process has gone."""
+        """The snapshot without gauges, which have no meaning after the end of their process."""
         return {name: series for name, series in snapshot.items() if self._metrics[name].kind != "gauge"}
 
     def text(self, snapshots: Sequence[Snapshot]) -> str:
-        """Prometheus' text format of the sum of the snapshots."""
-        total = added(snapshots)
+        """The sum of the snapshots in Prometheus' text format."""
+        total = sum_snapshots(snapshots)
         lines: list[str] = []
         for name, metric in self._metrics.items():
             lines.append(f"# TYPE {name} {metric.kind}")
@@ -99,7 +99,7 @@ class Registry:
         return "\n".join(lines) + "\n"
 
 
-def added(snapshots: Sequence[Snapshot]) -> Snapshot:
+def sum_snapshots(snapshots: Sequence[Snapshot]) -> Snapshot:
     """The sum of snapshots, series by series."""
     total: Snapshot = {}
     for snapshot in snapshots:
@@ -114,7 +114,7 @@ def added(snapshots: Sequence[Snapshot]) -> Snapshot:
 
 
 def to_json(snapshot: Snapshot) -> dict[str, Any]:
-    """A snapshot as JSON can hold it."""
+    """The snapshot as plain data for JSON."""
     return {
         name: [[list(labels), values] for labels, values in series.items()]
         for name, series in snapshot.items()
@@ -122,7 +122,7 @@ def to_json(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def from_json(document: dict[str, Any]) -> Snapshot:
-    """The snapshot that `to_json` wrote."""
+    """The snapshot from the result of `to_json`."""
     return {name: {tuple(labels): values for labels, values in series} for name, series in document.items()}
 
 
@@ -130,7 +130,9 @@ def _lines(metric: Metric, labels: Labels, values: list[float]) -> list[str]:
     names = ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(metric.labels, labels, strict=True))
     if not metric.bounds:
         return [f"{metric.name}{{{names}}} {values[0]:.15g}"]
-    comma, count, lines = "," if names else "", 0.0, []
+    comma = "," if names else ""
+    count = 0.0
+    lines = []
     for bound, own in zip((*(f"{bound:.10g}" for bound in metric.bounds), "+Inf"), values, strict=False):
         count += own
         lines.append(f'{metric.name}_bucket{{{names}{comma}le="{bound}"}} {count:.15g}')

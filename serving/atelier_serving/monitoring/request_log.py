@@ -1,7 +1,7 @@
-"""The request log: a sample of gRPC requests with their answers, as PredictionLog TFRecords.
+"""The request log: a sample of gRPC requests with their responses, as PredictionLog records in TFRecord files.
 
-A file of it, copied to a version's assets.extra/tf_serving_warmup_requests, is a warm-up file: that is why none holds
-more than the 1,000 records that a warm-up may have.
+A file of the log, copied to assets.extra/tf_serving_warmup_requests of a version, is a warm-up file. So a file has at
+most 1,000 records, the limit of a warm-up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from atelier_serving.monitoring.request_metrics import RequestMetrics
 
 _log = logging.getLogger(__name__)
 
-# Of each model the newest files are kept.
+# For each model so many of the newest files are kept.
 MAX_FILES = 10
 _KINDS = {
     "Predict": "predict_log",
@@ -34,10 +34,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]|^\.")
 
 
 class RequestLog:
-    """Writes to `folder/<model>-<time>-<process>.tfrecord`. Thread-safe. Raises `OSError` without the folder."""
+    """Writes `folder/<model>-<time>-<process>.tfrecord`. Thread-safe. Raises `OSError` when the folder is missing."""
 
     def __init__(self, folder: Path, rate: float, metrics: RequestMetrics) -> None:
-        """`rate` of the requests, 0 to 1, are written."""
+        """`rate`, from 0 to 1, is the share of requests that are written."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._rate = rate
@@ -46,7 +46,7 @@ class RequestLog:
         self._open: dict[str, tuple[Any, int]] = {}
 
     def sample(self, method: str, model: str, request: Any, response: Any) -> None:
-        """Write the request and its answer, or not."""
+        """Write the request and its response, when it falls into the sample."""
         kind = _KINDS.get(method)
         if kind is None or random.random() >= self._rate:
             return
@@ -58,7 +58,7 @@ class RequestLog:
         try:
             self._write(model, log.SerializeToString())
         except Exception as error:
-            # A full disk must not fail requests.
+            # A full disk must not make requests fail.
             self._metrics.logged(model, type(error).__name__)
             return
         self._metrics.logged(model, "OK")
@@ -73,11 +73,12 @@ class RequestLog:
                 name = f"{safe}-{time.time_ns() // 1_000_000:d}-{os.getpid()}.tfrecord"
                 self._drop_old(safe)
                 _log.info(f"Request log: {self._folder / name}")
-                # A file of our own: neither a link nor what somebody else has put there is followed or emptied.
+                # O_EXCL makes a new file: an existing link or file is never followed or overwritten.
                 os.close(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-                writer, count = tf.io.TFRecordWriter(str(self._folder / name)), 0
+                writer = tf.io.TFRecordWriter(str(self._folder / name))
+                count = 0
             writer.write(record)
-            # Whole records only, whatever becomes of this process.
+            # Each record is flushed at once, so the file has whole records even when this process dies.
             writer.flush()
             if count + 1 == MAX_RECORDS:
                 writer.close()
@@ -86,7 +87,7 @@ class RequestLog:
 
     def _drop_old(self, safe: str) -> None:
         own = re.compile(rf"{re.escape(safe)}-\d+-\d+\.tfrecord")
-        # By the time in the name: another worker may be dropping the same files.
+        # The names sort by time. Another worker may delete the same files at the same time.
         files = sorted(
             (f for f in self._folder.iterdir() if own.fullmatch(f.name)),
             key=lambda f: int(f.name.rsplit("-", 2)[1]),

@@ -1,7 +1,7 @@
 """The metrics of this server: TensorFlow Serving's names with their labels, and `atelier_` ones with the version.
 
 TensorFlow Serving's: servables/tensorflow/util.cc:54-88, saved_model_warmup_util.cc, batching/batching_session.cc and
-batching_util.h at 2.20.0. They have no label for the version, so that a dashboard made for them finds what it knows.
+batching_util.h at 2.20.0. They have no label for the version, so that dashboards made for TensorFlow Serving work.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from atelier_serving import memory
 from atelier_serving.monitoring.registry import Metric, Registry
 from atelier_serving.request_context import RequestContext
 
-# TensorFlow Serving's latencies are microseconds in 33 buckets of 10 * 1.8^k.
+# TensorFlow Serving measures latencies in microseconds, in 33 buckets with the bounds 10 * 1.8^k.
 _MICROS = tuple(10 * 1.8**k for k in range(33))
 _SECONDS = (*(m * 10.0**e for e in range(-5, 1) for m in (1, 2.5, 5)), 10.0, 30.0, 60.0)
 _POWERS = tuple(float(2**k) for k in range(15))
@@ -32,7 +32,7 @@ LOAD_LATENCY = Metric(":tensorflow:cc:saved_model:load_latency", ("model_path",)
 
 _VERSIONED = ("model_name", "model_version", "api", "entrypoint")
 SECONDS = Metric("atelier_request_seconds", (*_VERSIONED, "status"), _SECONDS)
-# stage: wait (for a thread), queue (for a batch), run (the session), rest (parsing, encoding, the protocol).
+# The stages: wait (for a thread), queue (for a batch), run (the session), rest (parsing, encoding, the protocol).
 STAGES = Metric("atelier_stage_seconds", (*_VERSIONED, "stage"), _SECONDS)
 BATCHES = Metric("atelier_batch_rows", ("model_name", "model_version"), _POWERS)
 AVAILABLE = Metric(
@@ -47,25 +47,26 @@ _ALL = (
 )
 _BY_VERSION = (SECONDS, STAGES, BATCHES)
 _KEPT_VERSIONS = 20
-# What TensorFlow Serving counts: requests to a model's graph.
+# TensorFlow Serving counts only these: requests that run a graph.
 _INFERENCE = {"Predict", "Classify", "Regress", "MultiInference", "predict", "classify", "regress"}
 
 
 class RequestMetrics:
-    """Writes the registry's values."""
+    """Records metrics in a registry."""
 
     def __init__(self, thread_pool_name: str | None) -> None:
-        """`thread_pool_name` is that of batching; None without."""
+        """`thread_pool_name` is that of the batching parameters. None without batching."""
         self.registry = Registry(_ALL)
         self._pool = thread_pool_name
 
     def answered(self, context: RequestContext, entrypoint: str, status: str) -> None:
-        """Count one request that has been answered: `entrypoint` GRPC or REST, `status` a code's name.
+        """Record a request that has ended. `entrypoint` is GRPC or REST, `status` the name of a code.
 
-        A name that is not served is counted as an empty one: clients must not be able to make series.
+        A request for a model that is not served is counted with an empty name: clients must not be able to make series.
         """
         took = time.perf_counter() - context.started
-        api, ok = context.method, status == "OK"
+        api = context.method
+        ok = status == "OK"
         version = str(context.version) if context.version else ""
         labels = (context.model, version, api, entrypoint)
         registry = self.registry
@@ -88,9 +89,9 @@ class RequestMetrics:
                 registry.observe(BATCHES, (context.model, version), context.batch)
 
     def forget(self, available: list[tuple[str, int]]) -> None:
-        """Drop the series with a version for all but those available and the newest ones of each model.
+        """Remove the series of old versions: all except `available` ones and the newest of each model.
 
-        A server that swaps for months would keep some 20 kB of each version, and show them at every scrape.
+        Otherwise a server that runs for months would keep some 20 kB for each version, and send it at every scrape.
         """
         registry = self.registry
         with registry.lock:
@@ -103,25 +104,25 @@ class RequestMetrics:
                             registry.drop(metric, (name, str(number)))
 
     def loaded(self, path: str, status: str, seconds: float) -> None:
-        """Count one try to load a version."""
+        """Record one attempt to load a version."""
         with self.registry.lock:
             self.registry.add(LOADS, (path, status))
             if status == "OK":
                 self.registry.add(LOAD_LATENCY, (path,), seconds * 1e6)
 
     def warmed(self, path: str, status: str, records: int, seconds: float) -> None:
-        """Count one warm-up."""
+        """Record one warm-up."""
         with self.registry.lock:
             self.registry.observe(WARMED, (path, status), seconds * 1e6)
             self.registry.add(WARMUP_RECORDS, (path, status), records)
 
     def logged(self, model: str, status: str) -> None:
-        """Count one request written to the request log, or not."""
+        """Record the result of writing one request to the request log."""
         with self.registry.lock:
             self.registry.add(LOGGED, (model, status))
 
     def refresh(self, available: list[tuple[str, int]]) -> None:
-        """Take the gauges: which versions answer, memory and processor time."""
+        """Set the gauges: AVAILABLE versions, memory and processor time."""
         self.registry.replace(AVAILABLE, {(name, str(number)): 1.0 for name, number in available})
         self.registry.replace(MEMORY, {(): float(memory.resident())})
         self.registry.replace(CPU, {(): time.process_time()})

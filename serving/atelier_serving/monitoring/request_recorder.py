@@ -1,4 +1,4 @@
-"""What happens once a request has been answered: it is counted, and noted in the logs that were asked for."""
+"""Records requests that have ended, in the metrics and in the logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from atelier_serving.request_context import RequestContext, end
 
 
 class RequestRecorder:
-    """Called by both transports at the end of every request, in the thread that answered it."""
+    """Both transports call it at the end of every request, in the thread that handled the request."""
 
     def __init__(
         self, metrics: RequestMetrics, access_log: AccessLog | None, request_log: RequestLog | None
@@ -21,7 +21,7 @@ class RequestRecorder:
         self._request_log = request_log
 
     def grpc(self, context: RequestContext, request: Any, response: Any, grpc_context: Any) -> None:
-        """A gRPC request; `response` is None when it failed with `context.code`."""
+        """Record a gRPC request. `response` is None when the request failed with `context.code`."""
         self._metrics.answered(context, "GRPC", context.code)
         if self._access_log:
             self._access_log.write(context, "GRPC", grpc_context.peer())
@@ -30,7 +30,7 @@ class RequestRecorder:
         end()
 
     def rest(self, context: RequestContext, peer: str) -> None:
-        """An HTTP request."""
+        """Record an HTTP request."""
         self._metrics.answered(context, "REST", context.code)
         if self._access_log:
             self._access_log.write(context, "REST", peer)

@@ -1,4 +1,4 @@
-"""What goes back over HTTP."""
+"""An HTTP response as plain data."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Answer:
 
 
 def json_answer(status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
-    """A page of JSON."""
+    """A response with a JSON document."""
     return Answer(status, json.dumps(document, indent=4).encode() + b"\n", headers=headers or {})
 
 
 def html_page(title: str) -> bytes:
-    """An error page of libevent's, on which TensorFlow Serving's HTTP server stands."""
+    """An error page as libevent writes it: TensorFlow Serving's HTTP server is based on libevent."""
     return f"<HTML><HEAD>\n<TITLE>{title}</TITLE>\n</HEAD><BODY>\n<H1>{title[4:]}</H1>\n</BODY></HTML>\n".encode()

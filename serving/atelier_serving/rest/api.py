@@ -1,21 +1,16 @@
-"""The REST API without its transport: a request's method, path, headers and body in, an answer out.
+"""The REST API without the HTTP server: from a request to an answer.
 
 Routing, codes and texts: model_servers/http_rest_api_handler.cc, http_rest_api_util.cc and http_server.cc at 2.20.0.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from google.protobuf import json_format
-from google.protobuf.message import Message
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -28,29 +23,29 @@ from atelier_serving.inference.api import Api
 from atelier_serving.inference.predict import DEFAULT_SIGNATURE, predict
 from atelier_serving.request_context import current
 from atelier_serving.rest.answer import Answer, html_page
-from atelier_serving.rest.document_memory import Reading
+from atelier_serving.rest.document_memory import LargeDocument
 from atelier_serving.rest.json import text as json_text
-from atelier_serving.rest.json.document import LARGE, parse_document, to_bytes
+from atelier_serving.rest.json.document import parse_document, to_bytes
 from atelier_serving.rest.json.examples import read_examples
+from atelier_serving.rest.json.protos import as_document, printed
 from atelier_serving.rest.json.tensors import read_inputs, signature_name
+from atelier_serving.rest.request import Request, unpacked
 from atelier_serving.status import Code, invalid, of_exception
 
 _log = logging.getLogger(__name__)
 
-_SPEC = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
+_MODEL_SPEC = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
 _POST = re.compile(
-    rf"/v1/models/(?P<name>[^/:]+){_SPEC}:(?P<method>classify|regress|predict)", re.IGNORECASE | re.ASCII
+    rf"/v1/models/(?P<name>[^/:]+){_MODEL_SPEC}:(?P<method>classify|regress|predict)",
+    re.IGNORECASE | re.ASCII,
 )
-_GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_SPEC}(?P<part>/metadata)?", re.IGNORECASE | re.ASCII)
-# What libevent knows; TRACE and all others end before a handler is asked.
+_GET = re.compile(
+    rf"/v1/models(?:/(?P<name>[^/:]+))?{_MODEL_SPEC}(?P<part>/metadata)?", re.IGNORECASE | re.ASCII
+)
+# The methods that libevent knows. It refuses all others, also TRACE, before TensorFlow Serving sees them.
 _METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
 _HTML = "text/html; charset=ISO-8859-1"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# Above this protobuf writes floats with an exponent.
-_EXACT = 1e15
-# util/net_http/compression/gzip_zlib.h
-MAX_GUNZIPPED = 100 * 1024 * 1024
-_UNPACKED_AT_A_TIME = 1024 * 1024
 # model_servers/http_server.cc:46-87; every other code is 500.
 _HTTP = {
     Code.CANCELLED: 499,
@@ -74,49 +69,25 @@ _CORS = {
 }
 
 
-@dataclass
-class Request:
-    """One request. `path` is as it came, percent-encoded, without its query; header names are lower-case."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def packed(self) -> bool:
-        """Whether the body is compressed."""
-        return "gzip" in self.headers.get("content-encoding", "")
-
-    def is_large(self) -> bool:
-        """Whether the body's document is to be read a piece at a time."""
-        if len(self.body) > LARGE or not self.packed:
-            return len(self.body) > LARGE
-        reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        try:
-            return len(reader.decompress(self.body, LARGE + 1)) > LARGE
-        except zlib.error:
-            return False
-
-
 class RestApi:
-    """Every path under `/v1/`; nothing but the answer is decided here, so any HTTP server may carry it."""
+    """All paths under `/v1/`. It only makes answers, so it does not depend on an HTTP server."""
 
     def __init__(self, api: Api, cors: bool) -> None:
         self._api = api
         self._headers = _CORS if cors else {}
 
-    def respond(self, request: Request, reading: Reading | None = None) -> Answer:
-        """Answer a request, whose body is taken out of it. Never raises. `reading` is given for a large document."""
+    def respond(self, request: Request, large: LargeDocument | None = None) -> Answer:
+        """Answer a request, and take the body out of it. Never raises. `large` is given for a large document."""
         try:
-            return self._answer(request, reading)
+            return self._answer(request, large)
         finally:
-            # Here, where nothing of the document is alive any more.
-            if reading:
-                reading.end()
+            # Here no part of the document is alive any more.
+            if large:
+                large.end()
 
-    def _answer(self, request: Request, reading: Reading | None) -> Answer:
-        method, headers = request.method, request.headers
+    def _answer(self, request: Request, large: LargeDocument | None) -> Answer:
+        method = request.method
+        headers = request.headers
         if method not in _METHODS:
             return Answer(501, html_page("501 Not Implemented"), _HTML)
         if _BAD_ESCAPE.search(request.path):
@@ -125,8 +96,8 @@ class RestApi:
             allowed = re.match(r"https?://", headers.get("origin", ""))
             return Answer(200 if allowed else 400, b"", _HTML, self._headers)
         try:
-            pieces = self._dispatch(request, reading)
-            body = b"".join(reading.counted(map(to_bytes, pieces)) if reading else map(to_bytes, pieces))
+            pieces = self._dispatch(request, large)
+            body = b"".join(large.counted(map(to_bytes, pieces)) if large else map(to_bytes, pieces))
         except _UnreadablePathError:
             current().code = Code.INVALID_ARGUMENT.name
             return Answer(400, b"", headers=self._headers)
@@ -142,15 +113,16 @@ class RestApi:
             )
         return Answer(200, body, headers=self._headers)
 
-    def _dispatch(self, request: Request, reading: Reading | None) -> Iterable[str]:
-        """The pieces of the answer's text."""
-        method, path = request.method, request.path
-        # The patterns ignore case, what they found is compared with it: `m:PREDICT` is no predict.
+    def _dispatch(self, request: Request, large: LargeDocument | None) -> Iterable[str]:
+        """The text of the answer, in pieces."""
+        method = request.method
+        path = request.path
+        # The patterns ignore case, but the method must be in lower case: `m:PREDICT` is no predict.
         if method == "POST" and (match := _POST.fullmatch(path)):
             model_spec = _model_spec(match)
             if match["method"] in ("predict", "classify", "regress"):
-                document = _document(request, reading)
-                was_read = reading.holds if reading else _nothing
+                document = _document(request, large)
+                was_read = large.holds if large else _nothing
                 if match["method"] == "predict":
                     return self._predict(model_spec, document, was_read)
                 answer = self._classify if match["method"] == "classify" else self._regress
@@ -165,10 +137,10 @@ class RestApi:
     def _predict(
         self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
     ) -> Iterator[str]:
-        """Predict from a parsed JSON document, which is emptied, to the pieces of the answer's text.
+        """Predict from a parsed JSON document, and empty it. The result is the text of the answer, in pieces.
 
-        Straight from JSON: a proto in between would copy every value twice. `was_read` is told how many
-        bytes are held in place of the document: the inputs, later the outputs.
+        There is no proto in between: it would copy every value twice. `was_read` is called with the bytes that take the
+        place of the document: first the inputs, later the outputs.
         """
         name = signature_name(document)
         with self._api.servable(model_spec) as (servable, _):
@@ -205,29 +177,29 @@ class RestApi:
         return json_text.regression(self._api.regress(request).result)
 
     def _status(self, model_spec: model_pb2.ModelSpec) -> str:
-        answer = self._api.status(get_model_status_pb2.GetModelStatusRequest(model_spec=model_spec))
-        return _printed(_message(answer))
+        response = self._api.status(get_model_status_pb2.GetModelStatusRequest(model_spec=model_spec))
+        return printed(as_document(response))
 
     def _metadata(self, model_spec: model_pb2.ModelSpec) -> str:
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=model_spec, metadata_field=["signature_def"]
         )
-        answer = self._api.metadata(request)
+        response = self._api.metadata(request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
-        answer.metadata["signature_def"].Unpack(signatures)
-        version = str(answer.model_spec.version.value)
-        named = {"name": answer.model_spec.name, "signature_name": "", "version": version}
-        # Put together from two documents, as TensorFlow Serving does.
-        definitions = _printed(_message(signatures))
-        return f'{{\n"model_spec":{_printed(named)},\n"metadata": {{"signature_def": {definitions}}}\n}}\n'
+        response.metadata["signature_def"].Unpack(signatures)
+        version = str(response.model_spec.version.value)
+        named = {"name": response.model_spec.name, "signature_name": "", "version": version}
+        # The text consists of two documents, as in TensorFlow Serving.
+        definitions = printed(as_document(signatures))
+        return f'{{\n"model_spec":{printed(named)},\n"metadata": {{"signature_def": {definitions}}}\n}}\n'
 
 
 class _UnreadablePathError(Exception):
-    """The path has the right form, and a version that is no int64: answered with an empty body."""
+    """The path has the right form, but the version is no int64. Then the answer has an empty body."""
 
 
 def _model_spec(match: re.Match[str]) -> model_pb2.ModelSpec:
-    # Bytes that are no UTF-8 cannot stand in a proto's string.
+    # A proto's string cannot contain bytes that are no UTF-8.
     model_spec = model_pb2.ModelSpec(name=unquote(match["name"] or "", errors="replace"))
     if match["version"]:
         number = int(match["version"][:30])
@@ -240,19 +212,19 @@ def _model_spec(match: re.Match[str]) -> model_pb2.ModelSpec:
 
 
 def _fill(request: Any, document: dict[str, Any]) -> None:
-    """Signature name and examples of a classify or regress body."""
+    """Read the signature name and the examples of a classify or regress body into the request."""
     name = signature_name(document)
-    # A name that is no UTF-8 is no signature's.
+    # No signature has a name that is no UTF-8.
     request.model_spec.signature_name = to_bytes(name).decode("utf-8", "replace")
     read_examples(document, request.input)
 
 
-def _document(request: Request, reading: Reading | None) -> dict[str, Any]:
-    """The request's body, unpacked and parsed; the request lets go of it."""
+def _document(request: Request, large: LargeDocument | None) -> dict[str, Any]:
+    """Unpack and parse the request's body, and take it out of the request."""
     spend = None
-    if reading:
-        spend = reading.spend
-        reading.begin()
+    if large:
+        spend = large.spend
+        large.begin()
     body = request.body
     if request.packed:
         body = unpacked(body, spend or _nothing)
@@ -260,47 +232,5 @@ def _document(request: Request, reading: Reading | None) -> dict[str, Any]:
     return parse_document(body, spend)
 
 
-def unpacked(body: bytes, spend: Callable[[int], object]) -> bytes:
-    """A gzip body. A broken one, or one that grows beyond the limit, counts as an empty one, as in TensorFlow Serving.
-
-    `spend` is told of the bytes that it takes.
-    """
-    reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    whole = bytearray()
-    try:
-        while not reader.eof:
-            piece = reader.decompress(body, _UNPACKED_AT_A_TIME)
-            if not piece and not reader.eof:
-                return b""
-            spend(len(piece))
-            whole += piece
-            if len(whole) > MAX_GUNZIPPED:
-                return b""
-            body = reader.unconsumed_tail
-    except zlib.error:
-        return b""
-    return bytes(whole)
-
-
 def _nothing(*_: object) -> None:
-    """Where nobody counts."""
-
-
-def _message(message: Message) -> dict[str, Any]:
-    return json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-
-
-def _printed(document: dict[str, Any]) -> str:
-    """As protobuf prints JSON: one blank a level, and no decimals where there are none."""
-    return json.dumps(_whole(document), indent=1, ensure_ascii=False) + "\n"
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
-        # Negative zero is written with its sign.
-        return int(value) if value or str(value)[0] != "-" else value
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
+    """Used when no bytes are counted."""

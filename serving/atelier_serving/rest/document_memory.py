@@ -1,9 +1,9 @@
-"""The memory that JSON documents take: unpacked bytes and parsed values, of all requests together.
+"""Limits the memory of JSON documents: unpacked bytes and parsed values of all requests together.
 
-A document of some kilobytes, compressed, may stand for gigabytes of values. So what is unpacked and parsed may have an
-eighth of the memory that was free when the models were loaded (a container's limit counts), and 256 MB at most: what
-needs more should come over gRPC. Large documents are read one at a time, and answers to them written so: reading and
-writing need the interpreter all along, and two at a time would only make everybody else wait longer for it.
+A compressed document of some kilobytes may contain gigabytes of values. So all documents together may have an eighth
+of the memory that was free when the models were loaded (a container's limit counts), and at most 256 MB. Larger
+requests should use gRPC. Only one large document is read at a time, and only one large answer is written at a time.
+Both need the interpreter all the time, so two at once would only make all other requests wait longer.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from atelier_serving import memory
 from atelier_serving.status import Code, ServingError
 
 MOST_BYTES = 256 * 2**20
-# After a document of this size or more, free memory goes back to the system.
+# After a document of this size or more, free memory is returned to the system.
 _GIVE_BACK_BYTES = 8 * 2**20
 
 
 class DocumentMemory:
-    """The bytes held now. Thread-safe."""
+    """Counts the bytes of all documents. Thread-safe."""
 
     def __init__(self) -> None:
         self.budget = MOST_BYTES
@@ -29,11 +29,11 @@ class DocumentMemory:
         self.turn = threading.Lock()
 
     def start(self, free: int) -> None:
-        """Documents may have an eighth of the `free` bytes, and `MOST_BYTES`."""
+        """Set the limit: an eighth of the `free` bytes, but at most `MOST_BYTES`."""
         self.budget = min(free // 8, MOST_BYTES)
 
     def take(self, size: int) -> bool:
-        """Count bytes, or give them back; whether there is room for them."""
+        """Count `size` bytes; negative when they are given back. False when there is no room for them."""
         with self._lock:
             if size > 0 and self._held + size > self.budget:
                 return False
@@ -41,8 +41,8 @@ class DocumentMemory:
             return True
 
 
-class Reading:
-    """One large document: what it holds, whose turn it is, and whether anybody still waits for the answer."""
+class LargeDocument:
+    """One large document: the bytes it has, its turn, and whether its client has gone."""
 
     def __init__(self, shared: DocumentMemory) -> None:
         self._shared = shared
@@ -52,7 +52,7 @@ class Reading:
         self.client_has_gone = False
 
     def spend(self, size: int) -> None:
-        """Count `size` bytes, negative when they are given back.
+        """Count `size` bytes; negative when they are given back.
 
         Raises `ServingError`: RESOURCE_EXHAUSTED when there is no room for them, CANCELLED when the client has gone.
         """
@@ -75,9 +75,9 @@ class Reading:
         self.spend(0)
 
     def holds(self, size: int) -> None:
-        """`size` bytes take the place of what was counted before, and others have their turn.
+        """Count `size` bytes instead of those counted before, and end this document's turn.
 
-        Raises `ServingError` as `spend` does: both have been there at the same time.
+        Raises `ServingError` as `spend`, because for a moment both are in memory.
         """
         self._release()
         before = self._held
@@ -85,7 +85,7 @@ class Reading:
         self.spend(-before)
 
     def counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The answer's pieces, made when it is this document's turn. Raises `ServingError` as `spend` does."""
+        """Count the pieces of the answer, and make them in this document's turn. Raises `ServingError` as `spend`."""
         self.begin()
         for piece in pieces:
             self.spend(len(piece))
@@ -97,9 +97,9 @@ class Reading:
             self._shared.turn.release()
 
     def end(self) -> None:
-        """The request has been answered: free memory goes back to the system."""
+        """End the request. After a large document, free memory is returned to the system."""
         self._shared.take(-self._held)
         self._held = 0
         if self._most >= _GIVE_BACK_BYTES:
-            memory.give_back()
+            memory.trim()
         self._release()

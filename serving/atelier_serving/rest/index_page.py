@@ -22,7 +22,7 @@ _INTEGERS = ("DT_INT8", "DT_INT16", "DT_INT32", "DT_INT64", "DT_UINT8", "DT_UINT
 _VALUES: dict[str, Any] = {"DT_FLOAT": 0.5, "DT_DOUBLE": 0.5, "DT_BOOL": True, "DT_STRING": "text"}
 _VALUES |= dict.fromkeys(_INTEGERS, 0)
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
-# Of more values the example is built by the shell.
+# With more values the command makes the example with Python.
 _MAX_LITERAL = 64
 _STYLE = (
     "body{font:15px system-ui;margin:2em auto;max-width:60em;padding:0 1em;color-scheme:light dark}"
@@ -31,9 +31,9 @@ _STYLE = (
 
 
 class IndexPage:
-    """Renders what the manager knows now; `target` is the REST address that the commands name.
+    """Renders the models of the manager. `target` is the REST address in the commands.
 
-    States of versions are those of the `cluster`, as in `Api`.
+    The states of versions come from the `cluster`, as in `Api`.
     """
 
     def __init__(self, manager: Manager, cluster: ClusterView, target: str, secure: bool) -> None:
@@ -43,7 +43,7 @@ class IndexPage:
         self._base = f"{self._scheme}://{target}"
 
     def page(self, host: str = "") -> Answer:
-        """HTML. `host` is the request's Host header: the address by which the reader reaches this server."""
+        """The page. `host` is the Host header of the request: the address that reaches this server from the reader."""
         base = self._base
         if _HOST.fullmatch(host):
             base = f"{self._scheme}://{host}"
@@ -72,7 +72,7 @@ class IndexPage:
             with self._manager.use(name, number, None) as (servable, _):
                 signatures = dict(servable.signatures)
         except ServingError:
-            # Unloaded between the table and here.
+            # The version was unloaded after the table was made.
             return ""
         parts = []
         for key, signature in sorted(signatures.items()):
@@ -92,13 +92,13 @@ class IndexPage:
 
 
 def example(base: str, model: str, key: str, signature: meta_graph_pb2.SignatureDef) -> str | None:
-    """A curl command that asks one row of the signature, or None where REST cannot."""
+    """A curl command that sends one row to the signature. None when REST cannot."""
     inputs = signature.inputs
     if not signature.method_name.endswith("/predict"):
         return None
     if any(types_pb2.DataType.Name(info.dtype) not in _VALUES for info in inputs.values()):
         return None
-    # An input without a batch dimension goes as a column.
+    # When an input has no batch dimension, the inputs are sent in the columnar format.
     columns = any(info.tensor_shape.unknown_rank or not info.tensor_shape.dim for info in inputs.values())
     skip = 0 if columns else 1
     named = {} if key == "serving_default" else {"signature_name": key}
@@ -108,7 +108,7 @@ def example(base: str, model: str, key: str, signature: meta_graph_pb2.Signature
         text = json.dumps({**named, **({"inputs": bare} if columns else {"instances": [bare]})})
         source = f"printf %s {shlex.quote(text)}"
     else:
-        # Python says it shorter: [0] * 784.
+        # A Python expression is shorter: [0] * 784.
         shorter = [f"{json.dumps(alias)}: {_expression(inputs[alias], skip)}" for alias in sorted(inputs)]
         inner = (
             _expression(next(iter(inputs.values())), skip)

@@ -1,4 +1,4 @@
-"""Limits of the HTTP side: connections, slow and endless headers, slow and huge bodies."""
+"""Limits of the HTTP server: the number of connections, the time and size of headers and of bodies."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from atelier_serving.rest.answer import html_page
 
 MAX_CONNECTIONS = 1000
-# Of one address: what one client opens by mistake must not shut out all others.
+# Connections of one address: a client that opens too many must not lock out all others.
 MAX_OF_A_PEER = 750
-# Answered on any connection: what a probe sees must not depend on how many clients there are.
+# These pages are served on any connection: the result of a probe must not depend on the number of clients.
 _PROBES = (b"/healthz", b"/readyz")
 # A request line and headers.
 MAX_HEADER_BYTES = 64 * 1024
 HEADER_SECONDS = 10.0
-# All bodies that are being received or answered at one time; one body alone may be as large.
+# The bytes of all bodies in memory. A single body may be as large.
 MAX_BODY_BYTES = 2**30
 
 
-# What httptools reads; of another method TensorFlow Serving says 501, where uvicorn would say 400.
+# The methods that httptools reads. For others TensorFlow Serving answers 501, uvicorn would answer 400.
 _METHOD = re.compile(rb"([A-Za-z]+) ")
 _READ = {b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"}
 _PAGE = html_page("501 Not Implemented")
@@ -35,22 +35,22 @@ _UNKNOWN_METHOD = (
 )
 
 
-# How many connections each address has, in this process's one event loop.
+# The number of connections of each address. Only the event loop uses it.
 _of_peer: Counter[str] = Counter()
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, closing connections whose headers come too slowly or do not end.
+    """uvicorn's protocol. It closes connections whose headers come too slowly or are too long.
 
-    An offer to go on with another protocol (`Upgrade: h2c`, which Java's client and `curl --http2` make) is ignored.
-    uvicorn takes the rest of the connection for that protocol's, the request's body included.
+    It ignores an offer of another protocol (`Upgrade: h2c`; Java's client and `curl --http2` send it). uvicorn would
+    take the rest of the connection, with the body of the request, for data of the other protocol.
     """
 
-    # The server is stopping: each answer is its connection's last.
+    # True when the server stops: then each answer is the last one of its connection.
     closing = False
 
     def connection_made(self, transport: Any) -> None:
-        """A connection has HEADER_SECONDS for its first request's headers; after that uvicorn's keep-alive rules."""
+        """Give the connection HEADER_SECONDS for its first headers. Later uvicorn's rules of keep-alive apply."""
         super().connection_made(transport)
         self._header_bytes = 0
         self._in_headers = True
@@ -61,7 +61,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._header_timer = self.loop.call_later(HEADER_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:
-        """Count what comes before the headers end."""
+        """Count the bytes of the headers."""
         if self._in_headers:
             method = _METHOD.match(data) if self._header_bytes == 0 else None
             self._unknown = method is not None and method[1] not in _READ
@@ -74,13 +74,13 @@ class LimitedProtocol(HttpToolsProtocol):
             except _OfferError as offer:
                 data = self._without_offer() + data[offer.position :]
                 self.parser = httptools.HttpRequestParser(self)
-                # As uvicorn sets it.
+                # uvicorn sets this, too.
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         if self._in_headers and self._header_bytes > MAX_HEADER_BYTES:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """The request could not be read."""
+        """Answer a request that could not be read."""
         if self._unknown:
             self.transport.write(_UNKNOWN_METHOD)
             self.transport.close()
@@ -88,13 +88,13 @@ class LimitedProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """The headers with the offer are read; what follows them is not."""
+        """Called when the headers with the offer are read, before the data after them."""
         error = sys.exception()
         if self._offered and isinstance(error, httptools.HttpParserUpgrade):
             raise _OfferError(error.args[0])
 
     def _without_offer(self) -> bytes:
-        """The request's head anew."""
+        """The request line and headers again, without the offer."""
         lines = [b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url)]
         for name, value in self.headers:
             if name == b"connection":
@@ -105,7 +105,7 @@ class LimitedProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def on_message_begin(self) -> None:
-        """A request's first byte."""
+        """Called at the first byte of a request."""
         super().on_message_begin()
         if not self._in_headers:
             self._in_headers = True
@@ -113,7 +113,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._header_timer = self.loop.call_later(HEADER_SECONDS, self.transport.close)
 
     def on_headers_complete(self) -> None:
-        """The headers are all here."""
+        """Called when all headers are read."""
         self._in_headers = False
         self._header_timer.cancel()
         self._offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
@@ -123,7 +123,7 @@ class LimitedProtocol(HttpToolsProtocol):
         probe = self.url.partition(b"?")[0] in _PROBES
         self.limit_concurrency = None if probe else allowed
         super().on_headers_complete()
-        # As libevent does, which TensorFlow Serving's HTTP server stands on.
+        # As libevent does, on which TensorFlow Serving's HTTP server is based.
         if self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
             self.cycle.keep_alive = True
             self.cycle.default_headers = [*self.cycle.default_headers, (b"connection", b"keep-alive")]
@@ -131,12 +131,12 @@ class LimitedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
-        """The body is all here, unless it is still to be read without the offer."""
+        """Called when the body is read. After an offer the body is not read yet."""
         if not self._offered:
             super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is left to be closed."""
+        """Called when the connection has ended."""
         _of_peer[self._peer] -= 1
         if not _of_peer[self._peer]:
             del _of_peer[self._peer]
@@ -145,24 +145,24 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 class _OfferError(Exception):
-    """A request offers another protocol; `position` is where its headers end in what has been received."""
+    """A request offers another protocol. `position` is the end of its headers in the data received."""
 
     def __init__(self, position: int) -> None:
         super().__init__()
         self.position = position
 
 
-class Bodies:
-    """Reads bodies within `seconds` each and MAX_BODY_BYTES together."""
+class BodyReader:
+    """Reads bodies. Each has `seconds` to arrive; all together may have MAX_BODY_BYTES."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._held = 0
 
     async def read(self, receive: Any) -> tuple[bytes, int]:
-        """The whole body, to be given back with `release`. The number is an HTTP status: 200, 413, 408, or 499."""
-        # One buffer: past some megabytes it has pages of its own, which go back to the system at once. A list of pieces
-        # is scattered over the heap, and stays there.
+        """The whole body, and an HTTP status: 200, 413, 408 or 499. The caller must `release` the body."""
+        # The body is one buffer. A buffer of some megabytes has its own pages, which are returned to the system at
+        # once. A list of pieces would fragment the heap and stay there.
         body = bytearray()
         try:
             async with asyncio.timeout(self._seconds):
@@ -182,7 +182,7 @@ class Bodies:
         return bytes(body), 200
 
     def release(self, size: int) -> None:
-        """A body of `size` bytes has been answered."""
+        """Stop counting a body of `size` bytes."""
         self._held -= size
 
     def _given_up(self, body: bytearray) -> bytes:

@@ -1,4 +1,4 @@
-"""HTTP: uvicorn carrying the REST API, health, metrics and the index page, in a thread of its own."""
+"""The HTTP server: uvicorn in its own thread, with the REST API, health, metrics and the index page."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from atelier_serving.drain import CONNECTION_SECONDS
 from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.request_context import begin
 from atelier_serving.rest.answer import Answer, html_page, json_answer
-from atelier_serving.rest.api import Request, RestApi
-from atelier_serving.rest.document_memory import DocumentMemory, Reading
+from atelier_serving.rest.api import RestApi
+from atelier_serving.rest.document_memory import DocumentMemory, LargeDocument
 from atelier_serving.rest.json.document import LARGE
-from atelier_serving.rest.limits import MAX_BODY_BYTES, MAX_CONNECTIONS, Bodies, LimitedProtocol
+from atelier_serving.rest.limits import MAX_BODY_BYTES, MAX_CONNECTIONS, BodyReader, LimitedProtocol
+from atelier_serving.rest.request import Request
 from atelier_serving.status import ServingError
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
 
-# A path and what answers it, given the Host header: at once, or awaited.
+# For each path a function from the Host header to the answer, which may be awaitable.
 Pages = dict[str, Callable[[str], Answer | Awaitable[Answer]]]
 _START_SECONDS = 10.0
 _ACCEPT_SECONDS = 0.1
 _REQUEST_SECONDS = 0.5
-# Of large documents, one of which is read at a time.
+# The threads for large documents. Only one of these is read at a time; the others wait.
 _LARGE_THREADS = 16
 _METHOD = re.compile(r":(predict|classify|regress)$")
 _BODY_ERRORS = {
@@ -40,12 +41,13 @@ _NOT_FOUND = Answer(404, html_page("404 Not Found"), "text/html")
 
 
 class RestServer:
-    """Serves HTTP on host:port until stopped. Raises `OSError` when the port is taken."""
+    """Serves HTTP on host:port until it is stopped. Raises `OSError` when the port is in use."""
 
     def __init__(self, app: RestApp, host: str, port: int, tls: ssl.SSLContext | None, shared: bool) -> None:
-        """`shared`: the port is also other workers'."""
+        """`shared` is True when other workers use the same port."""
         self._app = app
-        # With its protocol named, asyncio turns off Nagle's algorithm for what is accepted: 40 ms an answer less.
+        # asyncio turns off Nagle's algorithm only when the socket names its protocol. It would delay an answer by 40
+        # ms.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
@@ -53,7 +55,7 @@ class RestServer:
             self._socket.bind((host, port))
         except OSError as error:
             raise OSError(f"port {port} on {host} cannot be bound: {error.strerror}") from None
-        # The caller times the drain; uvicorn's own limit ends connections that never close.
+        # The caller limits the time of the drain. uvicorn's limit is only for connections that never close.
         settings = uvicorn.Config(
             app,
             log_config=None,
@@ -73,7 +75,7 @@ class RestServer:
         )
 
     def start(self, free: int) -> None:
-        """Accept requests; returns once the port answers. Models are loaded, and `free` bytes of memory are left."""
+        """Accept requests, and return when the port is open. The models are loaded; `free` bytes of memory are left."""
         self._app.start(free)
         self._thread.start()
         deadline = time.monotonic() + _START_SECONDS
@@ -81,21 +83,21 @@ class RestServer:
             time.sleep(0.01)
 
     def refuse(self) -> None:
-        """Answer what comes, and have clients take their next request elsewhere (`Connection: close`)."""
+        """Answer with `Connection: close` from now on, so that clients send their next request to another server."""
         LimitedProtocol.closing = True
 
     def stop(self, seconds: float) -> None:
-        """Refuse new connections, give requests in flight up to `seconds`."""
+        """Refuse new connections. Requests in flight have up to `seconds` to end."""
         deadline = time.monotonic() + seconds
         if self._server.servers:
-            # Closed at once, a listening socket resets the connections that wait to be accepted. With a backlog of
-            # nothing no others come, and those are accepted by the time it closes.
+            # When a listening socket closes, the connections that wait to be accepted are reset. So the backlog is set
+            # to 0 first: no new connections come, and the waiting ones are accepted before the socket closes.
             self._socket.listen(0)
             time.sleep(_ACCEPT_SECONDS)
             loop = self._server.servers[0].get_loop()
             for listening in self._server.servers:
                 loop.call_soon_threadsafe(listening.close)
-            # uvicorn closes connections without a request at once: theirs may be on its way.
+            # uvicorn closes idle connections at once. Before that, wait for requests that are already on the way.
             time.sleep(_REQUEST_SECONDS)
         self._server.should_exit = True
         self._thread.join(max(0.0, deadline - time.monotonic()))
@@ -103,12 +105,12 @@ class RestServer:
 
 
 class RestApp:
-    """The ASGI application. What is asked of a model is answered by the pool's threads, all else at once."""
+    """The ASGI application. Threads of the pool answer requests to models; the event loop answers all others."""
 
     def __init__(
         self, api: RestApi, recorder: RequestRecorder, pool: ThreadPool, pages: Pages, seconds: float
     ) -> None:
-        """`pages` are answered whatever the models do, on the event loop: they must not wait (`in_thread` may).
+        """`pages` do not depend on the models. They run on the event loop, so only those of `in_thread` may wait.
 
         A body has `seconds` to arrive.
         """
@@ -116,17 +118,17 @@ class RestApp:
         self._recorder = recorder
         self._pool = pool
         self._pages = pages
-        self._bodies = Bodies(seconds)
-        # What waits for its turn keeps no thread of the pool.
+        self._bodies = BodyReader(seconds)
+        # Large documents have their own threads, so that those that wait for their turn occupy no thread of the pool.
         self._documents = DocumentMemory()
         self._large = ThreadPool(_LARGE_THREADS, "large")
 
     def start(self, free: int) -> None:
-        """Models are loaded, and `free` bytes of memory are left."""
+        """Set the limit of documents. The models are loaded, and `free` bytes of memory are left."""
         self._documents.start(free)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request."""
+        """Handle one request, as ASGI says."""
         path = scope["raw_path"].decode("latin-1")
         if page := self._pages.get(path):
             answer = page(_host(scope))
@@ -143,7 +145,7 @@ class RestApp:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         request = Request(scope["method"], path, headers, body)
-        # The request alone holds the body, and lets go of it when it has been read.
+        # Only `request` keeps the body, so that its memory is freed when the body has been read.
         size = len(body)
         del body
         try:
@@ -159,9 +161,9 @@ class RestApp:
         if not (request.packed or len(request.body) > LARGE):
             self._pool.submit(self._respond, loop, answered, request, peer)
             return await answered
-        reading = Reading(self._documents)
-        watching = loop.create_task(_watch(receive, reading))
-        self._pool.submit(self._sort, loop, answered, request, peer, reading)
+        large = LargeDocument(self._documents)
+        watching = loop.create_task(_watch(receive, large))
+        self._pool.submit(self._sort, loop, answered, request, peer, large)
         try:
             return await answered
         finally:
@@ -173,11 +175,11 @@ class RestApp:
         answered: asyncio.Future[Answer],
         request: Request,
         peer: str,
-        reading: Reading,
+        large: LargeDocument,
     ) -> None:
-        """Answer a request, or hand it to the threads for large documents."""
+        """Answer a request, or give it to the threads for large documents."""
         if request.is_large():
-            self._large.submit(self._respond, loop, answered, request, peer, reading)
+            self._large.submit(self._respond, loop, answered, request, peer, large)
         else:
             self._respond(loop, answered, request, peer)
 
@@ -187,23 +189,23 @@ class RestApp:
         answered: asyncio.Future[Answer],
         request: Request,
         peer: str,
-        reading: Reading | None = None,
+        large: LargeDocument | None = None,
     ) -> None:
         found = _METHOD.search(request.path)
         context = begin(found[1] if found else "status", None, seconds_waited())
-        answer = self._api.respond(request, reading)
+        answer = self._api.respond(request, large)
         self._recorder.rest(context, peer)
         loop.call_soon_threadsafe(_set, answered, answer)
 
 
-async def _watch(receive: Any, reading: Reading) -> None:
-    """Have the reading end when the client goes: after the body nothing else is received."""
+async def _watch(receive: Any, large: LargeDocument) -> None:
+    """Tell the document when the client goes. After the body, `receive` returns only then."""
     await receive()
-    reading.client_has_gone = True
+    large.client_has_gone = True
 
 
 def in_thread(page: Callable[[str], Answer]) -> Callable[[str], Awaitable[Answer]]:
-    """A page that asks other processes, in a thread: 503 when it raises `ServingError`."""
+    """Run a page in a thread, because it asks other processes. The answer is 503 when it raises `ServingError`."""
 
     async def answer(host: str) -> Answer:
         try:
@@ -215,7 +217,7 @@ def in_thread(page: Callable[[str], Answer]) -> Callable[[str], Awaitable[Answer
 
 
 def _host(scope: Any) -> str:
-    """The request's Host header, empty without one."""
+    """The Host header of the request; empty when there is none."""
     return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
 
 

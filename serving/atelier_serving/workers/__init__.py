@@ -1,1 +1,1 @@
-"""Several server processes behind one pair of ports, and the supervisor that starts and replaces them."""
+"""Several server processes that share their ports, and the supervisor that starts and replaces them."""

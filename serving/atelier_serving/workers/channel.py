@@ -1,7 +1,7 @@
 """The channel between the supervisor and a worker: questions and answers as lines of JSON, over a pair of sockets.
 
-Either end asks: {"id": 1, "ask": "versions", "with": ["fashion"]}; the other answers {"id": 1, "answer": [...]} or
-{"id": 1, "error": [5, "..."]}. Every question is answered in a thread of its own.
+Either end may ask {"id": 1, "ask": "versions", "with": ["fashion"]}. The other end answers {"id": 1, "answer": [...]}
+or {"id": 1, "error": [5, "..."]}. Each question is answered in its own thread.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import Any
 
 from atelier_serving.status import Code, ServingError, of_exception
 
-# So many small questions fit into the socket of an end that is stopped; with more, asking would have to wait for it.
+# When the other end does not read, so many small questions fit into the socket. With more, `ask` would block.
 _MAX_WAITING = 200
-# What the other end does not take within this ends the channel.
+# When the other end does not read a message within this time, the channel ends.
 _SEND_SECONDS = 5
 
 
 class Channel:
-    """One end. Thread-safe; never waits for the other end longer than it is told to."""
+    """One end of a channel. Thread-safe. It never waits for the other end longer than its caller allows."""
 
     def __init__(
         self, end: socket.socket, handlers: dict[str, Callable[..., Any]], on_end: Callable[[], object]
     ) -> None:
-        """`handlers` by question; `on_end` is called once, when the other end has gone or either has closed."""
+        """`handlers` has a function for each question. `on_end` is called once, when the channel has ended."""
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
         self.handlers = handlers
         self._end = end
@@ -43,7 +43,7 @@ class Channel:
         threading.Thread(target=self._read, daemon=True, name="channel").start()
 
     def ask(self, question: str, *arguments: Any) -> Future[Any]:
-        """Ask; the future's exception is what the other end raised, a `ServingError`.
+        """Ask without waiting. The exception of the future is the `ServingError` that the other end raised.
 
         It is a ConnectionError when the channel has ended, and a TimeoutError when too many questions wait.
         """
@@ -58,14 +58,14 @@ class Channel:
         return future
 
     def call(self, question: str, *arguments: Any, seconds: float) -> Any:
-        """Ask and wait. Raises `ServingError`: the other end's, or UNAVAILABLE when there is no answer in time."""
+        """Ask and wait. Raises the `ServingError` of the other end, or UNAVAILABLE when there is no answer in time."""
         try:
             return self.ask(question, *arguments).result(seconds)
         except (ConnectionError, TimeoutError):
             raise ServingError(Code.UNAVAILABLE, "The server's supervisor does not answer.") from None
 
     def close(self) -> None:
-        """End the channel; the other end notices."""
+        """End the channel. The other end notices it."""
         with contextlib.suppress(OSError):
             self._end.shutdown(socket.SHUT_RDWR)
 
@@ -74,13 +74,13 @@ class Channel:
             with self._sending:
                 self._end.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
-            # Half a message may have gone.
+            # Perhaps only a part of the message was sent, so the channel cannot be used any more.
             self.close()
 
     def _read(self) -> None:
         with contextlib.suppress(OSError), self._end.makefile("rb") as lines:
             for line in lines:
-                # A process that is killed while it writes leaves half a line.
+                # The last line is incomplete when the other process was killed while it wrote.
                 if line.endswith(b"\n"):
                     self._take(json.loads(line))
         with self._sending:

@@ -1,6 +1,6 @@
-"""All workers, as one of them sees them: their versions, reloads and metrics, asked through the supervisor.
+"""The cluster view of a worker: versions, reloads and metrics of all workers, through the supervisor.
 
-Its `versions` and `reload` are the manager's, for all. Nothing else that a request needs is asked for here.
+`versions` and `reload` are as in the manager, but for all workers. Predictions need nothing from here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from atelier_serving.monitoring.registry import Snapshot, from_json, to_json
 from atelier_serving.status import Code, ServingError
 from atelier_serving.workers.channel import Channel
 
-# More than the supervisor gives the others (worker_pool.py).
+# Longer than the supervisor waits for the other workers (worker_pool.py).
 _SECONDS = 3.0
 _AGREE_SECONDS = 12.0
 _LOOK_AGAIN_SECONDS = 0.05
@@ -27,7 +27,7 @@ _LOOK_AGAIN_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class CombinedStatus:
-    """A version's state in all workers."""
+    """The state of a version in all workers together."""
 
     number: int
     state: VersionState
@@ -35,7 +35,7 @@ class CombinedStatus:
 
 
 class SupervisedClusterView:
-    """Through `channel`. `available` and `snapshot` are this worker's own versions that answer, and metrics."""
+    """Asks through `channel`. `available` and `snapshot` give this worker's AVAILABLE versions and metrics."""
 
     def __init__(
         self,
@@ -63,9 +63,9 @@ class SupervisedClusterView:
         )
 
     def start(self, configured: Callable[[], list[ModelSettings] | None], stopping: threading.Event) -> None:
-        """Load what all have agreed on, or else what is `configured`; return when this worker may listen.
+        """Load the configuration that all workers agreed on, or else `configured`. Return when this worker may listen.
 
-        Raises `ServingError` as `configured` and `Manager.start` do.
+        Raises `ServingError` as `configured` and `Manager.start`.
         """
         number, models = self._ask("configuration")
         self._number = number
@@ -85,16 +85,16 @@ class SupervisedClusterView:
             self._manager.poll()
 
     def configured(self, models: list[ModelSettings] | None) -> None:
-        """Tell that the configuration file has been read, for a worker that is started later."""
+        """Tell the supervisor what the configuration file says, for workers that start later."""
         if models is not None:
             self._channel.ask("configured", model_settings.to_json(models))
 
     def versions(self, name: str) -> list[CombinedStatus]:
-        """As `Manager.versions`: AVAILABLE is what every worker that listens has AVAILABLE. Raises `ServingError`."""
+        """As `Manager.versions`. AVAILABLE means AVAILABLE in every worker that listens. Raises `ServingError`."""
         return combined(self._ask("versions", name))
 
     def reload(self, models: list[ModelSettings], waiting: Callable[[], bool]) -> None:
-        """As `Manager.reload`: all workers take it over, or none; the error is the first one's."""
+        """As `Manager.reload`. All workers apply the configuration, or none; then the error is that of one worker."""
         number = self._channel.call("reload", model_settings.to_json(models), seconds=_AGREE_SECONDS)
         while not self._ask("settled", number):
             if not waiting():
@@ -102,7 +102,7 @@ class SupervisedClusterView:
             time.sleep(_LOOK_AGAIN_SECONDS)
 
     def snapshots(self) -> list[Snapshot]:
-        """Metrics whose sum is that of all workers, those that have died included. Raises `ServingError`."""
+        """The metrics of all workers, including those that have died. Raises `ServingError`."""
         return [from_json(document) for document in self._ask("snapshots")]
 
     def _ask(self, question: str, *arguments: Any) -> Any:
@@ -124,7 +124,7 @@ class SupervisedClusterView:
         return True
 
     def _apply(self, number: int, models: list[Any]) -> bool:
-        # What is available may have changed since the check, but all have agreed.
+        # It is not checked again: versions may have changed since the check, but all workers have agreed.
         self._number = number
         self._reload = self._manager.apply(model_settings.from_json(models), accepted=True)
         self._manager.poll()
@@ -133,7 +133,7 @@ class SupervisedClusterView:
     def _settled(self, number: int) -> bool:
         if number != self._number:
             raise ServingError(Code.ABORTED, "Another configuration has replaced this one.")
-        # A worker that began with this configuration has waited for it before it listened.
+        # A worker that started with this configuration had already loaded it before it listened.
         if self._reload is None or self._manager.settled(self._reload):
             return True
         self._manager.poll()
@@ -141,10 +141,11 @@ class SupervisedClusterView:
 
 
 def combined(workers: list[list[list[Any]]]) -> list[CombinedStatus]:
-    """One status for each version, highest first, from each worker's [number, state, error].
+    """One status for each version, highest first, from the [number, state, error] of each worker.
 
-    While one still has to come up in some worker, the lowest state: START where a worker does not know of it yet. Else
-    the highest, with its error: one that has ended somewhere has ended, and AVAILABLE is what is so everywhere.
+    While a version is not yet AVAILABLE in some worker, its state is the lowest one. It is START when a worker does not
+    know the version yet. Otherwise its state is the highest one, with its error. So a version that has ended in one
+    worker has ended, and an AVAILABLE version is AVAILABLE in all workers.
     """
     found: dict[int, list[tuple[VersionState, ServingError | None]]] = {}
     for versions in workers:
@@ -154,7 +155,7 @@ def combined(workers: list[list[list[Any]]]) -> list[CombinedStatus]:
     statuses = []
     for number in sorted(found, reverse=True):
         seen = found[number]
-        # A worker that was started later does not know what had ended before.
+        # A worker that started later does not know versions that had ended before.
         if len(seen) < len(workers) and max(state for state, _ in seen) <= VersionState.AVAILABLE:
             seen.append((VersionState.START, None))
         states = [state for state, _ in seen]

@@ -1,4 +1,4 @@
-"""The ports of several workers, held for them by their supervisor."""
+"""The supervisor keeps the ports of its workers reserved."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import socket
 
 
 def hold(host: str, port: int) -> socket.socket:
-    """Take a port for this process and, with SO_REUSEPORT, its workers. Raises `OSError` when anybody has it.
+    """Bind a port for this process and, with SO_REUSEPORT, for its workers. Raises `OSError` when it is in use.
 
-    The socket does not listen, so the system gives it no connections; as long as it is open nobody else gets the port,
-    also when no worker listens. It is bound before SO_REUSEPORT is set: thus not even another program that sets it too
-    may have the port.
+    The socket does not listen, so it gets no connections. As long as it is open no other program gets the port, also
+    when no worker listens. SO_REUSEPORT is set after the bind: so the bind also fails when another program uses the
+    port with SO_REUSEPORT.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     taken = socket.socket(family, socket.SOCK_STREAM)
     try:
         taken.bind((host.strip("[]"), port))
     except OSError:
-        # Connections that a server before this one closed keep the port for a minute, but for this option; with it a
-        # port that somebody listens on cannot be bound either.
+        # Without this option, closed connections of an earlier server keep the port for a minute. With it the bind
+        # still fails when a program listens on the port.
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             taken.bind((host.strip("[]"), port))

@@ -1,6 +1,6 @@
-"""The parent of `--workers` server processes that share the ports: starts them, replaces those that die, ends them.
+"""The supervisor: starts the `--workers` server processes that share the ports, replaces dead ones, and stops them.
 
-It answers no request and imports neither TensorFlow nor gRPC, so little can go wrong in it.
+It handles no requests and imports neither TensorFlow nor gRPC, so that it has few reasons to fail.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ from atelier_serving.workers.worker_pool import Worker, WorkerPool
 _log = logging.getLogger(__name__)
 
 _HEARTBEAT_SECONDS = 1.0
-# More than anything that holds up a worker that works: its answer needs a thread and the interpreter, nothing else.
+# A worker that works always answers earlier: its answer needs only a thread and the interpreter.
 HUNG_SECONDS = 15.0
-# Before a worker whose predecessor died on its start: doubled from the first to the last.
-_FIRST_PAUSE, _LAST_PAUSE = 1.0, 30.0
+# The pause before a worker is started again that died during its start. It doubles from the first to the last value.
+_FIRST_PAUSE = 1.0
+_LAST_PAUSE = 30.0
 
 
 class Supervisor:
-    """Runs in the main thread, which alone starts workers and takes signals."""
+    """Runs in the main thread. Only this thread starts workers and handles signals."""
 
     def __init__(self, flags: Flags) -> None:
         self._flags = flags
         self._pool = WorkerPool(flags.workers)
         self._signals: list[int] = []
-        # A worker that has died, or None after a signal; a put is allowed in a signal handler.
+        # A worker that has died, or None after a signal. `put` may be called in a signal handler.
         self._events: queue.SimpleQueue[Worker | None] = queue.SimpleQueue()
 
     def run(self) -> None:
@@ -52,7 +53,7 @@ class Supervisor:
         for _ in range(flags.workers):
             self._start_worker(0.0)
         threading.Thread(target=self._listen, daemon=True, name="heartbeat").start()
-        # For each worker that is to be replaced: when to start it, and after which pause.
+        # For each worker that must be replaced: when to start the new one, and the pause before it.
         due: list[tuple[float, float]] = []
         while not self._signals:
             worker = self._next_event(min((when for when, _ in due), default=None))
@@ -68,7 +69,7 @@ class Supervisor:
 
     def _start_worker(self, pause: float) -> None:
         ours, theirs = socket.socketpair()
-        # -P: not what lies in the working directory. A session of its own: Ctrl-C reaches the supervisor alone.
+        # -P keeps the working directory out of sys.path. In its own session a worker does not get Ctrl-C.
         module = [sys.executable, "-P", "-m", "atelier_serving.worker", str(theirs.fileno())]
         with theirs:
             process = subprocess.Popen(
@@ -84,7 +85,7 @@ class Supervisor:
         self._events.put(worker)
 
     def _listen(self) -> None:
-        """Ask each ready worker for a sign of life, and end one that gives none: it is then replaced as any other."""
+        """Ask each ready worker whether it is alive. Kill one that does not answer; then it is replaced."""
         asked: dict[Worker, tuple[Future[Any], float]] = {}
         while not self._signals:
             time.sleep(_HEARTBEAT_SECONDS)
@@ -109,7 +110,7 @@ class Supervisor:
             return None
 
     def _reap(self, worker: Worker) -> tuple[float, float]:
-        """Say what has died; when it is to be replaced, and after which pause. Raises when it ends the start."""
+        """Log the death of a worker. Return when to start a new one, and the pause. Raises when the start fails."""
         self._pool.remove(worker)
         code = worker.process.returncode
         how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
@@ -118,7 +119,8 @@ class Supervisor:
             text = f"a worker {how} before it was ready"
             raise worker.failure or ServingError(Code.UNAVAILABLE, text)
         if worker.ready:
-            pause, when = 0.0, "; it is being replaced"
+            pause = 0.0
+            when = "; it is being replaced"
         else:
             pause = min(_LAST_PAUSE, max(_FIRST_PAUSE, 2 * worker.pause))
             cause = f": {worker.failure}" if worker.failure else ""
@@ -127,7 +129,7 @@ class Supervisor:
         return time.monotonic() + pause, pause
 
     def _on_channel_end(self, worker: Worker) -> None:
-        # A worker without a channel cannot be told anything, so it is replaced: `_watch` sees that it has died.
+        # A worker without a channel cannot be controlled, so it is killed. `_watch` notices it, and it is replaced.
         if not self._signals:
             worker.process.kill()
 
@@ -139,10 +141,10 @@ class Supervisor:
         self._events.put(None)
 
     def _stop(self) -> None:
-        """Have all workers drain, and wait for them.
+        """Let all workers drain, and wait for them.
 
-        Told by the channel and not by a signal: whoever sends SIGTERM to a whole group of processes, as systemd does,
-        would else have sent them two.
+        The end of the channel tells them to stop, and not a signal. systemd sends SIGTERM to all processes of a
+        service; with a signal from here the workers would get two, and a second signal ends a process at once.
         """
         deadline = time.monotonic() + STOP_SECONDS
         workers = self._pool.workers()

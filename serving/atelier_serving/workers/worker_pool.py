@@ -1,6 +1,6 @@
-"""The worker pool: what the supervisor knows of its workers, and asks them all for one of them.
+"""The worker pool: the supervisor's data about its workers, and the questions that a worker asks of all workers.
 
-A configuration is what all have agreed on, so it is kept here; so are the counts of workers that have died.
+It keeps the configuration that all workers have agreed on, and the counts of workers that have died.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from atelier_serving.monitoring.registry import Snapshot, added, from_json, to_json
+from atelier_serving.monitoring.registry import Snapshot, from_json, sum_snapshots, to_json
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.status import Code, ServingError
 from atelier_serving.workers.channel import Channel
 
 _log = logging.getLogger(__name__)
 
-# What is asked of all is known within this, or taken from what was known before.
+# The workers have so long to answer. For one that does not, its last answer counts.
 _SECONDS = 1.0
-# A configuration may be large, and looking up its labels has to wait for loads that begin or end.
+# Longer, because a configuration may be large, and the check of its labels waits for loads that begin or end.
 _AGREE_SECONDS = 5.0
 
 
 @dataclass(eq=False)
 class Worker:
-    """One worker. `pause` (seconds) was made before its start; `last` is what it last said of each model."""
+    """One worker. `pause` (seconds) was the pause before its start. `last` is its last answer about each model."""
 
     process: subprocess.Popen[bytes]
     pause: float
@@ -44,7 +44,7 @@ class Worker:
 
 
 class WorkerPool:
-    """All workers. Thread-safe; each question of a worker is answered in a thread of its own."""
+    """All workers. Thread-safe. Each question of a worker is answered in its own thread."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -55,27 +55,27 @@ class WorkerPool:
         self._gone: Snapshot = {}
         self._registry = RequestMetrics(None).registry
         self._lock = threading.Lock()
-        # Held while a configuration is agreed on or a worker becomes ready: none may miss one.
+        # Held while the workers agree on a configuration, and while a worker becomes ready: so no worker misses one.
         self._agreeing = threading.Lock()
 
     def workers(self) -> list[Worker]:
-        """Those that live, ready or not."""
+        """The workers that are alive, ready or not."""
         with self._lock:
             return list(self._workers)
 
     def add(self, worker: Worker) -> None:
-        """A worker has been started."""
+        """Add a worker that was started."""
         with self._lock:
             self._workers.append(worker)
 
     def remove(self, worker: Worker) -> None:
-        """A worker has died: its counts stay."""
+        """Remove a worker that has died. Its counts are kept."""
         with self._lock:
             self._workers.remove(worker)
-            self._gone = added([self._gone, self._registry.counters(worker.snapshot)])
+            self._gone = sum_snapshots([self._gone, self._registry.counters(worker.snapshot)])
 
     def handlers(self, worker: Worker) -> dict[str, Callable[..., Any]]:
-        """What `worker` may ask."""
+        """The handlers of the questions that `worker` may ask."""
         return {
             "configuration": lambda: [self._number, self._models],
             "ready": partial(self._ready, worker),
@@ -88,9 +88,9 @@ class WorkerPool:
         }
 
     def _ask(self, question: str, *arguments: Any, seconds: float = _SECONDS) -> list[tuple[Worker, Any]]:
-        """What each ready worker answers, None for one that does not in time; one that has died is left out.
+        """The answer of each ready worker. None when it does not answer in time; a dead worker is left out.
 
-        Raises `ServingError` as the first one does that refuses.
+        Raises the `ServingError` of the first worker that refuses.
         """
         asked = [
             (worker, worker.channel.ask(question, *arguments)) for worker in self.workers() if worker.ready
@@ -109,11 +109,11 @@ class WorkerPool:
     def _ready(
         self, worker: Worker, number: int, available: dict[str, list[int]], models: list[Any] | None
     ) -> dict[str, Any]:
-        """Whether the worker may listen: {"ready": bool}, with "configuration" when there is a newer one than its.
+        """Whether the worker may listen: {"ready": bool}, and "configuration" when there is a newer one.
 
-        At the first start all do so together: clients that wait for the port would else all be the first one's. Later
-        a worker has to answer for what all others do: a version that they hold although it has gone from the disk
-        keeps it waiting.
+        At the first start all workers begin to listen together: otherwise the first one would get all clients that wait
+        for the port. Later a worker may listen when it has all versions that all others have. So it waits when they
+        still have a version that is no longer on disk.
         """
         with self._agreeing:
             if number != self._number:
@@ -137,7 +137,7 @@ class WorkerPool:
             return {"ready": True}
 
     def _lacking(self, available: dict[str, list[int]]) -> str:
-        """What all other workers answer for and this one does not, or nothing."""
+        """The versions that all other workers have and this one does not, as a text; empty when there are none."""
         others = [
             {(name, version) for name, versions in answer.items() for version in versions}
             for _, answer in self._ask("available")
@@ -151,11 +151,11 @@ class WorkerPool:
         worker.failure = ServingError(Code(code), message)
 
     def _configured(self, models: list[Any]) -> None:
-        """A worker has read its configuration file; the others do so themselves."""
+        """Keep the configuration that a worker has read from its file. The other workers read the file themselves."""
         self._models = models
 
     def _reload(self, models: list[Any]) -> int:
-        """Have all workers take over a configuration, or none; its number. Raises as the first that refuses does."""
+        """Apply a configuration in all workers or in none; return its number. Raises as the first one that refuses."""
         with self._agreeing:
             for _, answer in self._ask("check", models, seconds=_AGREE_SECONDS):
                 if answer is None:
@@ -164,31 +164,31 @@ class WorkerPool:
             self._models = models
             for worker, answer in self._ask("apply", self._number, models, seconds=_AGREE_SECONDS):
                 if answer is None:
-                    # Its successor begins with the new configuration.
+                    # The worker that replaces it starts with the new configuration.
                     worker.process.kill()
             return self._number
 
     def _settled(self, number: int) -> bool:
-        """Whether what configuration `number` brought has come up in all workers. Raises what one of them does."""
+        """True when the new models of configuration `number` are settled in all workers. Raises as one of them."""
         return all(answer for _, answer in self._ask("settled", number))
 
     def _versions(self, name: str) -> list[list[Any]]:
-        """Each ready worker's versions of a model; of one that does not answer, those it told of last."""
+        """The versions of a model in each ready worker. When one does not answer, its last answer counts."""
         found = []
         for worker, answer in self._ask("versions", name):
             versions = worker.last.get(name, []) if answer is None else answer
-            # Of names that no worker knows nothing is kept: clients may send any.
+            # Nothing is kept for names that no worker knows, because clients may send any names.
             if versions:
                 worker.last[name] = versions
             found.append(versions)
         return found
 
     def _snapshots(self) -> list[dict[str, Any]]:
-        """The metrics of each worker, those of the dead added up; of one that does not answer, the last known."""
+        """The metrics of each worker, and the sum of those of dead ones. Without an answer, the last metrics count."""
         answers = [(m, *answer) for m, answer in self._ask("snapshot") if answer is not None]
         with self._lock:
             for worker, taken, document in answers:
-                # Two scrapes at a time may get theirs in either order.
+                # Two scrapes at the same time may get their answers in any order. An older answer is ignored.
                 if taken > worker.taken:
                     worker.taken = taken
                     worker.snapshot = from_json(document)

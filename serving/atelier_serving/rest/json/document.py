@@ -52,7 +52,8 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         single = abs(value) <= np.finfo(np.float32).max
         return decimals(np.array([value], np.float32 if single else np.float64))[0]
-    text, size = [], 0
+    text = []
+    size = 0
     for part in _pretty(value):
         text.append(part)
         size += len(part)
@@ -116,7 +117,8 @@ def _pretty(value: Any) -> Iterator[str]:
             yield entry
             continue
         item, depth = entry
-        inner, outer = "\n" + "    " * (depth + 1), "\n" + "    " * depth
+        inner = "\n" + "    " * (depth + 1)
+        outer = "\n" + "    " * depth
         parts: list[str | tuple[Any, int]] = []
         # A child needs at least one byte, and the text is cut: so no more children than bytes can appear.
         if isinstance(item, dict):

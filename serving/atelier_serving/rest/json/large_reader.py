@@ -22,11 +22,15 @@ from atelier_serving.rest.json.reader import Reader
 _PIECE_BYTES = 64 * 1024
 _PAUSE_SECONDS = 0.0002
 # Bytes of memory: of an item, of a list or object, of the place of a member, and of a string without its characters.
-_ITEM, _CONTAINER, _MEMBER, _STRING = 40, 72, 56, 57
+_ITEM = 40
+_CONTAINER = 72
+_MEMBER = 56
+_STRING = 57
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _COMMA, _COLON, _QUOTE = b',:"'
 _LEVEL = np.zeros(256, np.int8)
-_LEVEL[list(b"[{")], _LEVEL[list(b"]}")] = 1, -1
+_LEVEL[list(b"[{")] = 1
+_LEVEL[list(b"]}")] = -1
 
 
 class LargeReader(Reader):

@@ -77,7 +77,8 @@ def pack(items: list[Any]) -> tuple[np.ndarray, np.ndarray | None] | None:
     if not kinds or kinds - _MIXED:
         return None
     if kinds == {int}:
-        low, high = min(level), max(level)
+        low = min(level)
+        high = max(level)
         if not -(2**63) <= low <= high < 2**63:
             return None
         return np.array(level, _smallest(low, high)).reshape(shape), None

@@ -116,7 +116,8 @@ def _texts(alias: str, array: np.ndarray, depth: int) -> list[str]:
         return []
     if flat.dtype == object:
         if alias.endswith("_bytes"):
-            start, end = "{\n" + _INDENT * (depth + 1) + '"b64": "', '"\n' + _INDENT * depth + "}"
+            start = "{\n" + _INDENT * (depth + 1) + '"b64": "'
+            end = '"\n' + _INDENT * depth + "}"
             return [start + base64.b64encode(item).decode() + end for item in flat]
         return [quoted(item.decode("utf-8", "surrogateescape")) for item in flat]
     if flat.dtype in (np.float32, np.float64):
@@ -161,7 +162,8 @@ def _stacked(alias: str, array: np.ndarray, depth: int) -> Iterator[str]:
     if array.ndim == 0:
         yield from _texts(alias, array, depth)
         return
-    inner, outer = "\n" + _INDENT * (depth + 1), "\n" + _INDENT * depth
+    inner = "\n" + _INDENT * (depth + 1)
+    outer = "\n" + _INDENT * depth
     yield "["
     for start, stop in _slabs(len(array), array.size):
         yield "," if start else ""
@@ -179,7 +181,8 @@ def _stacked(alias: str, array: np.ndarray, depth: int) -> Iterator[str]:
 def _lines(texts: list[str], shape: tuple[int, ...], depth: int) -> list[str]:
     """Nest the values into lists, each value and bracket on its own line, for all dimensions but the outermost."""
     for axis in range(len(shape) - 1, 0, -1):
-        inner, outer = "\n" + _INDENT * (depth + axis + 1), "\n" + _INDENT * (depth + axis)
+        inner = "\n" + _INDENT * (depth + axis + 1)
+        outer = "\n" + _INDENT * (depth + axis)
         texts = [
             "[" + inner + ("," + inner).join(group) + outer + "]" if group else "[]"
             for group in _groups(texts, shape, axis)

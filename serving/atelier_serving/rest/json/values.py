@@ -22,7 +22,8 @@ from atelier_serving.status import Code, ServingError, invalid
 from atelier_serving.tensors import numpy_dtype, type_name
 
 # dtype number: (numpy dtype, the integers that TensorFlow Serving accepts). The narrow types accept any int32 and wrap.
-_INT32, _FLOATS = (-(2**31), 2**31 - 1), (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
+_INT32 = (-(2**31), 2**31 - 1)
+_FLOATS = (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
 _INTEGERS: dict[int, tuple[Any, tuple[int, int]]] = {
     types_pb2.DT_INT8: (np.int8, _INT32),
     types_pb2.DT_INT16: (np.int16, _INT32),

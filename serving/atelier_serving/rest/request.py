@@ -1,0 +1,60 @@
+"""A request over HTTP, and its body unpacked."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from atelier_serving.rest.json.document import LARGE
+
+# util/net_http/compression/gzip_zlib.h
+MAX_GUNZIPPED = 100 * 1024 * 1024
+_UNPACKED_AT_A_TIME = 1024 * 1024
+
+
+@dataclass
+class Request:
+    """One request. `path` is percent-encoded as it came, without the query. Header names are in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def packed(self) -> bool:
+        """True when the body is compressed."""
+        return "gzip" in self.headers.get("content-encoding", "")
+
+    def is_large(self) -> bool:
+        """True when the document is so large that it must be read piece by piece."""
+        if len(self.body) > LARGE or not self.packed:
+            return len(self.body) > LARGE
+        reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            return len(reader.decompress(self.body, LARGE + 1)) > LARGE
+        except zlib.error:
+            return False
+
+
+def unpacked(body: bytes, spend: Callable[[int], object]) -> bytes:
+    """Unpack a gzip body. A broken one, or one that is larger than the limit, is empty, as in TensorFlow Serving.
+
+    `spend` is called with the number of bytes of each piece.
+    """
+    reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    whole = bytearray()
+    try:
+        while not reader.eof:
+            piece = reader.decompress(body, _UNPACKED_AT_A_TIME)
+            if not piece and not reader.eof:
+                return b""
+            spend(len(piece))
+            whole += piece
+            if len(whole) > MAX_GUNZIPPED:
+                return b""
+            body = reader.unconsumed_tail
+    except zlib.error:
+        return b""
+    return bytes(whole)
