@@ -12,10 +12,10 @@ Modules that begin with an underscore, and the packages beside them, are interna
 from atelier_client.async_client import AsyncClient
 from atelier_client.client import Client
 from atelier_client.errors import ClientError
-from atelier_client.messages import Prediction, State, VersionStatus
 from atelier_client.model_config import ServedModel
+from atelier_client.responses import Prediction, State, VersionStatus
 from atelier_client.retry import Retry
-from atelier_client.signature import Signature, TensorSpec
+from atelier_client.signature import Signature, TensorInfo
 from atelier_client.tls import TLS
 
 __version__ = "0.1.0"
@@ -29,7 +29,7 @@ __all__ = [
     "ServedModel",
     "Signature",
     "State",
-    "TensorSpec",
+    "TensorInfo",
     "VersionStatus",
     "__version__",
 ]

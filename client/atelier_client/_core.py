@@ -9,9 +9,19 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from atelier_client import messages
+from atelier_client._requests import (
+    IN_FLIGHT,
+    Request,
+    check_asked,
+    example_requests,
+    make_model_spec,
+    metadata_request,
+    predict_frame,
+    predict_requests,
+    status_request,
+)
 from atelier_client._routine import Call, Gather, Pause, Routine
-from atelier_client._targets import Replicas, Target
+from atelier_client._targets import Target
 from atelier_client._tf_example import FeatureRows, to_examples
 from atelier_client.errors import (
     InputError,
@@ -22,22 +32,21 @@ from atelier_client.errors import (
     ServerFailure,
     SettingsError,
     TimedOut,
-    never_sent,
-)
-from atelier_client.messages import (
-    IN_FLIGHT,
-    Prediction,
-    Request,
-    State,
-    VersionStatus,
-    make_model_spec,
-    predict_frame,
 )
 from atelier_client.model_config import ServedModel, reload_request
-from atelier_client.protos import serving_pb2 as pb
-from atelier_client.retry import Budget, Retry, retryable
+from atelier_client.responses import (
+    Prediction,
+    State,
+    VersionStatus,
+    check_rows,
+    describe,
+    join,
+    read_status,
+)
+from atelier_client.retry import Retry
 from atelier_client.signature import Signature, choose, choose_by_method, from_metadata
 from atelier_client.transports.base import CLASSIFY, METADATA, PREDICT, REGRESS, RELOAD, STATUS, Method
+from atelier_client.transports.sender import RequestSender
 
 DEFAULT_TIMEOUT = 30.0
 _POLL_SECONDS = 0.1
@@ -46,7 +55,7 @@ Inputs = Mapping[str, ArrayLike] | ArrayLike
 
 
 class Core:
-    """The state of a client: its replicas, its retry budget and the signatures it has read."""
+    """The state of a client: where it sends requests, and the signatures it has read."""
 
     def __init__(
         self,
@@ -64,10 +73,8 @@ class Core:
         self._addresses = [target.address for target in targets]
         self._model = model
         self._timeout = timeout
-        self._retry = retry
         self._clock = clock
-        self._replicas = Replicas(len(targets), clock)
-        self._budget = Budget(retry)
+        self._sender = RequestSender(len(targets), timeout, retry, clock)
         self._signatures: dict[tuple[int | None, str | None], dict[str, Signature]] = {}
 
     def predict(
@@ -81,7 +88,7 @@ class Core:
     ) -> Routine[Prediction]:
         """See `Client.predict`."""
 
-        messages.check_asked(version, label, rows_per_request)
+        check_asked(version, label, rows_per_request)
         asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
 
         def check(served: Mapping[str, Signature]) -> tuple[Signature, dict[str, NDArray[Any]]]:
@@ -91,14 +98,14 @@ class Core:
 
         frame = predict_frame(self._model, signature, version, label, asked)
         chosen, arrays = yield from self._checked(check, version, label)
-        requests = messages.predict_requests(frame, chosen, arrays, rows_per_request, asked)
+        requests = predict_requests(frame, chosen, arrays, rows_per_request, asked)
         prediction = yield from self._all(PREDICT, requests, version)
         if missing := [name for name in asked if name not in prediction]:
             raise ServerFailure(
                 f"{self.target} answered without the output {', '.join(missing)} that was asked for."
             )
         if len(requests) > 1:
-            messages.check_rows(prediction, len(next(iter(arrays.values()))))
+            check_rows(prediction, len(next(iter(arrays.values()))))
         return prediction
 
     def by_example(
@@ -115,11 +122,11 @@ class Core:
         def check(served: Mapping[str, Signature]) -> Signature:
             return choose(served, signature) if signature else choose_by_method(served, method.name)
 
-        messages.check_asked(version, label, rows_per_request)
+        check_asked(version, label, rows_per_request)
         examples = to_examples(rows)
         chosen = yield from self._checked(check, version, label)
         asked = make_model_spec(self._model, chosen.name, version, label)
-        requests = messages.example_requests(method.request, asked, examples, rows_per_request)
+        requests = example_requests(method.request, asked, examples, rows_per_request)
         return (yield from self._all(method, requests, version))
 
     def classify(self, *arguments: Any) -> Routine[Prediction]:
@@ -132,40 +139,43 @@ class Core:
 
     def metadata(self, version: int | None, label: str | None) -> Routine[dict[str, Signature]]:
         """See `Client.metadata`."""
-        messages.check_asked(version, label)
+        check_asked(version, label)
         key = (version, label)
         found = self._signatures.get(key)
         if found is None:
-            response, _ = yield from self._request(METADATA, self._metadata_request(version, label))
+            response, _ = yield from self._sender.send(
+                METADATA, metadata_request(self._model, version, label)
+            )
             self._check_version(version, (response.model_spec.version.value,))
             found = self._signatures[key] = from_metadata(response)
         return found
 
     def version_of(self, label: str) -> Routine[int]:
         """See `Client.version_of`."""
-        response, _ = yield from self._request(METADATA, self._metadata_request(None, label))
+        response, _ = yield from self._sender.send(METADATA, metadata_request(self._model, None, label))
         return int(response.model_spec.version.value)
 
     def status(self) -> Routine[list[VersionStatus]]:
         """See `Client.status`."""
-        response, _ = yield from self._request(STATUS, self._status_request)
-        return messages.read_status(response)
+        response, _ = yield from self._sender.send(STATUS, status_request(self._model))
+        return read_status(response)
 
     def newest_available(self) -> Routine[int]:
         """See `Client.newest_available`."""
         entries = yield from self.status()
         answering = [entry.version for entry in entries if entry.state == State.AVAILABLE]
         if not answering:
-            raise ModelNotFound(f"No version of {self._model} answers: {messages.describe(entries)}.")
+            raise ModelNotFound(f"No version of {self._model} answers: {describe(entries)}.")
         return max(answering)
 
     def wait_ready(self, seconds: float, version: int | None) -> Routine[int]:
         """See `Client.wait_ready`."""
-        messages.check_asked(version, None)
+        check_asked(version, None)
         if not _is_number(seconds) or not 0 <= seconds < math.inf:
             raise SettingsError(f"wait_ready takes a number of seconds, 0 or more, not {seconds!r}.")
-        deadline, lowest = self._clock() + seconds, None
-        for replica in range(self._replicas.count):
+        deadline = self._clock() + seconds
+        lowest = None
+        for replica in range(len(self._addresses)):
             ready = yield from self._wait_for_replica(replica, deadline, seconds, version)
             lowest = ready if lowest is None else min(lowest, ready)
         assert lowest is not None
@@ -173,10 +183,11 @@ class Core:
 
     def reload(self, models: Sequence[ServedModel]) -> Routine[None]:
         """See `Client.reload`."""
-        request, told = reload_request(models).SerializeToString(), list[str]()
+        request = reload_request(models).SerializeToString()
+        told: list[str] = []
         for replica, address in enumerate(self._addresses):
             try:
-                yield from self._reload_replica(replica, request)
+                yield from self._sender.send_once(RELOAD, replica, request)
             except ServerError as error:
                 if told:
                     text = f"{error} Told before that: {', '.join(told)}; they serve the new configuration."
@@ -185,19 +196,10 @@ class Core:
             told.append(address)
         self._signatures.clear()
 
-    def _status_request(self) -> bytes:
-        return pb.GetModelStatusRequest(model_spec=make_model_spec(self._model)).SerializeToString()
-
-    def _metadata_request(self, version: int | None, label: str | None) -> Request:
-        asked = make_model_spec(self._model, "", version, label)
-        return pb.GetModelMetadataRequest(
-            model_spec=asked, metadata_field=["signature_def"]
-        ).SerializeToString
-
     def _checked(
         self, check: Callable[[Mapping[str, Signature]], Any], version: int | None, label: str | None
     ) -> Routine[Any]:
-        """The result of `check` for the signatures. When kept ones do not fit, it is tried again with fresh ones."""
+        """The result of `check` for the signatures. When it fails for kept signatures, they are read again."""
         kept = self._signatures.get((version, label))
         if kept is not None:
             try:
@@ -205,27 +207,27 @@ class Core:
             except InputError:
                 if version is not None:
                     raise
-            # What is served may have changed since its signatures were read.
+            # The served model may have changed since its signatures were read.
             self._signatures.pop((version, label), None)
         return check((yield from self.metadata(version, label)))
 
     def _all(self, method: Method, requests: Sequence[Request], version: int | None) -> Routine[Prediction]:
         try:
             if len(requests) == 1:
-                responses = [(yield from self._request(method, requests[0]))]
+                responses = [(yield from self._sender.send(method, requests[0]))]
             else:
-                responses = yield Gather([self._request(method, request) for request in requests], IN_FLIGHT)
+                responses = yield Gather(
+                    [self._sender.send(method, request) for request in requests], IN_FLIGHT
+                )
         except (InvalidRequest, ModelNotFound):
             self._signatures.clear()
             raise
-        prediction = messages.join(
-            [response for response, _ in responses], [seconds for _, seconds in responses]
-        )
+        prediction = join([response for response, _ in responses], [seconds for _, seconds in responses])
         self._check_version(version, prediction.versions)
         return prediction
 
     def _check_version(self, asked: int | None, answered: Sequence[int]) -> None:
-        """Raises `ServerFailure` when another version answered than the one asked for; 0: not known (REST)."""
+        """Raises `ServerFailure` when another version responded than the one asked for. 0 means not known (REST)."""
         others = [number for number in answered if number not in (0, asked)]
         if asked is not None and others:
             raise ServerFailure(
@@ -233,77 +235,25 @@ class Core:
                 f"{', '.join(map(str, others))}."
             )
 
-    def _request(self, method: Method, request: Request) -> Routine[tuple[Any, float]]:
-        """One response, from any replica, within the deadline, and the seconds it took.
-
-        What can be sent twice without harm is retried.
-        """
-        message = request()
-        started = self._clock()
-        deadline = started + self._timeout
-        tried: set[int] = set()
-        failures, attempts, left = 0, 0, self._timeout
-        while True:
-            replica = self._replicas.pick(tried)
-            attempts += 1
-            try:
-                response = yield Call(replica, method, message, left)
-            except ServerError as error:
-                error.attempts = attempts
-                if not retryable(error):
-                    raise
-                left = deadline - self._clock()
-                if isinstance(error, NotReachable):
-                    self._replicas.rest(replica)
-                    tried.add(replica)
-                    # The other replicas may work although this one is dead: ask the next one without a pause.
-                    if len(tried) < self._replicas.count and left > 0:
-                        continue
-                tried.clear()
-                failures += 1
-                pause = self._retry.pause(failures)
-                if failures >= self._retry.attempts or pause >= left or not self._budget.spend():
-                    raise
-                yield Pause(pause)
-                left = deadline - self._clock()
-            else:
-                self._budget.earn()
-                return response, self._clock() - started
-
-    def _reload_replica(self, replica: int, request: bytes) -> Routine[None]:
-        """Send a reload once. Only a failed connection is tried again, because nothing was sent then."""
-        deadline, failures, left = self._clock() + self._timeout, 0, self._timeout
-        while True:
-            try:
-                yield Call(replica, RELOAD, request, left)
-                return
-            except ServerError as error:
-                failures += 1
-                error.attempts = failures
-                pause = self._retry.pause(failures)
-                left = deadline - self._clock() - pause
-                if not never_sent(error) or failures >= self._retry.attempts or left <= 0:
-                    raise
-            yield Pause(pause)
-
     def _wait_for_replica(
         self, replica: int, deadline: float, seconds: float, version: int | None
     ) -> Routine[int]:
-        request, reason = self._status_request(), "nothing was asked yet"
+        request = status_request(self._model)()
+        reason = "nothing was asked yet"
         while (left := deadline - self._clock()) > 0:
             try:
                 response = yield Call(replica, STATUS, request, min(left, self._timeout))
-                entries = messages.read_status(response)
+                entries = read_status(response)
                 available = {entry.version for entry in entries if entry.state == State.AVAILABLE}
                 if version in available or (version is None and available):
                     return version if version is not None else max(available)
-                reason = messages.describe(entries)
+                reason = describe(entries)
             except (NotReachable, TimedOut, ModelNotFound) as error:
                 # The server does not know a model while it loads it for the first time.
                 reason = str(error)
             yield Pause(min(_POLL_SECONDS, max(deadline - self._clock(), 0.0)))
         wanted = self._model if version is None else f"{self._model} version {version}"
-        where = f" at {self._addresses[replica]}" if self._replicas.count > 1 else ""
+        where = f" at {self._addresses[replica]}" if len(self._addresses) > 1 else ""
         raise TimedOut(f"{wanted} was not ready{where} within {seconds:g} s. Last seen: {reason}")
 
 

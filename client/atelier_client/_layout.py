@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 # Integers are class numbers, unless class names are numbers: then they are names.
-Held = Literal["names", "numbers", "integers"]
+LabelKind = Literal["names", "numbers", "integers"]
 Kind = Literal["image", "text", "table"]
 
 

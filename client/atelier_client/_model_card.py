@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client._files import read_bytes, require_file
-from atelier_client._layout import Held, Kind, Layout
+from atelier_client._layout import Kind, LabelKind, Layout
 from atelier_client.errors import DataError
 
 _AGAIN = "Publish the version again, or take the file away."
@@ -52,7 +52,7 @@ class ModelCard:
     document: Mapping[str, Any]
 
     @property
-    def labels_held(self) -> Held:
+    def label_kind(self) -> LabelKind:
         """What stands for labels in the test file; those of older cards hold class numbers."""
         return "names" if self.test_file.get("labels") == "names" else "numbers"
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from atelier_client.errors import InputError
 
 
-class Spec(Protocol):
-    """What is asked of an input: `TensorSpec`."""
+class Info(Protocol):
+    """What this module reads of a `TensorInfo`."""
 
     @property
     def name(self) -> str: ...
@@ -30,11 +30,11 @@ class Spec(Protocol):
     def shape(self) -> tuple[int, ...] | None: ...
 
 
-def splits_of(inputs: Mapping[str, Spec]) -> dict[str, tuple[str, ...]]:
+def splits_of(inputs: Mapping[str, Info]) -> dict[str, tuple[str, ...]]:
     """Each input that looks ragged by the names, with the inputs of its splits, outermost first."""
     found = {}
-    for name, spec in inputs.items():
-        if spec.shape and spec.shape[0] == -1:
+    for name, info in inputs.items():
+        if info.shape and info.shape[0] == -1:
             numbered = (f"{name}_{level}" for level in itertools.count(1))
             if parts := tuple(itertools.takewhile(lambda part: _is_splits(inputs.get(part)), numbered)):
                 found[name] = parts
@@ -77,8 +77,8 @@ def advice(name: str) -> str:
     )
 
 
-def _is_splits(spec: Spec | None) -> bool:
-    return spec is not None and spec.dtype == "int64" and spec.shape == (-1,)
+def _is_splits(info: Info | None) -> bool:
+    return info is not None and info.dtype == "int64" and info.shape == (-1,)
 
 
 def _parts(numbers: NDArray[Any], count: int) -> bool:

@@ -163,7 +163,8 @@ def decode(tensor: pb.Tensor) -> NDArray[Any]:
     shape = _shape(tensor.tensor_shape.SerializeToString())
     count = _count(tensor, shape)
     if tensor.dtype == STRING:
-        strings, items = np.empty(count, object), list(tensor.string_val)
+        strings = np.empty(count, object)
+        items = list(tensor.string_val)
         strings[:] = items if len(items) == count else _repeated(items, count)
         return strings.reshape(shape)
     if tensor.dtype == BFLOAT16:

@@ -13,8 +13,8 @@ from atelier_client._targets import Target, parse_targets
 from atelier_client._tf_example import FeatureRows
 from atelier_client.client import check_token
 from atelier_client.errors import ServerError, SettingsError
-from atelier_client.messages import Prediction, VersionStatus
 from atelier_client.model_config import ServedModel
+from atelier_client.responses import Prediction, VersionStatus
 from atelier_client.retry import Retry
 from atelier_client.signature import Signature
 from atelier_client.tls import TLS

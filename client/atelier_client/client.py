@@ -13,8 +13,8 @@ from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target, parse_targets
 from atelier_client._tf_example import FeatureRows
 from atelier_client.errors import ServerError, SettingsError
-from atelier_client.messages import Prediction, VersionStatus
 from atelier_client.model_config import ServedModel
+from atelier_client.responses import Prediction, VersionStatus
 from atelier_client.retry import Retry
 from atelier_client.signature import Signature
 from atelier_client.tls import TLS
@@ -31,13 +31,13 @@ class Client:
             labels = client.predict(images)["label"]
 
     `target` is HOST:PORT, unix:/PATH, http://HOST:PORT or https://HOST:PORT (REST), or several of them (a sequence, or
-    commas between): requests go round them, and past one that is dead. A host name with several addresses counts as
-    several. Nothing is connected before the first call.
+    commas between). Requests go to them in turn, without those that are dead. A host name with several addresses
+    counts as several targets. The client connects at the first call.
 
-    `timeout` (seconds) bounds each request, its retries included (see `Retry`). `tls` encrypts (True: with the
-    authorities the machine trusts; or `TLS`). `token` is sent as `authorization: Bearer`; a function is asked for it
-    before each request; over an unencrypted connection it goes to this machine only. `proxy` allows the proxy of the
-    environment. `connect` makes the transport of a target, for tests (see `atelier_client.testing`).
+    `timeout` (seconds) limits each request with its retries (see `Retry`). `tls` turns on encryption: True trusts the
+    authorities that this machine trusts, `TLS` has more settings. `token` is sent as `authorization: Bearer`; a
+    function is called for it before each request. Without encryption it is sent only to this machine. `proxy` allows
+    the proxy of the environment. `connect` makes the transport of a target, for tests (see `atelier_client.testing`).
 
     Raises `SettingsError` for settings that cannot work.
     """
@@ -87,12 +87,12 @@ class Client:
         label: str | None = None,
         rows_per_request: int | None = None,
     ) -> Prediction:
-        """Named arrays in (or the only input's array), named arrays out; any number of rows.
+        """Predict named arrays, or the array of the only input, with any number of rows.
 
-        Arrays, nested lists, str and bytes are taken when they fit the served signature: its names, dtypes (a cast
-        that keeps every value is made) and shapes. `outputs` asks for those alone. Rows are split into requests of a
-        measured size, or of `rows_per_request`, several in flight at once.
-        Raises `InputError` before anything is sent, else a `ServerError`.
+        Inputs are arrays, nested lists, str or bytes. They must fit the served signature: its names, its shapes, and
+        its dtypes after a cast that keeps every value. `outputs` are the outputs to return; all when empty. Rows are
+        split into requests of a measured size, or of `rows_per_request` rows; several are in flight at once. Raises
+        `InputError` before anything is sent, else a `ServerError`.
         """
         return self._run(self._core.predict(inputs, signature, outputs, version, label, rows_per_request))
 
@@ -105,10 +105,10 @@ class Client:
         label: str | None = None,
         rows_per_request: int | None = None,
     ) -> Prediction:
-        """Rows of features in, `classes` (bytes, [N,K]) and `scores` (float32, [N,K]) out.
+        """Classify rows of features: returns `classes` (bytes, [N,K]) and `scores` (float32, [N,K]).
 
         A row is a mapping from feature to value; or all rows are one mapping from feature to an array [N,...]. They
-        travel as tf.Example. Without `signature` the model's only classify signature is used. Raises as `predict`.
+        are sent as tf.Example. Without `signature` the model's only classify signature is used. Raises as `predict`.
         """
         return self._run(self._core.classify(rows, signature, version, label, rows_per_request))
 
@@ -121,23 +121,23 @@ class Client:
         label: str | None = None,
         rows_per_request: int | None = None,
     ) -> Prediction:
-        """As `classify`, for a regress signature: `outputs` (float32, [N]) out."""
+        """As `classify`, for a regress signature: returns `outputs` (float32, [N])."""
         return self._run(self._core.regress(rows, signature, version, label, rows_per_request))
 
     def metadata(self, *, version: int | None = None, label: str | None = None) -> dict[str, Signature]:
-        """The signatures of the model by name; read once and kept until something does not fit them."""
+        """The signatures of the model by name. They are read once, and again when inputs do not fit them."""
         return self._run(self._core.metadata(version, label))
 
     def status(self) -> list[VersionStatus]:
-        """Every version the server has seen, highest first; those of state END are gone or failed."""
+        """Every version that the server has seen, highest first. In state END a version was unloaded or has failed."""
         return self._run(self._core.status())
 
     def newest_available(self) -> int:
-        """The version a request without one is answered by. Raises `ModelNotFound` when none answers."""
+        """The version that serves requests without a version. Raises `ModelNotFound` when none is AVAILABLE."""
         return self._run(self._core.newest_available())
 
     def version_of(self, label: str) -> int:
-        """The version a label stands for. Raises `InvalidRequest` when the model has no such label."""
+        """The version that a label names. Raises `InvalidRequest` when the model has no such label."""
         return self._run(self._core.version_of(label))
 
     def wait_ready(self, seconds: float, version: int | None = None) -> int:
@@ -147,8 +147,9 @@ class Client:
     def reload(self, models: Sequence[ServedModel]) -> None:
         """Replace what is served, on every replica in turn: models that are not listed are unloaded.
 
-        Never sent twice to a server that may have acted on it; after `NotReachable` or `TimedOut` ask for the `status`.
-        A server waits for new models before it answers (allow for it in `timeout`), not for new versions of old ones.
+        It is never sent twice to a server that may have received it. After `NotReachable` or `TimedOut`, ask for
+        `status`. A server waits for new models before it responds, so `timeout` must allow for that. It does not wait
+        for new versions of old models.
         """
         self._run(self._core.reload(models))
 
@@ -178,7 +179,7 @@ class Client:
             return result
 
     def _gather(self, step: Gather) -> list[Any]:
-        """Run the routines in so many threads, this one among them."""
+        """Run the routines in several threads. This thread is one of them."""
         work = _Work(step.routines, self._run)
         helpers = [
             threading.Thread(target=work.run, daemon=True)
@@ -193,7 +194,7 @@ class Client:
 
 
 class _Work:
-    """Routines that several threads work through together; the first error stops the rest."""
+    """Routines that several threads run together. After the first error no further routine starts."""
 
     def __init__(self, routines: Sequence[Routine[Any]], run: Callable[[Routine[Any]], Any]) -> None:
         self._routines = list(enumerate(routines))[::-1]
@@ -202,7 +203,7 @@ class _Work:
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Take routines until there are none, or one has failed."""
+        """Run routines until there are no more, or one has failed."""
         while self._error is None:
             try:
                 number, routine = self._routines.pop()

@@ -1,20 +1,20 @@
 """The client's errors, and the one place where a gRPC status becomes one of them.
 
 ClientError
-  +-- InputError           the inputs do not fit the served signature; nothing was sent (exit 2)
+  +-- InputError           the inputs do not fit the served signature; the client sent nothing (exit 2)
   |     +-- UnsupportedType      a dtype that has no safe form on the wire
   +-- SettingsError        the client's own settings are wrong: a target, a deadline, a certificate (exit 2)
   +-- DataError            a file of examples cannot be read or is not what it should be (exit 2)
   +-- ServerError          a call failed; `code` is the gRPC status name
-        +-- InvalidRequest       the server found the request wrong (exit 2)
-        |     +-- NotSupported         it does not have this call at all
-        |     +-- NotAllowed           it does not know the caller, or does not let it (token, certificate)
-        +-- ModelNotFound        it has no such model, version or signature (exit 2)
+        +-- InvalidRequest       the server says that the request is wrong (exit 2)
+        |     +-- NotSupported         the server does not have this call
+        |     +-- NotAllowed           the server refuses the caller (token, certificate)
+        +-- ModelNotFound        the server has no such model, version or signature (exit 2)
         +-- TooLarge             a message or batch above a limit (exit 2)
-        +-- Overloaded           it has no room now; later it may (exit 3)
-        +-- ServerFailure        it failed in a way that is not the request's fault (exit 1)
-        +-- NotReachable         no connection, or it broke (exit 3)
-        +-- TimedOut             no answer within the deadline (exit 3)
+        +-- Overloaded           the server has no capacity at the moment (exit 3)
+        +-- ServerFailure        the server failed, and the request is not the cause (exit 1)
+        +-- NotReachable         there is no connection, or it broke (exit 3)
+        +-- TimedOut             no response within the deadline (exit 3)
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ __all__ = [
 
 
 class ClientError(Exception):
-    """Base of everything this package raises on purpose; str() is a message for the user."""
+    """The base class of all errors that this package raises on purpose. str() gives a message for the user."""
 
     exit_code = 1
 
 
 class InputError(ClientError):
-    """Inputs that do not fit the served signature: what was expected, what came, what to do."""
+    """The inputs do not fit the served signature. The message says what was expected, what came, and what to do."""
 
     exit_code = 2
 
@@ -59,13 +59,13 @@ class UnsupportedType(InputError):
 
 
 class SettingsError(ClientError):
-    """A client that cannot be made as asked: a target, a deadline, a certificate or a token is wrong."""
+    """The client cannot work with these settings: a target, a deadline, a certificate or a token is wrong."""
 
     exit_code = 2
 
 
 class DataError(ClientError):
-    """A file of examples that cannot be read."""
+    """A file of examples cannot be read, or its content is wrong."""
 
     exit_code = 2
 
@@ -87,7 +87,7 @@ class ServerError(ClientError):
 
 
 class InvalidRequest(ServerError):
-    """INVALID_ARGUMENT, OUT_OF_RANGE: the request is at fault."""
+    """INVALID_ARGUMENT, OUT_OF_RANGE: the request is wrong."""
 
     exit_code = 2
 
@@ -101,7 +101,7 @@ class NotAllowed(InvalidRequest):
 
 
 class ModelNotFound(ServerError):
-    """NOT_FOUND, and FAILED_PRECONDITION for a missing signature."""
+    """NOT_FOUND; also FAILED_PRECONDITION when the signature is missing."""
 
     exit_code = 2
 
@@ -123,7 +123,7 @@ class ServerFailure(ServerError):
 
 
 class NotReachable(ServerError):
-    """UNAVAILABLE or CANCELLED: no connection, or it broke."""
+    """UNAVAILABLE or CANCELLED: there is no connection, or it broke."""
 
     exit_code = 3
 
@@ -155,7 +155,7 @@ KINDS: dict[grpc.StatusCode, type[ServerError]] = {
 }
 
 
-# The batcher's text for a batch, gRPC's texts for a message.
+# What the batcher says of a batch, and gRPC of a message.
 _TOO_LARGE = ("larger than maximum input batch size", "message larger than max")
 _QUEUE_FULL = "The batch scheduling queue"
 _NO_SIGNATURE = ("Serving signature key", "Serving signature name", "No signature was found")
@@ -177,9 +177,11 @@ _TLS = (
 def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float) -> ServerError:
     """The exception for a failed call to `target` (host:port) with a deadline of `timeout` seconds."""
     details = printable(details)
-    kind, message = KINDS[code], f"{target} answered {code.name}: {details or 'no details'}"
+    kind = KINDS[code]
+    message = f"{target} answered {code.name}: {details or 'no details'}"
     if any(mark in details for mark in _TOO_LARGE):
-        kind, message = TooLarge, f"{target}: {details}. Send fewer rows a request (rows_per_request)."
+        kind = TooLarge
+        message = f"{target}: {details}. Send fewer rows a request (rows_per_request)."
     elif _QUEUE_FULL in details:
         kind = Overloaded
     elif details.startswith(_NO_SIGNATURE):
@@ -206,5 +208,5 @@ def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float
 
 
 def never_sent(error: ServerError) -> bool:
-    """True when the call failed before a byte of it left: no connection was made (gRPC's texts for that)."""
+    """True when the call failed before it was sent, because there was no connection (told by gRPC's texts)."""
     return error.code == "UNAVAILABLE" and any(mark in error.details for mark in _NEVER_SENT)

@@ -1,4 +1,4 @@
-"""What a server is told to serve: the ModelServerConfig of TensorFlow Serving, as plain data."""
+"""The configuration of a server, TensorFlow Serving's ModelServerConfig, as plain data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ServedModel:
 
 
 def reload_request(models: Sequence[ServedModel]) -> pb.ReloadConfigRequest:
-    """The request that replaces what is served. Raises `InputError` for what every server refuses."""
+    """A request that replaces the served models. Raises `InputError` for models that every server refuses."""
     request = pb.ReloadConfigRequest()
     # Set also when empty: an empty list is legal and unloads everything.
     request.config.model_config_list.SetInParent()

@@ -1,9 +1,9 @@
-"""When a failed call is made again: how often, how long after, and how many in all.
+"""Retries of failed calls: how many, after which pauses, and how many in all.
 
-A retry helps when a server restarts or has no room for a moment, and harms when it has no room for longer: then retries
-are the load that keeps it down. So they are bounded three ways: by the request's deadline, by a number of attempts, and
-by a budget that all requests of a client share and that only successes refill (the token bucket of gRPC's retry
-throttling, https://github.com/grpc/proposal/blob/master/A6-client-retries.md#throttling-retry-attempts-and-hedged-rpcs).
+A retry helps when a server restarts or is overloaded for a moment. It harms when a server is overloaded for longer,
+because retries are more load. So three limits apply: the request's deadline, a number of attempts, and a budget. All
+requests of a client share the budget, and only successful requests refill it. This is the token bucket of gRPC's retry
+throttling (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from atelier_client.errors import Overloaded, ServerError, SettingsError
 
 @dataclass(frozen=True)
 class Retry:
-    """Attempts a request, and the pause before the n-th retry: random up to `first * 2**(n-1)`, at most `most` seconds.
+    """How often a request is sent (`attempts`), and how long the pauses are.
 
-    Random from nothing to the whole ("full jitter"), so that clients that failed together do not come back together.
-    `budget` retries may be made at once; each success allows `refill` more. `attempts=1` is no retry.
+    The pause before the n-th retry is random, from 0 to `first * 2**(n-1)` seconds, but at most `most`. It is random
+    over the whole range ("full jitter"), so that clients that failed at the same time do not retry at the same time.
+    A client may make `budget` retries at once; each successful request adds `refill`. `attempts=1` means no retry.
     """
 
     attempts: int = 5
@@ -38,8 +39,8 @@ class Retry:
         return random.uniform(0.0, min(self.most, self.first * 2.0 ** (failures - 1)))
 
 
-class Budget:
-    """The retries a client may still make; thread-safe."""
+class RetryBudget:
+    """How many retries the client may still make. Thread-safe."""
 
     def __init__(self, retry: Retry) -> None:
         self._most = retry.budget
@@ -48,13 +49,13 @@ class Budget:
         self._lock = threading.Lock()
 
     def earn(self) -> None:
-        """A request succeeded."""
+        """Refill the budget, because a request succeeded."""
         if self._left < self._most:
             with self._lock:
                 self._left = min(self._most, self._left + self._refill)
 
     def spend(self) -> bool:
-        """Take one retry; False when none is left."""
+        """Take one retry from the budget. False when none is left."""
         with self._lock:
             if self._left < 1:
                 return False
@@ -63,5 +64,5 @@ class Budget:
 
 
 def retryable(error: ServerError) -> bool:
-    """UNAVAILABLE, and RESOURCE_EXHAUSTED when it is not a message above a limit, which stays too large."""
+    """True for UNAVAILABLE and RESOURCE_EXHAUSTED, but not for a message above a limit: it stays too large."""
     return error.code == "UNAVAILABLE" or isinstance(error, Overloaded)

@@ -1,4 +1,4 @@
-"""A served signature, and the check of inputs against it before anything is sent."""
+"""A served signature. The client checks inputs against it before it sends anything."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from atelier_client.protos import serving_pb2 as pb
 
 
 @dataclass(frozen=True)
-class TensorSpec:
-    """Name, dtype and shape of an input or output; -1 in the shape is any size, None any rank."""
+class TensorInfo:
+    """Name, dtype and shape of an input or output. In the shape -1 means any size; None means any rank."""
 
     name: str
     dtype: str
@@ -36,31 +36,33 @@ class Signature:
 
     name: str
     method: str
-    inputs: dict[str, TensorSpec]
-    outputs: dict[str, TensorSpec]
+    inputs: dict[str, TensorInfo]
+    outputs: dict[str, TensorInfo]
     optional: frozenset[str]
 
     @cached_property
     def splittable(self) -> bool:
-        """True when every input's first dimension is free: inputs of any number of rows."""
-        return bool(self.inputs) and all(spec.shape and spec.shape[0] == -1 for spec in self.inputs.values())
+        """True when the first dimension of every input is free, so that the inputs may have any number of rows."""
+        return bool(self.inputs) and all(info.shape and info.shape[0] == -1 for info in self.inputs.values())
 
-    def joined(self, outputs: tuple[str, ...]) -> TensorSpec | None:
-        """The first of the outputs (none: of all) that has no row for each row of the inputs, so far as is known.
+    def joined(self, outputs: tuple[str, ...]) -> TensorInfo | None:
+        """The first of `outputs` (of all outputs when empty) that does not have one row for each row of the inputs.
 
-        Answers to parts of the rows cannot be joined to one: a constant, a scalar, an output of unknown rank.
+        Such an output is a constant, a scalar or of unknown rank. The client cannot join it when it splits the rows
+        into several requests. None when every output can be joined.
         """
-        specs = [self.outputs[name] for name in outputs or self.outputs]
-        return next((spec for spec in specs if not spec.shape or spec.shape[0] != -1), None)
+        asked = [self.outputs[name] for name in outputs or self.outputs]
+        return next((info for info in asked if not info.shape or info.shape[0] != -1), None)
 
     @cached_property
     def of_one_example(self) -> bool:
-        """True when an input may be a single example: of two free dimensions, [N,N] or [N,N,C], the first may be rows
-        of the batch, or of a picture.
+        """True when an input may be a single example.
+
+        With two free dimensions, [N,N] or [N,N,C], the first may count the rows of the batch or the rows of a picture.
         """
         return any(
-            spec.shape is not None and len(spec.shape) <= 3 and spec.shape[:2] == (-1, -1)
-            for spec in self.inputs.values()
+            info.shape is not None and len(info.shape) <= 3 and info.shape[:2] == (-1, -1)
+            for info in self.inputs.values()
         )
 
     @cached_property
@@ -69,17 +71,17 @@ class Signature:
         return _ragged.splits_of(self.inputs)
 
     @cached_property
-    def required(self) -> tuple[TensorSpec, ...]:
+    def required(self) -> tuple[TensorInfo, ...]:
         """The inputs a caller fills: without optional ones and the splits of ragged ones."""
         left_out = self.optional.union(*self.ragged.values())
-        return tuple(spec for name, spec in self.inputs.items() if name not in left_out)
+        return tuple(info for name, info in self.inputs.items() if name not in left_out)
 
     def check(self, given: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, NDArray[Any]]:
         """The inputs as arrays of the signature's dtypes. Raises `InputError`.
 
-        A bare array is taken for the only input. Rows of different lengths are taken for a ragged one, whose splits are
-        made of them. Safe casts are made (to a wider type of the same kind, integers to
-        floats that hold them, float64 to float32); one that would lose values is refused.
+        A bare array is the only input. Rows of different lengths are a ragged input; its splits are computed from them.
+        The client makes safe casts: to a wider type of the same kind, from integers to floats that can represent them,
+        from float64 to float32. It refuses a cast that would lose values.
         """
         if not isinstance(given, Mapping) and self.ragged and len(self.required) == 1:
             given = {self.required[0].name: given}
@@ -120,13 +122,13 @@ class Signature:
                 )
 
     def _expected(self) -> str:
-        return "; ".join(str(spec) for spec in self.inputs.values())
+        return "; ".join(str(info) for info in self.inputs.values())
 
 
 def from_metadata(metadata: pb.GetModelMetadataResponse) -> dict[str, Signature]:
-    """The signatures of a GetModelMetadata answer; the init op, which takes and gives nothing, is left out."""
+    """The signatures in a GetModelMetadata response, without the init op, which has no inputs and no outputs."""
     packed = pb.SignatureDefMap()
-    # The Any names the official type; its bytes are those of our own message.
+    # The Any contains the official type. Our own message has the same bytes.
     try:
         packed.ParseFromString(metadata.metadata["signature_def"].value)
     except DecodeError as error:
@@ -135,8 +137,8 @@ def from_metadata(metadata: pb.GetModelMetadataResponse) -> dict[str, Signature]
         name: Signature(
             name,
             definition.method_name,
-            {alias: _spec(alias, info) for alias, info in sorted(definition.inputs.items())},
-            {alias: _spec(alias, info) for alias, info in sorted(definition.outputs.items())},
+            {alias: _tensor_info(alias, info) for alias, info in sorted(definition.inputs.items())},
+            {alias: _tensor_info(alias, info) for alias, info in sorted(definition.outputs.items())},
             frozenset(definition.defaults),
         )
         for name, definition in sorted(packed.signature_def.items())
@@ -145,7 +147,7 @@ def from_metadata(metadata: pb.GetModelMetadataResponse) -> dict[str, Signature]
 
 
 def choose(signatures: Mapping[str, Signature], name: str) -> Signature:
-    """The signature of that name. Raises `InputError` with the nearest one."""
+    """The signature with that name. Raises `InputError`, which suggests the nearest name."""
     if name in signatures:
         return signatures[name]
     hint = _near(name, signatures)
@@ -153,7 +155,7 @@ def choose(signatures: Mapping[str, Signature], name: str) -> Signature:
 
 
 def choose_by_method(signatures: Mapping[str, Signature], method: str) -> Signature:
-    """The only signature of a method (classify, regress). Raises `InputError` for none or several."""
+    """The only signature of a method (classify, regress). Raises `InputError` when there is none, or several."""
     names = [name for name, item in signatures.items() if item.method == f"tensorflow/serving/{method}"]
     if len(names) == 1:
         return signatures[names[0]]
@@ -166,26 +168,27 @@ def _near(name: str, names: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def _spec(alias: str, info: pb.TensorInfo) -> TensorSpec:
-    shape = None if info.tensor_shape.unknown_rank else tuple(dim.size for dim in info.tensor_shape.dim)
-    return TensorSpec(alias, NAMES.get(info.dtype, f"dtype {info.dtype}"), shape)
+def _tensor_info(alias: str, message: pb.TensorInfo) -> TensorInfo:
+    unknown_rank = message.tensor_shape.unknown_rank
+    shape = None if unknown_rank else tuple(dim.size for dim in message.tensor_shape.dim)
+    return TensorInfo(alias, NAMES.get(message.dtype, f"dtype {message.dtype}"), shape)
 
 
-def _fitting(spec: TensorSpec, value: ArrayLike) -> NDArray[Any]:
+def _fitting(info: TensorInfo, value: ArrayLike) -> NDArray[Any]:
     try:
         array = as_array(value)
     except InputError as error:
-        raise InputError(f"Input {spec.name!r}: {error}") from None
-    # A dtype equals None when it is float64: np.dtype(None).
-    wanted = BY_NAME.get(spec.dtype)
+        raise InputError(f"Input {info.name!r}: {error}") from None
+    # `array.dtype != None` is False for float64, because np.dtype(None) is float64.
+    wanted = BY_NAME.get(info.dtype)
     if wanted is None or array.dtype != wanted:
-        array = _cast(spec, array)
-    if spec.shape is None or _fits(spec.shape, array.shape):
+        array = _cast(info, array)
+    if info.shape is None or _fits(info.shape, array.shape):
         return array
     hint = ""
-    if array.ndim == len(spec.shape) - 1 and spec.shape[0] == -1:
+    if array.ndim == len(info.shape) - 1 and info.shape[0] == -1:
         hint = " One example still needs a batch dimension: " + ("array[None]." if array.ndim else "[value].")
-    raise InputError(f"Input {spec} was expected, but an array of shape {_shape(array.shape)} came.{hint}")
+    raise InputError(f"Input {info} was expected, but an array of shape {_shape(array.shape)} came.{hint}")
 
 
 def _fits(wanted: tuple[int, ...], got: tuple[int, ...]) -> bool:
@@ -194,45 +197,46 @@ def _fits(wanted: tuple[int, ...], got: tuple[int, ...]) -> bool:
     return [size if want == -1 else want for want, size in zip(wanted, got, strict=True)] == list(got)
 
 
-def _cast(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
+def _cast(info: TensorInfo, array: NDArray[Any]) -> NDArray[Any]:
     """The array in the input's dtype. Raises `InputError` when a value would change."""
-    if spec.dtype == NAMES[STRING]:
+    if info.dtype == NAMES[STRING]:
         if array.dtype.kind in "OSU" or not array.size:
             return array.astype(object)
-        raise InputError(f"Input {spec} was expected, but {array.dtype} came: send str or bytes.")
-    wanted = BY_NAME.get(spec.dtype)
+        raise InputError(f"Input {info} was expected, but {array.dtype} came: send str or bytes.")
+    wanted = BY_NAME.get(info.dtype)
     if wanted is None:
-        also = " It can read it, not write it." if spec.dtype == NAMES[BFLOAT16] else ""
-        raise InputError(f"Input {spec}: this client cannot send {spec.dtype}.{also}")
+        also = " It can read it, not write it." if info.dtype == NAMES[BFLOAT16] else ""
+        raise InputError(f"Input {info}: this client cannot send {info.dtype}.{also}")
     if np.can_cast(array.dtype, wanted, "safe") or not array.size:
         return array.astype(wanted)
     if array.dtype == np.float64 and wanted == np.float32:
-        return _narrowed(spec, array)
+        return _narrowed(info, array)
     if array.dtype.kind in "iu" and wanted.kind in "iuf" and _holds(wanted, array):
         return array.astype(wanted)
     raise InputError(
-        f"Input {spec} was expected, but {array.dtype} came, and a cast could lose values. "
-        f"If that is meant: array.astype({spec.dtype!r})."
+        f"Input {info} was expected, but {array.dtype} came, and a cast could lose values. "
+        f"If that is meant: array.astype({info.dtype!r})."
     )
 
 
-def _narrowed(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
-    """float64 to float32: digits that float32 does not have go, as expected; a value may not become infinite."""
+def _narrowed(info: TensorInfo, array: NDArray[Any]) -> NDArray[Any]:
+    """Cast float64 to float32. Digits may be lost, as users expect; but no value may become infinite."""
     with np.errstate(over="ignore"):
         narrow = array.astype(np.float32)
     lost = np.isinf(narrow) & np.isfinite(array)
     if lost.any():
-        raise InputError(f"Input {spec}: {array[lost][0]:g} is beyond float32.")
+        raise InputError(f"Input {info}: {array[lost][0]:g} is beyond float32.")
     return narrow
 
 
 def _holds(wanted: np.dtype[Any], array: NDArray[Any]) -> bool:
-    """True when every value present survives the cast (so a Python list of small ints fits a uint8 input)."""
+    """True when the cast changes no value of this array. So a Python list of small integers fits a uint8 input."""
     if not array.size:
         return True
-    least, most = array.min().item(), array.max().item()
+    least = array.min().item()
+    most = array.max().item()
     if wanted.kind == "f":
-        # Every integer up to 2**(mantissa bits + 1) has a float of its own.
+        # A float can represent every integer up to 2**(mantissa bits + 1).
         whole = 2 ** (int(np.finfo(wanted).nmant) + 1)
         return bool(-whole <= least and most <= whole)
     limits = np.iinfo(wanted)

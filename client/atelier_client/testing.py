@@ -1,4 +1,4 @@
-"""A model server in memory, so that code which uses a client is tested without a server, a model or a port.
+"""A model server in memory. With it you test code that uses a client without a server, a model or a port.
 
     server = InMemoryServer()
     server.serve(
@@ -12,7 +12,7 @@
     server.fail("UNAVAILABLE", times=2)        # the next two calls: what does my code do?
     assert [call.method for call in server.calls] == ["metadata", "predict"]
 
-Requests and answers pass through the same messages, checks and retries as over the network.
+Requests and responses pass through the same messages, checks and retries as over the network.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ __all__ = ["InMemoryServer", "RecordedCall"]
 
 Status = grpc.StatusCode
 Arrays = dict[str, NDArray[Any]]
-Specs = Mapping[str, tuple[str, Sequence[int]]]
+Tensors = Mapping[str, tuple[str, Sequence[int]]]
 
 
 @dataclass(frozen=True)
 class RecordedCall:
-    """A call as it arrived: which, for which model, and for `predict` the arrays."""
+    """A call that arrived: its method, its model, and the arrays of a `predict`."""
 
     method: str
     model: str
@@ -73,7 +73,7 @@ class _Refused(Exception):
 
 
 class InMemoryServer:
-    """Serves functions as models; thread-safe. `calls` is what arrived, in order."""
+    """Serves functions as models. Thread-safe. `calls` are the calls that arrived, in order."""
 
     def __init__(self) -> None:
         self.calls: list[RecordedCall] = []
@@ -87,21 +87,21 @@ class InMemoryServer:
         model: str,
         function: Callable[[Arrays], Mapping[str, ArrayLike]],
         *,
-        inputs: Specs,
-        outputs: Specs,
+        inputs: Tensors,
+        outputs: Tensors,
         version: int = 1,
         signature: str = "serving_default",
         label: str | None = None,
     ) -> None:
-        """Serve a function from named arrays to named arrays as a version of a model; the highest one is the default.
+        """Serve a function of named arrays to named arrays as a version of a model. The highest version is the default.
 
         `inputs` and `outputs` give each name its dtype and shape, -1 for any size: `{"x": ("uint8", (-1, 28, 28))}`.
         """
         signatures = pb.SignatureDefMap()
         definition = signatures.signature_def[signature]
         definition.method_name = "tensorflow/serving/predict"
-        for specs, side in ((inputs, definition.inputs), (outputs, definition.outputs)):
-            for name, (dtype, shape) in specs.items():
+        for tensors, side in ((inputs, definition.inputs), (outputs, definition.outputs)):
+            for name, (dtype, shape) in tensors.items():
                 side[name].dtype = _number(dtype)
                 for size in shape:
                     side[name].tensor_shape.dim.add(size=size)
@@ -112,11 +112,11 @@ class InMemoryServer:
                 served.labels[label] = version
 
     def fail(self, code: str, details: str = "", *, times: int = 1) -> None:
-        """Answer the next calls with an error; `code` is a gRPC status name such as UNAVAILABLE."""
+        """Fail the next calls. `code` is the name of a gRPC status, such as UNAVAILABLE."""
         self._failures.extend([(grpc.StatusCode[code], details)] * times)
 
     def delay(self, seconds: float) -> None:
-        """Let every answer take so long from now on; one that takes longer than its deadline is TimedOut."""
+        """Delay every response from now on. A call fails with `TimedOut` when its deadline is earlier."""
         self._delay = seconds
 
     def client(self, model: str, **settings: Any) -> Client:
@@ -128,7 +128,7 @@ class InMemoryServer:
         return AsyncClient("localhost:8500", model, connect=self.async_connect, **settings)
 
     def connect(self, target: Target) -> _Transport:
-        """The transport to this server: what `Client(connect=...)` takes, to let several servers be replicas."""
+        """A transport to this server, for `Client(connect=...)`: with it several servers can be replicas."""
         return _Transport(self, target.address)
 
     def async_connect(self, target: Target) -> _AsyncTransport:
@@ -136,10 +136,10 @@ class InMemoryServer:
         return _AsyncTransport(self, target.address)
 
     def _wait(self, timeout: float) -> float:
-        """Seconds until the answer or the deadline, whichever is first."""
+        """The seconds until the response or the deadline, whichever comes first."""
         return min(self._delay, timeout)
 
-    def _answer(self, method: Method, request: bytes, target: str, timeout: float) -> Any:
+    def _respond(self, method: Method, request: bytes, target: str, timeout: float) -> Any:
         message = method.request.FromString(request)
         name = message.model_spec.name if method.name != "reload" else ""
         arrays = {key: decode(tensor) for key, tensor in getattr(message, "inputs", {}).items()}
@@ -151,10 +151,10 @@ class InMemoryServer:
                 raise _Refused(*planned)
             if self._delay >= timeout:
                 raise _Refused(Status.DEADLINE_EXCEEDED, "")
-            answer = self._handle(method, message, arrays)
+            response = self._handle(method, message, arrays)
         except _Refused as refused:
             raise from_status(refused.code, refused.details, target, timeout) from None
-        return method.response.FromString(answer.SerializeToString())
+        return method.response.FromString(response.SerializeToString())
 
     def _handle(self, method: Method, message: Any, arrays: Arrays) -> Any:
         if method.name == "status":
@@ -162,50 +162,50 @@ class InMemoryServer:
         if method.name not in ("predict", "metadata"):
             raise _Refused(Status.UNIMPLEMENTED, f"{method.name} is not part of the server in memory")
         number, version = self._find(message.model_spec)
-        spec = pb.ModelSpec(name=message.model_spec.name)
-        spec.version.value = number
+        model_spec = pb.ModelSpec(name=message.model_spec.name)
+        model_spec.version.value = number
         if method.name == "metadata":
-            found = pb.GetModelMetadataResponse(model_spec=spec)
-            found.metadata["signature_def"].value = version.signatures.SerializeToString()
-            return found
+            metadata = pb.GetModelMetadataResponse(model_spec=model_spec)
+            metadata.metadata["signature_def"].value = version.signatures.SerializeToString()
+            return metadata
         signature = message.model_spec.signature_name or "serving_default"
         if signature not in version.signatures.signature_def:
             raise _Refused(Status.FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.')
-        spec.signature_name = signature
-        answer = pb.PredictResponse(model_spec=spec)
+        model_spec.signature_name = signature
+        response = pb.PredictResponse(model_spec=model_spec)
         wanted = version.signatures.signature_def[signature].outputs
         outputs = version.function(arrays)
         for name in message.output_filter or wanted:
             kind = NAMES[wanted[name].dtype]
             array = as_array(outputs[name])
             tensor = encode(array if kind == "string" else array.astype(kind))
-            answer.outputs[name].ParseFromString(b"".join(tensor))
-        return answer
+            response.outputs[name].ParseFromString(b"".join(tensor))
+        return response
 
-    def _find(self, spec: pb.ModelSpec) -> tuple[int, _Version]:
-        """The version asked for. The errors are TensorFlow Serving's."""
-        model = self._models.get(spec.name, _Model())
+    def _find(self, model_spec: pb.ModelSpec) -> tuple[int, _Version]:
+        """The version that the request asks for. The errors are those of TensorFlow Serving."""
+        model = self._models.get(model_spec.name, _Model())
         number = max(model.versions, default=0)
-        text = f"Servable not found for request: Latest({spec.name})"
-        if spec.HasField("version"):
-            number = spec.version.value
-            text = f"Servable not found for request: Specific({spec.name}, {number})"
-        elif spec.version_label:
-            if spec.version_label not in model.labels:
-                text = f"Unrecognized servable version label: {spec.version_label}"
+        text = f"Servable not found for request: Latest({model_spec.name})"
+        if model_spec.HasField("version"):
+            number = model_spec.version.value
+            text = f"Servable not found for request: Specific({model_spec.name}, {number})"
+        elif model_spec.version_label:
+            if model_spec.version_label not in model.labels:
+                text = f"Unrecognized servable version label: {model_spec.version_label}"
                 raise _Refused(Status.INVALID_ARGUMENT, text)
-            number = model.labels[spec.version_label]
+            number = model.labels[model_spec.version_label]
         if number not in model.versions:
             raise _Refused(Status.NOT_FOUND, text)
         return number, model.versions[number]
 
-    def _status(self, spec: pb.ModelSpec) -> pb.GetModelStatusResponse:
-        if spec.name not in self._models:
-            raise _Refused(Status.NOT_FOUND, f"Could not find any versions of model {spec.name}")
-        answer = pb.GetModelStatusResponse()
-        for number in sorted(self._models[spec.name].versions, reverse=True):
-            answer.model_version_status.add(version=number, state=30)
-        return answer
+    def _status(self, model_spec: pb.ModelSpec) -> pb.GetModelStatusResponse:
+        if model_spec.name not in self._models:
+            raise _Refused(Status.NOT_FOUND, f"Could not find any versions of model {model_spec.name}")
+        response = pb.GetModelStatusResponse()
+        for number in sorted(self._models[model_spec.name].versions, reverse=True):
+            response.model_version_status.add(version=number, state=30)
+        return response
 
 
 class _Transport:
@@ -215,7 +215,7 @@ class _Transport:
 
     def call(self, method: Method, request: bytes, timeout: float) -> Any:
         time.sleep(self._server._wait(timeout))
-        return self._server._answer(method, request, self._target, timeout)
+        return self._server._respond(method, request, self._target, timeout)
 
     def close(self) -> None:
         pass
@@ -228,7 +228,7 @@ class _AsyncTransport:
 
     async def call(self, method: Method, request: bytes, timeout: float) -> Any:
         await asyncio.sleep(self._server._wait(timeout))
-        return self._server._answer(method, request, self._target, timeout)
+        return self._server._respond(method, request, self._target, timeout)
 
     async def close(self) -> None:
         pass

@@ -1,4 +1,4 @@
-"""TLS and mutual TLS: which authority to trust, and what to show a server that asks who the client is."""
+"""TLS and mutual TLS: which authority the client trusts, and which certificate it shows to the server."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from atelier_client.errors import SettingsError
 
 @dataclass(frozen=True)
 class TLS:
-    """PEM files: `ca` to trust instead of gRPC's own list, `cert` and `key` to show (mutual TLS).
+    """PEM files: `ca` to trust instead of gRPC's own list; `cert` and `key` to show to the server (mutual TLS).
 
-    `server_name` is the name the server's certificate must carry, when it is not the host's.
+    `server_name` is the name that the server's certificate must have, when it is not the host's.
     """
 
     ca: Path | str | None = None
@@ -30,12 +30,12 @@ class TLS:
             )
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
-        """For gRPC. Raises `SettingsError` for files that are not there or not PEM."""
+        """The settings for gRPC. Raises `SettingsError` for files that are missing or not PEM."""
         self.context()
         return grpc.ssl_channel_credentials(*(_read(path) for path in (self.ca, self.key, self.cert)))
 
     def context(self) -> ssl.SSLContext:
-        """For REST; gRPC would take files that are not PEM, and then fail to connect without a word of why."""
+        """The settings for REST. Also checks the files, because gRPC accepts files that are not PEM and then fails."""
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except (OSError, ValueError) as error:

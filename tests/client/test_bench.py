@@ -293,9 +293,9 @@ def test_a_users_mistake_is_one_message(
 
 def test_requests_have_the_rows_asked_for(client: Client, images: NDArray[Any], server: Any) -> None:
     requests = Requests(client, "serving_default", None, None, images[:3])
-    answer = requests.ask(7)
-    np.testing.assert_array_equal(answer["class_id"][:3], answer["class_id"][3:6])
-    assert len(answer["label"]) == 7
+    prediction = requests.ask(7)
+    np.testing.assert_array_equal(prediction["class_id"][:3], prediction["class_id"][3:6])
+    assert len(prediction["label"]) == 7
 
 
 def test_the_probe_tells_a_server_that_batches(client: Client) -> None:
@@ -357,8 +357,8 @@ def test_the_written_file_starts_a_batching_server_whose_effect_is_then_measured
         with Client(batching.grpc, "fashion") as opened, ThreadPoolExecutor(16) as threads:
             assert probe(Requests(opened, "serving_default", None, None))[0] is True
             rows = [images[number : number + 1] for number in range(64)]
-            answers = [row["probabilities"][0] for row in threads.map(opened.predict, rows)]
-            np.testing.assert_allclose(answers, client.predict(images[:64])["probabilities"], atol=1e-6)
+            probabilities = [row["probabilities"][0] for row in threads.map(opened.predict, rows)]
+            np.testing.assert_allclose(probabilities, client.predict(images[:64])["probabilities"], atol=1e-6)
             assert len(opened.predict(images)["label"]) == len(images)
         done = command("bench", "--tune", "--target", batching.grpc, *quick)
     assert done.returncode == 0, done.stderr

@@ -15,17 +15,17 @@ from atelier_client.data.image_file import for_input
 from atelier_client.data.open import open_reader
 from atelier_client.data.shapes import fitted
 from atelier_client.errors import DataError
-from atelier_client.signature import Signature, TensorSpec
+from atelier_client.signature import Signature, TensorInfo
 from PIL import Image
 
 SIZES = Layout("table", (2,), "label", None, ("width", "height"))
 
 
-def signature(*specs: TensorSpec) -> Signature:
-    return Signature("serving_default", "", {spec.name: spec for spec in specs}, {}, frozenset())
+def signature(*infos: TensorInfo) -> Signature:
+    return Signature("serving_default", "", {info.name: info for info in infos}, {}, frozenset())
 
 
-TABLE = signature(TensorSpec("features", "float32", (-1, 2)))
+TABLE = signature(TensorInfo("features", "float32", (-1, 2)))
 
 
 def bound(path: Path, served: Signature, said: list[str] | None = None, **settings: Any) -> tuple[Any, Any]:
@@ -85,7 +85,7 @@ def test_a_missing_column_is_never_replaced_by_position(tmp_path: Path, header: 
 
 
 def test_a_missing_input_among_several_is_told_with_the_nearest(tmp_path: Path) -> None:
-    served = signature(TensorSpec("age", "float32", (-1,)), TensorSpec("city", "string", (-1,)))
+    served = signature(TensorInfo("age", "float32", (-1,)), TensorInfo("city", "string", (-1,)))
     with pytest.raises(DataError, match=r"no column for the input age: .* Did you mean 'Age'\?"):
         bound(written(tmp_path, "Age,city,label\n1,x,a\n"), served)
 
@@ -101,7 +101,7 @@ def test_a_missing_input_among_several_is_told_with_the_nearest(tmp_path: Path) 
 )  # fmt: skip
 def test_only_flat_rows_and_axes_of_one_are_fitted(got: Any, wanted: Any, fits: bool) -> None:
     array = np.arange(2 * np.prod(got, dtype=int)).reshape(2, *got)
-    result = fitted(array, TensorSpec("x", "int64", (-1, *wanted)))
+    result = fitted(array, TensorInfo("x", "int64", (-1, *wanted)))
     assert (result is not None) == fits
     if result is not None:
         np.testing.assert_array_equal(result.ravel(), array.ravel())
@@ -110,33 +110,33 @@ def test_only_flat_rows_and_axes_of_one_are_fitted(got: Any, wanted: Any, fits: 
 def test_pictures_with_color_first_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", images=np.zeros([2, 3, 8, 4], np.uint8), labels=np.array([0, 1]))
     with pytest.raises(DataError, match=r"takes \[8, 4, 3\] a row, it has \[3, 8, 4\].*transpose"):
-        bound(tmp_path / "p.npz", signature(TensorSpec("x", "uint8", (-1, 8, 4, 3))))
+        bound(tmp_path / "p.npz", signature(TensorInfo("x", "uint8", (-1, 8, 4, 3))))
 
 
 @pytest.mark.parametrize(
-    ("spec", "layout"),
+    ("info", "layout"),
     [
-        (TensorSpec("x", "float32", (-1, 4)), Layout()),
-        (TensorSpec("x", "float32", (-1, 4)), Layout("table", (4,))),
-        (TensorSpec("x", "float32", (-1, 2, 2)), Layout("table", (4,))),
-        (TensorSpec("x", "string", (-1, 2, 2)), Layout()),
-        (TensorSpec("x", "float32", (-1,)), Layout()),
-        (TensorSpec("x", "float32", None), Layout()),
+        (TensorInfo("x", "float32", (-1, 4)), Layout()),
+        (TensorInfo("x", "float32", (-1, 4)), Layout("table", (4,))),
+        (TensorInfo("x", "float32", (-1, 2, 2)), Layout("table", (4,))),
+        (TensorInfo("x", "string", (-1, 2, 2)), Layout()),
+        (TensorInfo("x", "float32", (-1,)), Layout()),
+        (TensorInfo("x", "float32", None), Layout()),
     ],
 )
 def test_a_picture_is_refused_by_what_is_no_image_model(
-    tmp_path: Path, spec: TensorSpec, layout: Layout
+    tmp_path: Path, info: TensorInfo, layout: Layout
 ) -> None:
     Image.fromarray(np.zeros([8, 8], np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"a\.png: a picture does not fit an input of shape"):
-        for_input((tmp_path / "a.png").read_bytes(), spec, layout, "a.png")
+        for_input((tmp_path / "a.png").read_bytes(), info, layout, "a.png")
 
 
 def test_the_card_tells_that_a_flat_input_is_a_picture(tmp_path: Path) -> None:
     pixels = np.arange(32, dtype=np.uint8).reshape(4, 8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    spec, layout = TensorSpec("x", "float32", (-1, 32)), Layout("image", (4, 8))
-    picture = for_input((tmp_path / "a.png").read_bytes(), spec, layout, "a.png")
+    info, layout = TensorInfo("x", "float32", (-1, 32)), Layout("image", (4, 8))
+    picture = for_input((tmp_path / "a.png").read_bytes(), info, layout, "a.png")
     np.testing.assert_array_equal(picture.pixels, pixels.ravel())
 
 
@@ -147,7 +147,7 @@ WIDE = Layout(
 
 
 def test_the_card_says_how_a_table_is_written(tmp_path: Path) -> None:
-    served = signature(TensorSpec("alter", "float32", (-1, 1)), TensorSpec("stadt", "string", (-1,)))
+    served = signature(TensorInfo("alter", "float32", (-1, 1)), TensorInfo("stadt", "string", (-1,)))
     text = "stadt;bought;alter\n Köln ;b;1,5\nNA;a;NA\n;a;\n"
     path = written(tmp_path, text, encoding="latin-1")
     inputs, labels = bound(path, served, layout=WIDE)
@@ -170,23 +170,23 @@ def test_bytes_of_another_encoding_are_told(tmp_path: Path) -> None:
 
 
 def test_inputs_with_an_axis_of_one_take_columns(tmp_path: Path) -> None:
-    served = signature(TensorSpec("text", "string", (-1, 1)))
+    served = signature(TensorInfo("text", "string", (-1, 1)))
     inputs, _ = bound(written(tmp_path, "label,text\na,hello\nb,\n"), served)
     assert inputs["text"].tolist() == [["hello"], [""]]
-    served = signature(TensorSpec("width", "float32", (-1, 1)), TensorSpec("height", "int64", (-1, 1)))
+    served = signature(TensorInfo("width", "float32", (-1, 1)), TensorInfo("height", "int64", (-1, 1)))
     inputs, _ = bound(written(tmp_path, "label,width,height\na,1,2\n"), served)
     assert inputs["width"].shape == inputs["height"].shape == (1, 1)
 
 
 def test_one_input_that_is_a_column_is_found_by_its_name_alone(tmp_path: Path) -> None:
-    served = signature(TensorSpec("city", "string", (-1,)))
+    served = signature(TensorInfo("city", "string", (-1,)))
     layout = Layout("table", (1,), "label", None, ("city",), missing=("",), kinds={"city": "category"})
     with pytest.raises(DataError, match=r"no column for the input city: .* Did you mean 'City'\?"):
         bound(written(tmp_path, "City,label\nx,a\n"), served, layout=layout)
 
 
 def test_pixels_are_found_by_the_names_of_training(tmp_path: Path) -> None:
-    served = signature(TensorSpec("images", "uint8", (-1, 1, 2)))
+    served = signature(TensorInfo("images", "uint8", (-1, 1, 2)))
     layout = Layout("image", (1, 2), "label", None, ("p1", "p2"))
     inputs, _ = bound(written(tmp_path, "p2,label,p1\n9,a,5\n"), served, layout=layout)
     assert inputs["images"].tolist() == [[[5, 9]]]
@@ -198,7 +198,7 @@ def test_pixels_are_found_by_the_names_of_training(tmp_path: Path) -> None:
 
 
 def test_pictures_of_another_shape_are_not_looked_for_in_columns(tmp_path: Path) -> None:
-    served = signature(TensorSpec("images", "uint8", (-1, 1, 2)))
+    served = signature(TensorInfo("images", "uint8", (-1, 1, 2)))
     path = arrays(tmp_path, x_test=np.zeros([2, 3, 1, 2], np.uint8), label=LABELS)
     with pytest.raises(DataError, match="takes 2 numbers a row, the columns are x_test"):
         bound(path, served, layout=Layout("image", (1, 2), "label", None, ("p1", "p2")))
@@ -232,7 +232,7 @@ def test_an_array_under_another_name_is_said(tmp_path: Path) -> None:
 
 def test_a_picture_is_no_row_of_a_table(tmp_path: Path) -> None:
     path = arrays(tmp_path, features=np.zeros([2, 2, 2]), label=LABELS)
-    served = signature(TensorSpec("features", "float32", (-1, 4)))
+    served = signature(TensorInfo("features", "float32", (-1, 4)))
     with pytest.raises(DataError, match=r"takes \[4\] a row, it has \[2, 2\]"):
         bound(path, served, layout=Layout("table", (4,), "label", None, ("a", "b", "c", "d")))
 
@@ -260,7 +260,7 @@ def test_what_is_no_finite_number_needs_a_model_that_takes_it(
 
 def test_the_values_of_a_records_feature_are_columns(tmp_path: Path) -> None:
     """The trainer calls them so: `x` of two values is x0 and x1."""
-    served = signature(TensorSpec("features", "float32", (-1, 3)))
+    served = signature(TensorInfo("features", "float32", (-1, 3)))
     layout = Layout("table", (3,), "label", None, ("x0", "x1", "z"))
     said: list[str] = []
     path = arrays(tmp_path, z=np.array([5.0, 6]), x=np.array([[1.0, 2], [3, 4]]), label=LABELS)
@@ -270,7 +270,7 @@ def test_the_values_of_a_records_feature_are_columns(tmp_path: Path) -> None:
 
 
 def test_pixels_are_scaled_for_an_input_of_floats(tmp_path: Path) -> None:
-    served = signature(TensorSpec("pixels", "float32", (-1, 2)))
+    served = signature(TensorInfo("pixels", "float32", (-1, 2)))
     layout = Layout("image", (1, 2), "label")
     pixels = np.array([[[0, 255]], [[51, 102]]])
     expected = np.array([[0, 1], [0.2, 0.4]], np.float32)
@@ -290,7 +290,7 @@ def test_pixels_that_were_scaled_before_are_said(tmp_path: Path) -> None:
     path = arrays(tmp_path, images=np.eye(2, dtype=bool)[:, None], label=LABELS)
     bound(
         path,
-        signature(TensorSpec("images", "uint8", (-1, 1, 2))),
+        signature(TensorInfo("images", "uint8", (-1, 1, 2))),
         said,
         layout=Layout("image", (1, 2), "label"),
     )
@@ -315,7 +315,7 @@ def test_another_separator_is_told(tmp_path: Path) -> None:
 
 def test_empty_cells_of_parquet_are_missing_values(tmp_path: Path) -> None:
     served = signature(
-        TensorSpec("n", "float32", (-1,)), TensorSpec("k", "float32", (-1,)), TensorSpec("c", "string", (-1,))
+        TensorInfo("n", "float32", (-1,)), TensorInfo("k", "float32", (-1,)), TensorInfo("c", "string", (-1,))
     )
     layout = Layout(
         "table", (3,), "label", None, ("n", "k", "c"), missing=("NA",),

@@ -12,12 +12,12 @@ from atelier_client._layout import Layout
 from atelier_client.data.binding import Binding
 from atelier_client.data.open import open_reader
 from atelier_client.errors import DataError
-from atelier_client.signature import Signature, TensorSpec
+from atelier_client.signature import Signature, TensorInfo
 
 FOLDER = Path(__file__).parents[1] / "data" / "csv"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 LAYOUT = Layout("table", (2,), "label", None, tuple(EXPECTED["columns"]))
-TABLE = Signature("s", "", {"features": TensorSpec("features", "float32", (-1, 2))}, {}, frozenset())
+TABLE = Signature("s", "", {"features": TensorInfo("features", "float32", (-1, 2))}, {}, frozenset())
 
 
 def read(path: Path, rows: int) -> tuple[Any, list[str]]:

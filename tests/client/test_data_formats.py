@@ -16,7 +16,7 @@ from atelier_client._layout import Layout
 from atelier_client.data.binding import Binding
 from atelier_client.data.open import open_reader
 from atelier_client.errors import DataError
-from atelier_client.signature import Signature, TensorSpec
+from atelier_client.signature import Signature, TensorInfo
 from PIL import Image
 
 from tests.support.idx_files import write_split
@@ -28,11 +28,11 @@ LABELS = np.random.default_rng(1).integers(0, 3, ROWS)
 
 
 def signature_of(*inputs: Any) -> Any:
-    return Signature("serving_default", "", {spec.name: spec for spec in inputs}, {}, frozenset())
+    return Signature("serving_default", "", {info.name: info for info in inputs}, {}, frozenset())
 
 
-CLASSIFIER = signature_of(TensorSpec("images", "uint8", (-1, 8, 8)))
-TABLE = signature_of(TensorSpec("features", "float32", (-1, 2)))
+CLASSIFIER = signature_of(TensorInfo("images", "uint8", (-1, 8, 8)))
+TABLE = signature_of(TensorInfo("features", "float32", (-1, 2)))
 
 
 def encoded(image: Any) -> Any:
@@ -192,7 +192,7 @@ def test_a_table_takes_the_columns_the_model_was_trained_on(tmp_path: Path) -> N
 def test_columns_named_as_the_inputs_are_the_inputs(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("age,label,name\n30,1,Ann\n4,0,Bob\n")
-    signature = signature_of(TensorSpec("age", "int64", (-1,)), TensorSpec("name", "string", (-1,)))
+    signature = signature_of(TensorInfo("age", "int64", (-1,)), TensorInfo("name", "string", (-1,)))
     binding = Binding(signature, "data")
     inputs = binding.inputs(next(open_reader(path).tables(5)), 0)
     assert inputs["age"].dtype == np.int64

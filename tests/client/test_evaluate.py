@@ -380,7 +380,7 @@ def test_predict_reads_idx_npy_and_npz(
     idx = data / "fashion-mnist" / "t10k-images-idx3-ubyte"
     np.save(tmp_path / "rows.npy", images[:3])
     np.savez(tmp_path / "rows.npz", images=images[:3])
-    answers = [
+    printed = [
         json.loads(
             command(
                 "predict", file, "--rows", "0:3", "--json", "--target", server.grpc, "--models", models
@@ -388,9 +388,9 @@ def test_predict_reads_idx_npy_and_npz(
         )
         for file in (idx, tmp_path / "rows.npy", tmp_path / "rows.npz")
     ]
-    assert answers[0] == answers[1] == answers[2]
-    assert [row["row"] for row in answers[0]["predictions"]] == [0, 1, 2]
-    assert len(answers[0]["predictions"][0]["top"]) == 3
+    assert printed[0] == printed[1] == printed[2]
+    assert [row["row"] for row in printed[0]["predictions"]] == [0, 1, 2]
+    assert len(printed[0]["predictions"][0]["top"]) == 3
 
 
 @pytest.mark.parametrize(

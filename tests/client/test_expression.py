@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from atelier_client.errors import InputError
 from atelier_client.evaluation.expression import ClassColumn, Expression
-from atelier_client.evaluation.metrics import Tally
+from atelier_client.evaluation.metrics import MetricCounts
 from atelier_client.evaluation.slices import Slices
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,7 +102,7 @@ def test_the_slices_of_a_column_add_up_to_the_whole() -> None:
     names, slices, whole = (
         ("a", "b", "c"),
         Slices(["region", "label", "confidence > 2", "row < 90"]),
-        Tally(3),
+        MetricCounts(3),
     )
     for first in range(0, 900, 70):
         part = slice(first, first + 70)

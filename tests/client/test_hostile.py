@@ -25,9 +25,9 @@ from atelier_client.cli.prediction_rows import readable_rows
 from atelier_client.data.csv_file import CsvReader
 from atelier_client.data.npz import open_numpy
 from atelier_client.errors import ClientError, DataError, InputError, ServerFailure, SettingsError
-from atelier_client.messages import Prediction
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.report.files import as_csv, as_junit
+from atelier_client.responses import Prediction
 from atelier_client.testing import InMemoryServer
 from atelier_client.transports.base import METADATA, PREDICT
 
@@ -55,10 +55,10 @@ def changed(server: InMemoryServer, which: Any, change: Any) -> Any:
 
         class Changing:
             def call(self, method: Any, request: bytes, timeout: float) -> Any:
-                answer = transport.call(method, request, timeout)
+                response = transport.call(method, request, timeout)
                 if method is which:
-                    change(answer)
-                return answer
+                    change(response)
+                return response
 
             def close(self) -> None:
                 transport.close()
@@ -202,17 +202,17 @@ def test_the_last_value_still_stands_for_the_rest() -> None:
     assert decode(tensor).tolist() == [1.0] + [2.0] * 999
 
 
-def test_an_answer_without_the_output_is_an_error() -> None:
+def test_a_response_without_the_output_is_an_error() -> None:
     client = Client(
-        "localhost:8500", "m", connect=changed(echo(), PREDICT, lambda answer: answer.outputs.clear())
+        "localhost:8500", "m", connect=changed(echo(), PREDICT, lambda response: response.outputs.clear())
     )
     with client, pytest.raises(ServerFailure, match="without the output x"):
         client.predict(X, outputs=["x"])
 
 
 def test_garbage_metadata_is_an_error() -> None:
-    def spoil(answer: Any) -> None:
-        answer.metadata["signature_def"].value = b"\xff\xff\xff"
+    def spoil(response: Any) -> None:
+        response.metadata["signature_def"].value = b"\xff\xff\xff"
 
     client = Client("localhost:8500", "m", connect=changed(echo(), METADATA, spoil))
     with client, pytest.raises(ServerFailure, match="no SignatureDefMap"):
@@ -241,13 +241,13 @@ def test_garbage_on_the_wire_is_an_error_without_a_stack_trace(capfd: pytest.Cap
 
 
 def test_strings_as_probabilities_and_outputs_without_rows_have_rows_to_show() -> None:
-    answer = Prediction(
+    prediction = Prediction(
         probabilities=np.array([["a", "b"]], object),
         label=np.array([b"x"], object),
         scale=np.array(2.0),
         few=np.zeros(3),
     )
-    [row] = readable_rows(answer, [0], ("a", "b"), 3)
+    [row] = readable_rows(prediction, [0], ("a", "b"), 3)
     assert row["label"] == "x"
     assert row["top"] == []
     assert row["outputs"]["scale"] == 2.0

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from atelier_client import Client
+from atelier_client._requests import REQUEST_BYTES, REQUEST_ROWS, predict_frame, predict_requests
 from atelier_client._tensors import decode
 from atelier_client._tf_example import to_examples
 from atelier_client.errors import InputError, UnsupportedType
-from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS, predict_frame, predict_requests
 from atelier_client.protos import serving_pb2 as pb
-from atelier_client.signature import Signature, TensorSpec
+from atelier_client.signature import Signature, TensorInfo
 from atelier_client.testing import InMemoryServer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,15 +22,15 @@ from tests.support.server import running_server
 from tests.support.toy_models import save_regressor
 
 
-def sent(spec: Any, arrays: Any, rows_per_request: Any = None) -> Any:
+def sent(served: Any, arrays: Any, rows_per_request: Any = None) -> Any:
     """The input x of each request, as it travels."""
     frame = predict_frame("m", "serving_default", None, None, ())
-    requests = predict_requests(frame, spec, arrays, rows_per_request)
+    requests = predict_requests(frame, served, arrays, rows_per_request)
     return [decode(pb.PredictRequest.FromString(request()).inputs["x"]) for request in requests]
 
 
 def signature(dtype: Any, shape: Any = (-1,)) -> Any:
-    return Signature("serving_default", "", {"x": TensorSpec("x", dtype, shape)}, {}, frozenset())
+    return Signature("serving_default", "", {"x": TensorInfo("x", dtype, shape)}, {}, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,9 @@ def test_strings_and_bytes_arrive_as_they_are(values: Any) -> None:
 
 @pytest.mark.parametrize("rows_per_request", [None, 1])
 def test_what_cannot_be_sent_is_refused_before_anything_is(rows_per_request: Any) -> None:
-    server, specs = InMemoryServer(), {"x": ("string", (-1,))}
-    server.serve("m", lambda inputs: inputs, inputs=specs, outputs=specs)
+    server = InMemoryServer()
+    tensors = {"x": ("string", (-1,))}
+    server.serve("m", lambda inputs: inputs, inputs=tensors, outputs=tensors)
     with server.client("m") as opened, pytest.raises(UnsupportedType, match="int 7"):
         opened.predict(np.array(["a", b"b", 7], object), rows_per_request=rows_per_request)
     assert [call.method for call in server.calls] == ["metadata"]
@@ -81,7 +82,7 @@ def test_a_lone_string_wants_a_batch() -> None:
 
 
 def test_inputs_without_rows_and_with_different_rows() -> None:
-    two = Signature("s", "", {name: TensorSpec(name, "float32", (-1,)) for name in "ab"}, {}, frozenset())
+    two = Signature("s", "", {name: TensorInfo(name, "float32", (-1,)) for name in "ab"}, {}, frozenset())
     with pytest.raises(InputError, match="a has 1, b has 2"):
         two.check({"a": [1.0], "b": [1.0, 2.0]})
     assert two.check({"a": [], "b": []})["a"].dtype == np.float32
@@ -134,11 +135,11 @@ def test_rows_that_are_none_are_explained(rows: Any, said: str) -> None:
 
 
 def test_classify_names_what_it_answers(client: Client, images: NDArray[Any]) -> None:
-    answer = client.classify({"images": images[:300]}, rows_per_request=70)
-    assert answer["classes"].shape == answer["scores"].shape == (300, 10)
-    assert len(answer.seconds) == 5
+    prediction = client.classify({"images": images[:300]}, rows_per_request=70)
+    assert prediction["classes"].shape == prediction["scores"].shape == (300, 10)
+    assert len(prediction.seconds) == 5
     predicted = client.predict(images[:300])
-    np.testing.assert_allclose(answer["scores"], predicted["probabilities"], atol=1e-6)
+    np.testing.assert_allclose(prediction["scores"], predicted["probabilities"], atol=1e-6)
     with pytest.raises(InputError, match="regress needs a signature made for it; the model has none"):
         client.regress({"images": images[:1]})
 
@@ -146,9 +147,9 @@ def test_classify_names_what_it_answers(client: Client, images: NDArray[Any]) ->
 def test_regress_answers_a_number_a_row(tmp_path: Path) -> None:
     save_regressor(tmp_path)
     with running_server(tmp_path, model="half") as server, Client(server.grpc, "half") as opened:
-        answer = opened.regress([{"x": 3.0}, {"x": 5.0}])
-        assert answer["outputs"].tolist() == [1.5, 2.5]
-        assert answer["outputs"].dtype == np.float32
+        prediction = opened.regress([{"x": 3.0}, {"x": 5.0}])
+        assert prediction["outputs"].tolist() == [1.5, 2.5]
+        assert prediction["outputs"].dtype == np.float32
 
 
 @pytest.mark.parametrize("values", [[1, 2**63], [2**64 - 1, 0], [2**63 + 1], (1, 2**63)])

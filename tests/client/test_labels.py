@@ -15,10 +15,10 @@ WORDS = ("cat", "dog", "T-shirt/top")
 
 
 def numbers(
-    names: tuple[str, ...] | None, cells: Any, held: Any = None, classes: int = 5, **settings: Any
+    names: tuple[str, ...] | None, cells: Any, label_kind: Any = None, classes: int = 5, **settings: Any
 ) -> list[int]:
     array = np.array(cells, object) if isinstance(cells, list) else cells
-    labels = Labels(names, len(names) if names else classes, held, **settings)
+    labels = Labels(names, len(names) if names else classes, label_kind, **settings)
     found: list[int] = labels.numbers(array, lambda row: f"file, row {row + 1}").tolist()
     return found
 

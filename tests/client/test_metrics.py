@@ -7,7 +7,7 @@ import pytest
 from atelier_client.evaluation import intervals
 from atelier_client.evaluation.calibration import Calibration
 from atelier_client.evaluation.curves import Scores
-from atelier_client.evaluation.metrics import Tally, areas, of_positive_class, per_class
+from atelier_client.evaluation.metrics import MetricCounts, areas, of_positive_class, per_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
@@ -24,14 +24,14 @@ def classified(classes: Any, rows: Any, seed: Any = 0, sharpness: Any = 1.5) -> 
 
 
 def counted(labels: Any, probabilities: Any, batch: Any, **kwargs: Any) -> Any:
-    tally, scores = Tally(probabilities.shape[1]), Scores(probabilities.shape[1], **kwargs)
+    counts, scores = MetricCounts(probabilities.shape[1]), Scores(probabilities.shape[1], **kwargs)
     for first in range(0, len(labels), batch):
         part = slice(first, first + batch)
-        tally.add(probabilities[part], labels[part])
+        counts.add(probabilities[part], labels[part])
         scores.add(probabilities[part], labels[part])
-    names = [str(number) for number in range(tally.classes)]
-    classes = per_class(tally.confusion, names, scores.curves())
-    return *tally.metrics(), *areas(classes), classes
+    names = [str(number) for number in range(counts.classes)]
+    classes = per_class(counts.confusion, names, scores.curves())
+    return *counts.metrics(), *areas(classes), classes
 
 
 @given(st.integers(2, 12), st.integers(1, 300), st.integers(0, 9), st.integers(1, 100))
@@ -40,7 +40,7 @@ def counted(labels: Any, probabilities: Any, batch: Any, **kwargs: Any) -> Any:
 @pytest.mark.filterwarnings("ignore:.*y_pred values do not sum to one.*")
 def test_every_metric_is_scikit_learns(classes: Any, rows: Any, seed: Any, batch: Any) -> None:
     labels, probabilities = classified(classes, rows, seed)
-    values, around, area, area_around, by_class = counted(labels, probabilities, batch)
+    values, bounds, area, area_bounds, by_class = counted(labels, probabilities, batch)
     predicted, known = probabilities.argmax(axis=1), list(range(classes))
     assert values["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted))
     precise = probabilities.astype(np.float64)
@@ -64,7 +64,7 @@ def test_every_metric_is_scikit_learns(classes: Any, rows: Any, seed: Any, batch
         else:
             assert row["roc_auc"] is None
             assert row["pr_auc"] is None
-    for name, (low, high) in (around | area_around).items():
+    for name, (low, high) in (bounds | area_bounds).items():
         assert low <= (values | area)[name] + 1e-9, name
         assert high >= (values | area)[name] - 1e-9, name
 
@@ -112,13 +112,13 @@ def test_intervals_hold_the_true_value_about_as_often_as_they_say() -> None:
     held = dict.fromkeys([*names, "f1", "roc_auc", "pr_auc", "macro_roc_auc", "ece"], 0)
     for sample in range(400):
         part = slice(sample * 300, (sample + 1) * 300)
-        _, around, _, area_around, rows = counted(labels[part], probabilities[part], 300)
+        _, bounds, _, area_bounds, rows = counted(labels[part], probabilities[part], 300)
         for name in (*names, "ece"):
-            held[name] += around[name][0] <= truth[name] <= around[name][1]
+            held[name] += bounds[name][0] <= truth[name] <= bounds[name][1]
         for name in ("f1", "roc_auc", "pr_auc"):
             low, high = rows[0]["intervals"][name]
             held[name] += low <= by_class[0][name] <= high
-        low, high = area_around["macro_roc_auc"]
+        low, high = area_bounds["macro_roc_auc"]
         held["macro_roc_auc"] += low <= area["macro_roc_auc"] <= high
     shares = {name: count / 400 for name, count in held.items()}
     # A mean of dependent areas gets the widest interval; the others are 0.95 give or take a few of 400.

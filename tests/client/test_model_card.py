@@ -31,12 +31,12 @@ def classify(names: tuple[str, ...] | None) -> Any:
 
     def model(inputs: dict[str, Any]) -> dict[str, Any]:
         classes = np.round(inputs["x"][:, 0]).astype(int)
-        answer: dict[str, Any] = {
+        outputs: dict[str, Any] = {
             "probabilities": np.eye(3, dtype=np.float32)[classes] * 0.7 + np.float32(0.1)
         }
         if names:
-            answer["label"] = np.array([names[number].encode() for number in classes], object)
-        return answer
+            outputs["label"] = np.array([names[number].encode() for number in classes], object)
+        return outputs
 
     return model
 

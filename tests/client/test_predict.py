@@ -108,15 +108,15 @@ def test_an_image_file_is_classified_as_its_pixels_are(
     Image.fromarray(pixels).save(tmp_path / "dark.png")
     Image.fromarray(np.stack([pixels] * 3, axis=2)).save(tmp_path / "color.png")
     np.save(tmp_path / "pixels.npy", pixels[None])
-    answers = [
+    printed = [
         predict(server.grpc, tmp_path / name, "--models", models, "--top", 5)
         for name in ("dark.png", "color.png", "pixels.npy")
     ]
-    assert answers[0][0]["top"] == answers[1][0]["top"] == answers[2][0]["top"]
-    assert len(answers[0][0]["top"]) == 5
-    assert answers[0][0]["row"] == str(tmp_path / "dark.png")
+    assert printed[0][0]["top"] == printed[1][0]["top"] == printed[2][0]["top"]
+    assert len(printed[0][0]["top"]) == 5
+    assert printed[0][0]["row"] == str(tmp_path / "dark.png")
     both = predict(server.grpc, tmp_path / "dark.png", tmp_path / "color.png", "--models", models)
-    assert [row["label"] for row in both] == [answers[0][0]["label"]] * 2
+    assert [row["label"] for row in both] == [printed[0][0]["label"]] * 2
 
 
 def test_the_picture_is_shown_in_a_terminal(server: Any, models: Path, tmp_path: Path) -> None:
@@ -153,12 +153,12 @@ def test_rows_of_every_kind_of_file(
     np.savez(tmp_path / "rows.npz", images=images[:6])
     header = ",".join(f"p{index}" for index in range(784))
     np.savetxt(tmp_path / "rows.csv", images[:6].reshape(6, -1), "%d", ",", header=header, comments="")
-    answers = [
+    printed = [
         predict(server.grpc, file, "--rows", "2:5", "--models", models)
         for file in (idx, tmp_path / "rows.npy", tmp_path / "rows.npz", tmp_path / "rows.csv")
     ]
-    assert answers[0] == answers[1] == answers[2] == answers[3]
-    assert [row["row"] for row in answers[0]] == [2, 3, 4]
+    assert printed[0] == printed[1] == printed[2] == printed[3]
+    assert [row["row"] for row in printed[0]] == [2, 3, 4]
     last = predict(server.grpc, tmp_path / "rows.npy", "--rows=-1:", "--models", models)
     assert [row["row"] for row in last] == [5]
 
@@ -173,7 +173,7 @@ def test_json_lines_of_objects_or_of_the_only_inputs_values(target: str) -> None
 def test_text_from_the_command_a_file_and_a_csv(target: str, tmp_path: Path) -> None:
     (tmp_path / "some.txt").write_text("good\nbad\n")
     (tmp_path / "some.csv").write_text("label,text\n0,good\n1,bad\n")
-    answers = [
+    printed = [
         predict(target, *arguments, "--model", "reviews")
         for arguments in (
             ["--text", "good", "--text", "bad"],
@@ -181,8 +181,8 @@ def test_text_from_the_command_a_file_and_a_csv(target: str, tmp_path: Path) -> 
             [tmp_path / "some.csv"],
         )
     ]
-    assert answers[0] == answers[1] == answers[2]
-    assert [row["top"][0] for row in answers[0]] == [["1", 0.75]] * 2
+    assert printed[0] == printed[1] == printed[2]
+    assert [row["top"][0] for row in printed[0]] == [["1", 0.75]] * 2
 
 
 @pytest.mark.parametrize(

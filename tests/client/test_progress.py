@@ -8,7 +8,7 @@ from typing import Any
 
 SCRIPT = """
 import time
-from atelier_client import _progress as progress
+from atelier_client.evaluation import progress
 progress._LINE_SECONDS = 0.2
 with progress.Progress({total}, "evaluate fashion") as shown:
     for step in range({steps}):

@@ -40,24 +40,24 @@ def doubling() -> Any:
 def test_a_replica_killed_under_load_loses_no_request(server: Any, models: Path, kind: Any) -> None:
     with running_server(models) as doomed:
         targets = [server.grpc, doomed.grpc]
-        answers: list[Any] = []
+        versions: list[Any] = []
         failures: list[Any] = []
         if kind == "threads":
             with Client(targets, "fashion") as client:
-                _load_by_threads(client, answers, failures, doomed.process.pid)
+                _load_by_threads(client, versions, failures, doomed.process.pid)
         else:
-            asyncio.run(_load_by_tasks(targets, answers, failures, doomed.process.pid))
+            asyncio.run(_load_by_tasks(targets, versions, failures, doomed.process.pid))
     assert not failures
-    assert len(answers) > 200
+    assert len(versions) > 200
 
 
-def _load_by_threads(client: Client, answers: Any, failures: Any, pid: Any) -> None:
+def _load_by_threads(client: Client, versions: Any, failures: Any, pid: Any) -> None:
     stop = threading.Event()
 
     def ask() -> None:
         while not stop.is_set():
             try:
-                answers.append(client.predict(IMAGE).versions)
+                versions.append(client.predict(IMAGE).versions)
             except Exception as error:
                 failures.append(error)
 
@@ -72,14 +72,14 @@ def _load_by_threads(client: Client, answers: Any, failures: Any, pid: Any) -> N
         thread.join()
 
 
-async def _load_by_tasks(targets: Any, answers: Any, failures: Any, pid: Any) -> None:
+async def _load_by_tasks(targets: Any, versions: Any, failures: Any, pid: Any) -> None:
     async with AsyncClient(targets, "fashion") as client:
         end = time.monotonic() + 2
 
         async def ask() -> None:
             while time.monotonic() < end:
                 try:
-                    answers.append((await client.predict(IMAGE)).versions)
+                    versions.append((await client.predict(IMAGE)).versions)
                 except Exception as error:
                     failures.append(error)
 

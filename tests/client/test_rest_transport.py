@@ -1,4 +1,4 @@
-"""The REST transport: the same interface, the same answers, the same errors."""
+"""The REST transport: the same interface, the same predictions, the same errors."""
 
 import asyncio
 import http.server
@@ -68,9 +68,9 @@ def test_every_kind_of_tensor_survives(toy: Any) -> None:
     text: list[Any] = ["plain", "umlaut ä", b"bytes"]
     with Client(toy.grpc, "toy") as grpc, Client(toy.rest, "toy") as rest:
         for opened in (grpc, rest):
-            answer = opened.predict({"text": text, "number": [1, 2**62, -3]}, signature="echo")
-            assert answer["text"].tolist() == [b"plain", "umlaut ä".encode(), b"bytes"]
-            assert answer["number"].tolist() == [2, 2**62 + 1, -2]
+            prediction = opened.predict({"text": text, "number": [1, 2**62, -3]}, signature="echo")
+            assert prediction["text"].tolist() == [b"plain", "umlaut ä".encode(), b"bytes"]
+            assert prediction["number"].tolist() == [2, 2**62 + 1, -2]
             assert opened.predict(np.bool_(True), signature="scalar")["flag"].tolist() is False
             odd = opened.predict(np.array([np.nan, np.inf, 1e-30], np.float32))["y"]
             np.testing.assert_array_equal(odd, np.array([np.nan, np.inf, 2e-30], np.float32))
@@ -122,7 +122,7 @@ def test_a_connection_the_server_has_closed_is_made_anew(models: Path, images: N
 @pytest.fixture
 def stranger() -> Iterator[Any]:
     """Some other web server: says what it is told, and keeps what it was sent."""
-    answers: list[Any] = []
+    responses: list[Any] = []
     posted: list[Any] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -131,7 +131,7 @@ def stranger() -> Iterator[Any]:
             self.do_GET()
 
         def do_GET(self) -> None:
-            status, body, wait = answers[0] if len(answers) == 1 else answers.pop(0)
+            status, body, wait = responses[0] if len(responses) == 1 else responses.pop(0)
             threading.Event().wait(wait)
             self.send_response(status)
             self.end_headers()
@@ -143,14 +143,14 @@ def stranger() -> Iterator[Any]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", answers, posted
+    yield f"http://127.0.0.1:{server.server_port}", responses, posted
     server.shutdown()
     thread.join()
     server.server_close()
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "said"),
+    ("response", "kind", "said"),
     [
         ((200, b"<html>welcome</html>", 0), ServerFailure, "Is this its REST port"),
         ((200, b"[1]", 0), ServerFailure, "no answer of a model server"),
@@ -160,9 +160,9 @@ def stranger() -> Iterator[Any]:
         ((200, b"{}", 1), TimedOut, "did not answer within"),
     ],
 )
-def test_another_web_server_is_told_apart(stranger: Any, answer: Any, kind: Any, said: str) -> None:
-    target, answers, _ = stranger
-    answers.append(answer)
+def test_another_web_server_is_told_apart(stranger: Any, response: Any, kind: Any, said: str) -> None:
+    target, responses, _ = stranger
+    responses.append(response)
     with Client(target, "fashion", timeout=0.5, retry=ONCE) as opened, pytest.raises(kind, match=said):
         opened.status()
 
@@ -186,14 +186,14 @@ SIGNATURES = {
 
 def test_classify_and_regress_in_the_documented_form(stranger: Any) -> None:
     """https://www.tensorflow.org/tfx/serving/api_rest#classify_and_regress_api, its key being `results`."""
-    target, answers, posted = stranger
-    answers.append((200, json.dumps(SIGNATURES).encode(), 0))
-    answers.append((200, b'{"results": [[["cat", 0.75], ["dog", 0.25]], [["dog", 1.0], ["cat", 0.0]]]}', 0))
-    answers.append((200, b'{"results": [1.5, -2.0]}', 0))
+    target, responses, posted = stranger
+    responses.append((200, json.dumps(SIGNATURES).encode(), 0))
+    responses.append((200, b'{"results": [[["cat", 0.75], ["dog", 0.25]], [["dog", 1.0], ["cat", 0.0]]]}', 0))
+    responses.append((200, b'{"results": [1.5, -2.0]}', 0))
     with Client(target, "m", retry=ONCE) as opened:
-        answer = opened.classify([{"x": 1, "s": b"\xff"}, {"x": 2.5, "s": "y"}])
-        assert answer["classes"].tolist() == [[b"cat", b"dog"], [b"dog", b"cat"]]
-        assert answer["scores"].tolist() == [[0.75, 0.25], [1.0, 0.0]]
+        prediction = opened.classify([{"x": 1, "s": b"\xff"}, {"x": 2.5, "s": "y"}])
+        assert prediction["classes"].tolist() == [[b"cat", b"dog"], [b"dog", b"cat"]]
+        assert prediction["scores"].tolist() == [[0.75, 0.25], [1.0, 0.0]]
         assert opened.regress([{"x": 1}, {"x": 2}])["outputs"].tolist() == [1.5, -2.0]
     assert posted[0][0] == "/v1/models/m:classify"
     assert json.loads(posted[0][1]) == {

@@ -17,7 +17,7 @@ from atelier_client.errors import (
     TimedOut,
     TooLarge,
 )
-from atelier_client.retry import Budget
+from atelier_client.retry import RetryBudget
 from atelier_client.testing import InMemoryServer
 
 from tests.support.small_server import small_server
@@ -144,7 +144,7 @@ def test_pauses_are_random_and_grow_to_a_limit() -> None:
         assert max(pauses) <= limit
         assert max(pauses) > 0.9 * limit
         assert min(pauses) < 0.1 * limit
-    budget = Budget(Retry(budget=2))
+    budget = RetryBudget(Retry(budget=2))
     assert [budget.spend() for _ in range(3)] == [True, True, False]
 
 

@@ -21,8 +21,8 @@ ONCE = Retry(attempts=1)
 def memory() -> Any:
     """An echo."""
     server = InMemoryServer()
-    spec = {"x": ("int64", (-1,))}
-    server.serve("echo", lambda inputs: inputs, inputs=spec, outputs=spec)
+    tensors = {"x": ("int64", (-1,))}
+    server.serve("echo", lambda inputs: inputs, inputs=tensors, outputs=tensors)
     return server
 
 

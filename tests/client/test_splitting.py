@@ -10,7 +10,7 @@ from atelier_client import Client
 from atelier_client._tensors import encode
 from atelier_client.errors import InputError, ServerFailure
 from atelier_client.protos import serving_pb2 as pb
-from atelier_client.signature import Signature, TensorSpec
+from atelier_client.signature import Signature, TensorInfo
 from atelier_client.testing import InMemoryServer
 from atelier_client.transports.base import PREDICT
 
@@ -98,10 +98,10 @@ def test_the_answer_of_another_version_is_an_error() -> None:
 
         class Mixed:
             def call(self, method: Any, request: bytes, timeout: float) -> Any:
-                answer = transport.call(method, request, timeout)
+                response = transport.call(method, request, timeout)
                 if method is PREDICT:
-                    answer.model_spec.version.value = 2
-                return answer
+                    response.model_spec.version.value = 2
+                return response
 
             def close(self) -> None:
                 transport.close()
@@ -119,7 +119,7 @@ def test_the_answer_of_another_version_is_an_error() -> None:
 
 @pytest.mark.parametrize("wrap", [lambda a: a, lambda a: [a, a], lambda a: (a,), lambda a: {"x": a}])
 def test_masked_values_are_not_sent(wrap: Any) -> None:
-    signature = Signature("s", "", {"x": TensorSpec("x", "float32", None)}, {}, frozenset())
+    signature = Signature("s", "", {"x": TensorInfo("x", "float32", None)}, {}, frozenset())
     with pytest.raises(InputError, match="1 of 3 values are masked"):
         signature.check(wrap(np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])))
     array = signature.check(wrap(np.ma.array([1.0, 2.0, 3.0])))["x"]
@@ -129,10 +129,14 @@ def test_masked_values_are_not_sent(wrap: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [[[1.0, np.ma.masked]], ((1.0, 2.0), (1.0, np.ma.masked)), [[np.ma.array([1.0, 2.0], mask=[0, 1])]]],
+    [
+        [[1.0, np.ma.masked]],
+        ((1.0, 2.0), (1.0, np.ma.masked)),
+        [[np.ma.array([1.0, 2.0], mask=[False, True])]],
+    ],
 )
 def test_masked_values_deep_in_lists_are_not_sent(value: Any) -> None:
-    signature = Signature("s", "", {"x": TensorSpec("x", "float32", None)}, {}, frozenset())
+    signature = Signature("s", "", {"x": TensorInfo("x", "float32", None)}, {}, frozenset())
     with pytest.raises(InputError, match=r"1 of . values are masked"):
         signature.check({"x": value})
 

@@ -78,9 +78,9 @@ def test_the_asynchronous_client_and_many_requests(memory: Any) -> None:
         async with memory.async_client("m") as client:
             return await client.predict(np.ones((100, 2), np.float32), rows_per_request=3)
 
-    answer = asyncio.run(ask())
-    assert answer["x"].shape == (100, 2)
-    assert len(answer.seconds) == 34
+    prediction = asyncio.run(ask())
+    assert prediction["x"].shape == (100, 2)
+    assert len(prediction.seconds) == 34
 
 
 def test_several_servers_in_memory_are_replicas(memory: Any) -> None:
@@ -99,6 +99,6 @@ def test_signatures_that_change_are_read_again(memory: Any) -> None:
     """A new version with other inputs: what was kept of the old ones does not stand in the way."""
     with memory.client("m") as client:
         client.predict([[1.0, 2.0]])
-        spec = {"y": ("int64", (-1,))}
-        memory.serve("m", lambda inputs: inputs, inputs=spec, outputs=spec, version=3)
+        tensors = {"y": ("int64", (-1,))}
+        memory.serve("m", lambda inputs: inputs, inputs=tensors, outputs=tensors, version=3)
         assert client.predict({"y": [1, 2]})["y"].tolist() == [1, 2]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from atelier_client._requests import predict_frame, predict_requests
 from atelier_client._tensors import decode, encode
-from atelier_client.messages import predict_frame, predict_requests
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature
 from hypothesis import given

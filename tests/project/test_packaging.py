@@ -99,6 +99,14 @@ def test_wheel_holds_every_module_of_the_package(distribution: tuple[Path, Path]
     assert wanted
 
 
+def test_wheel_says_that_it_is_typed(distribution: tuple[Path, Path]) -> None:
+    """Without the marker (PEP 561) a type checker takes every name of an installed package for Any."""
+    package = distribution[0].name.partition("-")[0]
+    with zipfile.ZipFile(distribution[0]) as archive:
+        assert f"{package}/py.typed" in archive.namelist()
+    assert "Typing :: Typed" in metadata(distribution[0]).get_all("Classifier", [])
+
+
 def test_one_version_in_all_three() -> None:
     """Each package states it once, in its `__init__`: the metadata and `--version` take it from there."""
     versions = {}

@@ -1,4 +1,4 @@
-"""Load tests: how many requests a second a served model answers, and how fast.
+"""Load tests: the rate and the latency of a served model.
 
 Internal: what is in here may change with any version.
 """

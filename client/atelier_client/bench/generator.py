@@ -1,10 +1,9 @@
-"""The load generator: one or several worker processes, and the rule for when a measurement counts.
+"""The load generator: one or several worker processes, and the rule that says when a measurement counts.
 
 A point is measured in windows, after a warm-up that does not count. It is stable when the last three windows agree
-within 10 % in rate and in mean latency; its percentiles are those of these three windows. In an open loop none of them
-may have been late: the time between when requests were due and when they left must be under 10 % of the mean latency,
-or no more than waking up takes.
-A point that does not become stable is reported as such.
+within 10 % in rate and in mean latency; its percentiles are those of these three windows. In an open loop the generator
+must also be on time in these windows: the mean time between when a request was due and when it left must be under 10 %
+of the mean latency, or no more than a process needs to wake up. A point that does not become stable is marked.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 
 class LoadGenerator:
-    """Worker processes that send to `target`; use it as a context manager.
+    """Worker processes that send requests to `target`. Use it as a context manager.
 
     `settings` are those of `AsyncClient`: timeout, tls, token.
     """
@@ -70,14 +69,14 @@ class LoadGenerator:
         method: Method = PREDICT,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Point:
-        """Measure one point, with more processes when one is not enough; `request` is one of `method`, serialized.
+        """Measure one point, with more processes when one is not enough. `request` is a serialized request of `method`.
 
-        Raises `ClientError` for a process that died.
+        Raises `ClientError` when a process died.
         """
         while True:
             point = self._measure(load, request, method, progress)
             more = 2 * len(self._workers)
-            # More processes than cores, or than requests at a time, cannot help.
+            # It does not help to have more processes than cores, or than requests at a time.
             if not point.client_limited or more > (os.cpu_count() or 1) or _share(load, more)[-1] == 0:
                 return point
             self._grow(more)
@@ -107,7 +106,7 @@ class LoadGenerator:
             for (_, connection), _ in workers:
                 connection.send(None)
             for (_, connection), _ in workers:
-                # Windows that ended in the meantime do not count.
+                # Windows that ended meanwhile do not count.
                 while _receive(connection) is not None:
                     pass
         return _point(load, last, count, len(workers))
@@ -124,7 +123,7 @@ class LoadGenerator:
 
 
 def _share(load: LoadPoint, processes: int) -> list[int]:
-    """How many requests at a time each process keeps in flight."""
+    """The number of requests that each process keeps in flight."""
     if load.rate is not None:
         return [1] * processes
     base, extra = divmod(load.concurrency, processes)
@@ -140,7 +139,7 @@ def _receive(connection: Connection) -> Window | None:
 
 
 def _agree(last: Sequence[list[Window]], open_loop: bool) -> bool:
-    """The rule of the module's docstring. Windows without an answer never agree."""
+    """The rule of the module's docstring. Windows without any response never agree."""
     if len(last) < AGREEING:
         return False
     rates = [_rate(parts, open_loop) for parts in last]
@@ -153,13 +152,13 @@ def _agree(last: Sequence[list[Window]], open_loop: bool) -> bool:
 
 
 def _lag(parts: Sequence[Window]) -> float:
-    """Seconds by which requests left late, on average."""
+    """How late requests left, on average, in seconds."""
     lags = np.concatenate([part.lags for part in parts])
     return float(lags.mean()) if len(lags) else 0.0
 
 
 def _dead(last: Sequence[list[Window]]) -> bool:
-    """True when all the last windows have only errors."""
+    """True when the last windows contain only errors."""
     parts = [part for window in last for part in window]
     return len(last) == AGREEING and not any(len(p.latencies) for p in parts) and any(p.errors for p in parts)
 

@@ -1,4 +1,4 @@
-"""The points of a load test: what is to be measured, what was measured, and what a reader must know of the numbers."""
+"""The points of a load test: the load, the measurement, and warnings for the reader of the numbers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 TOLERANCE = 0.10
 # The share of an open loop's mean latency that may be the generator's own lateness.
 LATE = TOLERANCE
-# Seconds that are always allowed: a timer, and a process that wakes up for it, take 0.15 to 0.2 ms. Of the latency of a
-# fast server that is more than a tenth, and no sign of a generator that cannot keep up.
+# Seconds of lag that are always allowed: a timer and waking up for it take 0.15 to 0.2 ms. With a fast server that is
+# more than a tenth of the latency, although the generator keeps up.
 WAKE_UP = 0.00025
 MOST_WINDOWS = 12
 
@@ -30,11 +30,11 @@ class LoadPoint:
 
 @dataclass(frozen=True)
 class Point:
-    """What was measured. `latency_ms` has the percentiles (None with too few samples for one), `mean` and `max`.
+    """What was measured. `latency_ms` has percentiles (None when there are too few samples), `mean` and `max`.
 
-    `client_cpu` is the busiest worker's share of a core; `client_limited` when that is where the limit may be.
-    `lag_ms`, of an open loop: how long after their time the requests left. It is the generator's own lateness (or that
-    of a machine that did not let it run), and part of the latencies.
+    `client_cpu` is the busiest worker's share of a core. `client_limited` is True when that may limit the rate.
+    `lag_ms` (open loop only) is how late the requests left. The cause is the generator, or a machine that did not let
+    it run. The lag is a part of the latencies.
     """
 
     batch: int
@@ -54,12 +54,12 @@ class Point:
 
     @property
     def late(self) -> bool:
-        """True when the lateness is above both limits: the time to wake up, and the share of the latency."""
+        """True when the lag is above both limits: the time to wake up, and the share of the latency."""
         lag = (self.lag_ms or {}).get("mean")
         return lag is not None and is_late(lag / 1000, (self.latency_ms["mean"] or 0.0) / 1000)
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """The point as plain data, for JSON."""
         return asdict(self)
 
 
@@ -73,7 +73,7 @@ def load_points(
 
 
 def best(points: Sequence[Point], p99_ms: float) -> Point | None:
-    """The point of most rows a second among the stable ones without errors whose p99 is known and within the limit."""
+    """The point with the most rows per second of those that are stable, have no errors, and keep the limit of p99."""
     allowed = [
         point
         for point in points
@@ -83,7 +83,7 @@ def best(points: Sequence[Point], p99_ms: float) -> Point | None:
 
 
 def warnings(points: Sequence[Point]) -> list[str]:
-    """What a reader of the numbers must know, in sentences."""
+    """Warnings for the reader of the numbers, in sentences."""
     said = []
     limited = [name(point) for point in points if point.client_limited]
     if limited:
@@ -118,5 +118,5 @@ def name(point: Point) -> str:
 
 
 def is_late(lag: float, latency: float) -> bool:
-    """True when a mean lateness is too much of a mean latency; both in seconds."""
+    """True when the mean lag is too large a part of the mean latency. Both are in seconds."""
     return lag > max(LATE * latency, WAKE_UP)

@@ -1,4 +1,4 @@
-"""What a load test found, as a table, CSV, JSON and a page with plots drawn as inline SVG."""
+"""The report of a load test: a table, CSV, JSON, and a page with plots as inline SVG."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from atelier_client.bench.points import Point, name
 _COLUMNS = ("p50", "p90", "p95", "p99", "p99.9", "mean", "max")
 # From the Okabe-Ito palette, darkest first: the colors also differ when printed in gray.
 _COLORS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_WIDTH, _HEIGHT, _MARGIN = 640, 360, 60
+_WIDTH = 640
+_HEIGHT = 360
+_MARGIN = 60
 
 
 def print_points(points: Sequence[Point]) -> None:
@@ -38,12 +40,12 @@ def print_points(points: Sequence[Point]) -> None:
             _errors(point),
             f"{point.client_cpu:.0%}" + (f" of {point.processes}" if point.processes > 1 else ""),
         )
-    # A file or a pipe has no width; the table needs about this much.
+    # A file or a pipe has no width. The table needs about so many columns.
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def to_csv(points: Sequence[Point]) -> str:
-    """One line a point; unknown percentiles are empty."""
+    """One line for each point. Unknown percentiles are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     heads = ["batch", "concurrency", "rate", "requests_per_s", "rows_per_s"]
@@ -59,7 +61,7 @@ def to_csv(points: Sequence[Point]) -> str:
 
 
 def to_html(report: dict[str, Any], points: Sequence[Point], warnings: Sequence[str]) -> str:
-    """The page: plots, table, warnings. Self-contained."""
+    """The page: plots, table, warnings. It needs no other file."""
     title = html.escape(f"Load test of {report['model']['name']} version {report['model']['version']}")
     rows = "".join(
         "<tr>"
@@ -101,7 +103,7 @@ def to_html(report: dict[str, Any], points: Sequence[Point], warnings: Sequence[
 
 
 def plot(points: Sequence[Point]) -> str:
-    """p99 latency over rows a second, a line for each batch size; both axes logarithmic. Empty without two points."""
+    """p99 latency over rows per second, a line for each batch size, logarithmic axes. Empty without two points."""
     known = [point for point in points if point.latency_ms["p99"] and point.rows_per_s]
     if len(known) < 2:
         return ""
@@ -122,16 +124,19 @@ def plot(points: Sequence[Point]) -> str:
         path = " ".join(f"{across(p.rows_per_s):.1f},{up(p.latency_ms['p99'] or 0):.1f}" for p in line)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
         for point in line:
-            x, y = across(point.rows_per_s), up(point.latency_ms["p99"] or 0)
+            x = across(point.rows_per_s)
+            y = up(point.latency_ms["p99"] or 0)
             parts.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"><title>{name(point)}</title></circle>'
             )
         end = line[-1]
-        x, y = across(end.rows_per_s), up(end.latency_ms["p99"] or 0)
+        x = across(end.rows_per_s)
+        y = up(end.latency_ms["p99"] or 0)
         parts.append(
             f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="end" fill="{color}">batch {batch}</text>'
         )
-    label_x, label_y = (_MARGIN + _WIDTH) // 2, _HEIGHT - 14
+    label_x = (_MARGIN + _WIDTH) // 2
+    label_y = _HEIGHT - 14
     parts.append(f'<text x="{label_x}" y="{label_y}" text-anchor="middle">rows a second</text>')
     parts.append(f'<text x="16" y="{_HEIGHT // 2}" transform="rotate(-90 16 {_HEIGHT // 2})">p99, ms</text>')
     return (
@@ -141,10 +146,11 @@ def plot(points: Sequence[Point]) -> str:
 
 
 class _Axis:
-    """Values to pixels, logarithmic."""
+    """A logarithmic axis: converts values to pixels."""
 
     def __init__(self, values: Sequence[float], first: float, last: float) -> None:
-        low, high = min(values), max(values)
+        low = min(values)
+        high = max(values)
         # Leave a little room at both ends; this also makes a range of a single value.
         self._low = math.log10(low * 0.8)
         self._high = math.log10(high * 1.25)

@@ -1,4 +1,4 @@
-"""The requests of a load test: rows of the user's, or random ones that fit the served signature."""
+"""The requests of a load test: rows of the user, or random rows that fit the served signature."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from atelier_client._requests import predict_frame, predict_requests, status_request
 from atelier_client._tensors import BY_NAME
 from atelier_client.client import Client
 from atelier_client.errors import DataError, InputError
-from atelier_client.messages import Prediction, make_model_spec, predict_frame, predict_requests
-from atelier_client.protos import serving_pb2 as pb
-from atelier_client.signature import Signature, TensorSpec, choose
+from atelier_client.responses import Prediction
+from atelier_client.signature import Signature, TensorInfo, choose
 
 _TEXT = b"a text of some words to be classified"
 
 
 def read_rows(path: Path) -> dict[str, NDArray[Any]] | NDArray[Any]:
-    """The rows of an .npz (array names are inputs) or .npy file. Raises `DataError`."""
+    """The rows of an .npy file, or of an .npz file whose array names are the inputs. Raises `DataError`."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -35,7 +35,7 @@ def read_rows(path: Path) -> dict[str, NDArray[Any]] | NDArray[Any]:
 
 
 class Requests:
-    """The requests of a load test: rows of `inputs`, repeated as needed, else random ones that fit the signature."""
+    """The requests of a load test: rows of `inputs`, repeated when needed; without `inputs`, random rows."""
 
     def __init__(
         self,
@@ -62,19 +62,19 @@ class Requests:
             raise InputError("There are no rows to send.")
 
     def row_bytes(self) -> int:
-        """The size of a request of one row."""
+        """The size of a request with one row, in bytes."""
         return len(self.of(1))
 
     def of(self, batch: int) -> bytes:
-        """A request of so many rows, serialized."""
+        """A serialized request with `batch` rows."""
         return predict_requests(self._frame, self._signature, self._arrays(batch), batch)[0]()
 
     def idle(self) -> bytes:
-        """A status request, serialized: what the server answers without running the model."""
-        return pb.GetModelStatusRequest(model_spec=make_model_spec(self._client.model)).SerializeToString()
+        """A serialized status request. The server responds to it without running the model."""
+        return status_request(self._client.model)()
 
     def ask(self, batch: int) -> Prediction:
-        """Send one request of so many rows. Raises as `Client.predict`."""
+        """Send one request with `batch` rows. Raises as `Client.predict`."""
         return self._client.predict(self._arrays(batch), rows_per_request=batch, **self._asked)
 
     def _arrays(self, batch: int) -> dict[str, NDArray[Any]]:
@@ -86,17 +86,17 @@ class Requests:
 
 def _random(signature: Signature) -> dict[str, NDArray[Any]]:
     generator = np.random.default_rng(0)
-    return {spec.name: _random_input(spec, generator) for spec in signature.inputs.values()}
+    return {info.name: _random_input(info, generator) for info in signature.inputs.values()}
 
 
-def _random_input(spec: TensorSpec, generator: np.random.Generator) -> NDArray[Any]:
-    shape = (16, *(1 if size == -1 else size for size in (spec.shape or ())[1:]))
-    if spec.dtype == "string":
+def _random_input(info: TensorInfo, generator: np.random.Generator) -> NDArray[Any]:
+    shape = (16, *(1 if size == -1 else size for size in (info.shape or ())[1:]))
+    if info.dtype == "string":
         return np.full(shape, _TEXT, object)
-    dtype = BY_NAME.get(spec.dtype)
+    dtype = BY_NAME.get(info.dtype)
     if dtype is None:
-        raise InputError(f"Input {spec}: there is no random value for it; give rows (--input FILE).")
+        raise InputError(f"Input {info}: there is no random value for it; give rows (--input FILE).")
     if dtype.kind == "f":
         return generator.random(shape).astype(dtype)
-    # Small integers are valid pixels and, mostly, valid indices.
+    # Small integers are valid as pixels and, in most models, as indices.
     return generator.integers(0, 256 if dtype == np.uint8 else 2, shape).astype(dtype)

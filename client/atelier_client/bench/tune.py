@@ -1,17 +1,17 @@
-"""Batching parameters for TensorFlow Serving, found by measuring what a model costs by rows and by parallel requests.
+"""Finds batching parameters for TensorFlow Serving: measures the model with more rows and with parallel requests.
 
-The file is read when the server starts (`--enable_batching --batching_parameters_file`) and cannot be reloaded, so
-nothing is tried on the running server. It is measured instead, without batching, what a batch would cost:
+The server reads the file when it starts (`--enable_batching --batching_parameters_file`), and never again. So no
+parameters are tried on the running server. Instead, these measurements without batching show what a batch would cost:
 
-1. One request at a time, of 1, 2, 4, ... rows. Rows a second grow with the batch until the model itself, and no longer
-   the cost of each execution, is what takes the time. `max_execution_batch_size` is the smallest batch within 10 % of
-   the best (and, with a limit, one whose p99 takes at most half of it: the other half is for waiting in the queue).
+1. One request at a time, with 1, 2, 4, ... rows. The rows per second grow with the batch until the model takes more
+   time than the overhead of each execution. `max_execution_batch_size` is the smallest batch within 10 % of the best.
+   With a limit for p99, a batch may take at most half of it: the other half is for waiting in the queue.
 2. Requests of that batch, 1, 2, 4, ... at a time. `num_batch_threads` is the smallest number within 10 % of the best.
-3. Requests of one row, many at a time: what the server does without batching, to compare with.
-4. As many calls at a time that run no model (status). A batching server saves executions, and still takes each request
-   in and answers it: it cannot do more requests a second than that.
+3. Requests of one row, many at a time: the rate without batching, to compare with.
+4. As many calls at a time that run no model (status). Batching saves executions, not requests: the server must still
+   read each request and respond. So it cannot do more requests per second than that.
 
-The gain is known only when the server runs with the file: `compare` then measures the third point again.
+The real gain is known only when the server runs with the file: then `compare` measures the third point again.
 """
 
 from __future__ import annotations
@@ -80,15 +80,15 @@ def find(
     p99_ms: float | None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Tuning:
-    """Measure and decide, `probed` being what `probe` found; takes a minute or two.
+    """Measure and choose the parameters; takes a minute or two. `probed` is the result of `probe`.
 
-    Raises `ClientError` when the server answers with errors.
+    Raises `ClientError` when the server responds with errors.
     """
     tuning = Tuning(*probed)
 
     def measure(batch: int, concurrency: int) -> Point:
         progress(f"batch {batch}, concurrency {concurrency}")
-        return _healthy(generator.measure(LoadPoint(batch, concurrency), requests.of(batch)))
+        return _require_healthy(generator.measure(LoadPoint(batch, concurrency), requests.of(batch)))
 
     batch = 1
     while batch <= LARGEST_BATCH and batch * requests.row_bytes() <= LARGEST_REQUEST:
@@ -112,18 +112,18 @@ def find(
     tuning.threads = _smallest_good(tuning.by_threads, None).concurrency or 1
     tuning.single = measure(1, CROWD)
     progress("calls that run no model")
-    tuning.idle = _healthy(generator.measure(LoadPoint(1, CROWD), requests.idle(), STATUS))
+    tuning.idle = _require_healthy(generator.measure(LoadPoint(1, CROWD), requests.idle(), STATUS))
     _decide_waiting(tuning, p99_ms)
     return tuning
 
 
 def compare(requests: Requests, generator: LoadGenerator) -> Point:
     """Measure a batching server with many requests of one row at a time. Raises as `find`."""
-    return _healthy(generator.measure(LoadPoint(1, CROWD), requests.of(1)))
+    return _require_healthy(generator.measure(LoadPoint(1, CROWD), requests.of(1)))
 
 
 def probe(requests: Requests) -> tuple[bool | None, str]:
-    """Whether the server batches, and how that was found: by a request above a batching server's limit."""
+    """Whether the server batches, and why we think so. The probe is a request above the limit of a batching server."""
     rows = min(PROBE_ROWS, LARGEST_REQUEST // requests.row_bytes())
     if rows <= 1000:
         return None, f"a row is {requests.row_bytes():,} bytes: too large to probe with more than 1000 rows"
@@ -137,7 +137,7 @@ def probe(requests: Requests) -> tuple[bool | None, str]:
 
 
 def config_text(tuning: Tuning, model: str, measured_at: str) -> str:
-    """The batching.config (session_bundle_config.proto, BatchingParameters), with its reasons as comments."""
+    """The batching.config (session_bundle_config.proto, BatchingParameters); comments give the reasons."""
     lines = [
         f"# Batching parameters for {model}, measured {measured_at} by `atelier-client bench --tune`.",
         "# Read at start-up: --enable_batching --batching_parameters_file=batching.config",
@@ -158,7 +158,8 @@ def config_text(tuning: Tuning, model: str, measured_at: str) -> str:
         lines.append(
             "# That is little: without batching this model is served about as well, and with less waiting."
         )
-    first, last = tuning.by_rows[0], _of(tuning.by_rows, tuning.execution_batch)
+    first = tuning.by_rows[0]
+    last = _of(tuning.by_rows, tuning.execution_batch)
     lines += [
         "",
         "# Larger requests are split, so that clients may go on sending them; above max_batch_size they are refused.",
@@ -182,8 +183,8 @@ def config_text(tuning: Tuning, model: str, measured_at: str) -> str:
     return "\n".join(lines)
 
 
-def _healthy(point: Point) -> Point:
-    """The point. Raises `ClientError` for one with errors."""
+def _require_healthy(point: Point) -> Point:
+    """The point itself. Raises `ClientError` when it has errors."""
     if point.errors or not point.requests:
         said = ", ".join(f"{count} {kind}" for kind, count in point.errors.items()) or "no answers"
         raise ClientError(f"{name(point)}: {said}. Tuning needs a healthy server.")
@@ -199,7 +200,8 @@ def _batching(tuning: Tuning) -> str:
 
 
 def _decide_waiting(tuning: Tuning, p99_ms: float | None) -> None:
-    first, chosen = tuning.by_rows[0], _of(tuning.by_rows, tuning.execution_batch)
+    first = tuning.by_rows[0]
+    chosen = _of(tuning.by_rows, tuning.execution_batch)
     if tuning.execution_batch > 1 and _ratio(chosen, first) < 2:
         wait = first.latency_ms["mean"] or 0.0
         tuning.timeout_micros = int(1000 * (min(wait, p99_ms / 4) if p99_ms else wait))

@@ -1,8 +1,9 @@
 """One process of the load generator: an event loop that sends one prepared request again and again.
 
-Closed loop: so many requests in flight, each followed by the next. Open loop: requests leave at the times of a Poisson
-process, whether or not earlier ones have been answered, and their latency counts from the time they were due; so a
-server (or a client) that falls behind shows as latency instead of as a lower rate ("coordinated omission").
+Closed loop: a fixed number of requests is in flight; after each response the next request leaves. Open loop: requests
+leave at the times of a Poisson process, whether or not there were responses to earlier ones. Their latency counts from
+the time they were due. So a server (or a client) that falls behind shows a higher latency, and not a lower rate
+("coordinated omission").
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ NOT_SENT = "NOT_SENT"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send (a request of the method of that name, serialized), how fast, in windows of how many seconds."""
+    """What to send (a serialized request of `method`), how fast, and for how long. Times are in seconds."""
 
     method: str
     request: bytes
@@ -49,10 +50,10 @@ class Plan:
 
 @dataclass
 class Window:
-    """What happened in a window: latencies of the answers in seconds, errors by kind, the process's CPU seconds.
+    """What happened in a window: latencies of the responses in seconds, errors by kind, CPU seconds of the process.
 
-    `due` is the number of requests that were to leave in it, `lags` (of an open loop) by how many seconds they left
-    after their time.
+    `due` is the number of requests that had to leave in the window. `lags` (open loop only) are the seconds by which
+    they left too late.
     """
 
     seconds: float
@@ -64,7 +65,7 @@ class Window:
 
 
 @dataclass
-class _Tally:
+class _WindowCounts:
     started: float = field(default_factory=time.perf_counter)
     cpu: float = field(default_factory=time.process_time)
     latencies: list[float] = field(default_factory=list)
@@ -84,7 +85,7 @@ class _Tally:
 
 
 def _event_loop() -> asyncio.AbstractEventLoop:
-    """An event loop whose sleeps end on time. The usual selector, epoll, counts in whole milliseconds."""
+    """An event loop with exact sleeps. The default selector, epoll, counts in whole milliseconds."""
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
@@ -109,7 +110,7 @@ class _Worker:
         ]
         self._turn = itertools.cycle(self._transports)
         self._commands: asyncio.Queue[Plan | None] = asyncio.Queue()
-        self._tally = _Tally()
+        self._counts = _WindowCounts()
         self._method = PREDICT
 
     async def serve(self) -> None:
@@ -138,12 +139,12 @@ class _Worker:
             tasks = [asyncio.ensure_future(self._closed_loop(plan)) for _ in range(plan.concurrency)]
         try:
             for number in itertools.count():
-                self._tally = _Tally()
+                self._counts = _WindowCounts()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._commands.get(), plan.window if number else plan.warm_up)
                     return
                 if number:
-                    self._connection.send(self._tally.close())
+                    self._connection.send(self._counts.close())
         finally:
             for task in tasks:
                 task.cancel()
@@ -167,9 +168,9 @@ class _Worker:
                 elif len(flights) % 64 == 0:
                     # The loop is late: read responses now and then.
                     await asyncio.sleep(0)
-                self._tally.due += 1
+                self._counts.due += 1
                 if len(flights) >= MOST_IN_FLIGHT:
-                    self._tally.errors[NOT_SENT] += 1
+                    self._counts.errors[NOT_SENT] += 1
                     continue
                 flight = asyncio.ensure_future(self._send_due(plan, due))
                 flights.add(flight)
@@ -179,14 +180,14 @@ class _Worker:
                 flight.cancel()
 
     async def _send_due(self, plan: Plan, due: float) -> bool:
-        self._tally.lags.append(time.perf_counter() - due)
+        self._counts.lags.append(time.perf_counter() - due)
         return await self._send(plan, due)
 
     async def _send(self, plan: Plan, since: float) -> bool:
         try:
             await next(self._turn).call(self._method, plan.request, plan.timeout)
         except ServerError as error:
-            self._tally.errors[error.code] += 1
+            self._counts.errors[error.code] += 1
             return False
-        self._tally.latencies.append(time.perf_counter() - since)
+        self._counts.latencies.append(time.perf_counter() - since)
         return True

@@ -77,11 +77,11 @@ def register(commands: Any) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     from atelier_client._layout import UNKNOWN
     from atelier_client._model_card import card_path, read_card, read_golden
-    from atelier_client._progress import Progress
     from atelier_client.data.open import open_reader
     from atelier_client.evaluation import skew
     from atelier_client.evaluation.evaluate import Settings, evaluate
     from atelier_client.evaluation.expression import Expression
+    from atelier_client.evaluation.progress import Progress
     from atelier_client.evaluation.thresholds import Threshold, verdicts
     from atelier_client.report.document import report_of
 
@@ -119,7 +119,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             class_names=names,
             label_column=options.label_column,
             layout=(card.test_layout if own else card.layout) if card else UNKNOWN,
-            held=card.labels_held if card and own else chosen.labels_held,
+            label_kind=card.label_kind if card and own else chosen.label_kind,
             slices=tuple(options.slices),
             patience=options.patience,
         )
@@ -170,7 +170,8 @@ def _finish(
     if report["trained"]["metrics"]:
         conditions.append(("metrics are the trainer's", skew.metrics_verdict(report)))
     stopped = result.stopped
-    done, of = report["dataset"]["examples"], report["dataset"]["of"]
+    done = report["dataset"]["examples"]
+    of = report["dataset"]["of"]
     cut = f"stopped after {done:,}" + (f" of {of:,}" if of else "") + " examples"
     conditions.append(("every example was counted", cut if stopped else None))
     document = json.dumps(report)

@@ -67,10 +67,10 @@ def _predict(options: argparse.Namespace) -> int:
         class_names = card.class_names if card else ()
         readable: list[dict[str, Any]] = []
         for part in _parts(client, options, version, card, rows):
-            answer = client.predict(part.inputs, signature=options.signature, version=version)
-            answered = readable_rows(answer, part.names, class_names, options.top)
-            readable += answered
-            for picture, row in zip(part.pictures, answered, strict=False):
+            prediction = client.predict(part.inputs, signature=options.signature, version=version)
+            part_rows = readable_rows(prediction, part.names, class_names, options.top)
+            readable += part_rows
+            for picture, row in zip(part.pictures, part_rows, strict=False):
                 if picture.steps:
                     say(f"{row['row']}: {', '.join(picture.steps)}")
                 if not options.json and sys.stdout.isatty():

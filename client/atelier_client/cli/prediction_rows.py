@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from atelier_client.messages import Prediction
+from atelier_client.responses import Prediction
 
 
 def readable_rows(

@@ -10,14 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from atelier_client._printable import printable
-from atelier_client.messages import VersionStatus
+from atelier_client.responses import VersionStatus
 from atelier_client.signature import Signature
 
 
 def print_evaluation(report: Mapping[str, Any]) -> None:
     """The evaluation: the classes, the slices, the metrics with their 95 % intervals."""
-    console, metrics, around = Console(), report["metrics"], report["intervals"]
-    model, data = report["model"], report["dataset"]
+    console = Console()
+    metrics = report["metrics"]
+    intervals = report["intervals"]
+    model = report["model"]
+    data = report["dataset"]
     kind = "test examples" if data["split"] else f"examples of {data['name']}"
     title = f"{model['name']} version {model['version']} on {data['examples']:,} {kind}"
     if report["partial"]:
@@ -35,9 +38,10 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         console.print(_slices(report["slices"]))
     shown = [name for name in ("accuracy", "loss", "top_3_accuracy", "ece") if name in metrics]
     for name in shown:
-        low, high = around[name]
+        low, high = intervals[name]
         console.print(f"{name:<15} {metrics[name]:.4f}   95 %: {low:.4f} to {high:.4f}", highlight=False)
-    latency, rate = report["latency_ms"], report["throughput"]["examples_per_s"]
+    latency = report["latency_ms"]
+    rate = report["throughput"]["examples_per_s"]
     console.print(
         f"{rate:,.0f} examples/s   request p50 {latency['p50']} ms, p95 {latency['p95']} ms, p99 {latency['p99']} ms",
         highlight=False,
@@ -102,9 +106,9 @@ def print_metadata(model: str, signatures: Mapping[str, Signature]) -> None:
     table = Table("signature", "direction", "tensor", title=model, title_justify="left")
     for signature in signatures.values():
         table.add_section()
-        for direction, specs in (("input", signature.inputs), ("output", signature.outputs)):
-            for spec in specs.values():
-                table.add_row(_text(signature.name), direction, _text(spec))
+        for direction, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+            for info in tensors.values():
+                table.add_row(_text(signature.name), direction, _text(info))
     # Brackets mean a shape here, not a style.
     Console(markup=False).print(table)
 

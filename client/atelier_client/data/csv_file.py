@@ -16,7 +16,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from atelier_client._layout import UNKNOWN, Held, Layout
+from atelier_client._layout import UNKNOWN, LabelKind, Layout
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
@@ -29,7 +29,7 @@ class CsvReader:
     """Columns of str, named by the header."""
 
     row_word = "row"
-    labels_held: Held | None = None
+    label_kind: LabelKind | None = None
     rows: int | None = None
 
     def __init__(self, path: Path, layout: Layout = UNKNOWN) -> None:

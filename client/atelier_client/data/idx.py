@@ -13,19 +13,20 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client._layout import Held
+from atelier_client._layout import LabelKind
 from atelier_client.data.table import Table
 from atelier_client.errors import DataError
 
 _UNSIGNED_BYTES = 0x08
-IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+IMAGES = "t10k-images-idx3-ubyte"
+LABELS = "t10k-labels-idx1-ubyte"
 
 
 class IdxReader:
     """Images uint8 [N,...] under `images`, and their classes under `label` when there is a file of them."""
 
     row_word = "image"
-    labels_held: Held | None = "integers"
+    label_kind: LabelKind | None = "integers"
 
     def __init__(self, images: Path, labels: Path | None) -> None:
         self.name = images.parent.name

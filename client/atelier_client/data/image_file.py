@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from atelier_client._layout import Layout
 from atelier_client.errors import DataError
-from atelier_client.signature import TensorSpec
+from atelier_client.signature import TensorInfo
 
 _STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 # Pillow refuses more, too; a decompression bomb is no picture to classify.
@@ -34,20 +34,20 @@ def is_image(data: object) -> bool:
     return isinstance(data, bytes) and data.startswith(_STARTS)
 
 
-def for_input(data: bytes, spec: TensorSpec, layout: Layout, name: str, dark: bool | None = None) -> Picture:
+def for_input(data: bytes, info: TensorInfo, layout: Layout, name: str, dark: bool | None = None) -> Picture:
     """A picture as the model's input takes it; a flat input only when the model card knows the picture's shape.
 
     Raises `DataError` that begins with `name`, also for a model that takes no picture.
     """
-    shape = spec.shape[1:] if spec.shape else ()
+    shape = info.shape[1:] if info.shape else ()
     flat = len(shape) == 1 and math.prod(layout.shape) == shape[0] and len(layout.shape) > 1
     if (
         layout.kind not in (None, "image")
-        or spec.dtype not in ("uint8", "float32")
+        or info.dtype not in ("uint8", "float32")
         or (len(shape) < 2 and not flat)
     ):
         raise DataError(
-            f"{name}: a picture does not fit an input of shape {list(shape)}: the model takes {spec}, that is no image."
+            f"{name}: a picture does not fit an input of shape {list(shape)}: the model takes {info}, that is no image."
         )
     picture = decode(data, layout.shape if flat else shape, name, dark)
     return Picture(picture.pixels.reshape(shape), picture.steps) if flat else picture
@@ -142,7 +142,8 @@ def _resized(image: Any, width: int, height: int, border: int, steps: list[str])
 
     came = f"{image.width} x {image.height}"
     scale = max(image.width / width, image.height / height)
-    wide, high = math.ceil(width * scale - 0.5), math.ceil(height * scale - 0.5)
+    wide = math.ceil(width * scale - 0.5)
+    high = math.ceil(height * scale - 0.5)
     if (wide, high) != image.size:
         shade = border if len(image.getbands()) == 1 else (border,) * len(image.getbands())
         padded = Image.new(image.mode, (wide, high), shade)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_client._layout import Held
+from atelier_client._layout import LabelKind
 from atelier_client.data.table import Table
 from atelier_client.errors import DataError
 
@@ -19,7 +19,7 @@ class ImageFolderReader:
     """The encoded images under `image`, the folder's name under `label`, the path in the folder under `file`."""
 
     row_word = "image"
-    labels_held: Held | None = "names"
+    label_kind: LabelKind | None = "names"
 
     def __init__(self, path: Path) -> None:
         self.name = path.name

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client._label_rule import Key, key_of, keys_of, known
-from atelier_client._layout import Held
+from atelier_client._layout import LabelKind
+from atelier_client.data.label_rule import Key, key_of, keys_of, known
 from atelier_client.errors import DataError
 
 # A folder's name cannot contain a slash; it may have one of these instead.
@@ -24,12 +24,12 @@ class Labels:
         self,
         names: Sequence[str] | None,
         classes: int,
-        held: Held | None = None,
+        label_kind: LabelKind | None = None,
         *,
         folders: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`names`: the classes, None when they are not known. `held`: what the source says that it holds.
+        """`names`: the classes, None when they are not known. `label_kind`: what the source says that it holds.
 
         `folders`: labels are names of folders. `say` hears what is guessed. Raises `DataError` for a name that is
         there twice.
@@ -41,20 +41,20 @@ class Labels:
         self._numbered = any(isinstance(key, Decimal) for key in self._known)
         if folders:
             self._known = _of_folders(names or ()) | self._known
-        self._held: Held | None = "numbers" if names is None else held
-        if self._held == "integers":
-            self._held = "names" if self._numbered else "numbers"
-        if self._held is None and self._numbered:
-            self._held = "names"
+        self._label_kind: LabelKind | None = "numbers" if names is None else label_kind
+        if self._label_kind == "integers":
+            self._label_kind = "names" if self._numbered else "numbers"
+        if self._label_kind is None and self._numbered:
+            self._label_kind = "names"
 
     def numbers(self, cells: NDArray[Any], place: Callable[[int], str]) -> NDArray[np.int64]:
         """Class numbers int64 [N] of label cells [N]; `place` names a row. Raises `DataError`."""
         if cells.dtype.kind not in "biufOSU":
             raise DataError(f"{place(0)}: expected labels that are texts or numbers, got {cells.dtype}.")
         keys = keys_of(cells)
-        if self._held is None:
-            self._held = self._guessed(keys)
-        if self._held == "numbers":
+        if self._label_kind is None:
+            self._label_kind = self._guessed(keys)
+        if self._label_kind == "numbers":
             found = [self._as_number(key) for key in keys]
         else:
             found = [self._known.get(key, -1) for key in keys]
@@ -67,7 +67,7 @@ class Labels:
             )
         return labels
 
-    def _guessed(self, keys: Sequence[Key]) -> Held | None:
+    def _guessed(self, keys: Sequence[Key]) -> LabelKind | None:
         """Names or numbers, when no class name is a number: the first label decides, the others must agree."""
         if not keys:
             return None
@@ -90,7 +90,7 @@ class Labels:
             return number
         shown = ", ".join(self._names[:12])
         some = shown + (f", .. ({len(self._names)} in all)" if len(self._names) > 12 else "")
-        if self._held == "numbers":
+        if self._label_kind == "numbers":
             return f"one of {some} in every row, or in every row, as in those before, {number}"
         return f"one of {some}" + ("" if self._numbered else f", or in every row {number}")
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client._layout import Held
+from atelier_client._layout import LabelKind
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
@@ -26,7 +26,7 @@ class NumpyReader:
     """The arrays of the file that have as many rows as the others; `x_train` and `y_train` are left alone."""
 
     row_word = "row"
-    labels_held: Held | None = None
+    label_kind: LabelKind | None = None
 
     def __init__(self, path: Path, members: dict[str, str]) -> None:
         """`members`: the name of each array, and of its file in the zip (empty: `path` is an .npy itself)."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client._layout import UNKNOWN, Held, Layout
+from atelier_client._layout import UNKNOWN, LabelKind, Layout
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
@@ -21,7 +21,7 @@ class ParquetReader:
     """
 
     row_word = "row"
-    labels_held: Held | None = None
+    label_kind: LabelKind | None = None
 
     def __init__(self, path: Path, layout: Layout = UNKNOWN) -> None:
         try:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client._layout import Layout
+from atelier_client._requests import REQUEST_BYTES, REQUEST_ROWS
 from atelier_client._tensors import as_array
 from atelier_client.data import image_file
 from atelier_client.data.binding import Binding, rows_at_once
@@ -20,7 +21,6 @@ from atelier_client.data.image_file import Picture
 from atelier_client.data.shapes import fitted
 from atelier_client.data.table import Reader
 from atelier_client.errors import DataError, InputError
-from atelier_client.messages import REQUEST_BYTES, REQUEST_ROWS
 from atelier_client.signature import Signature
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -41,28 +41,28 @@ def of_images(
     paths: Sequence[Path], signature: Signature, layout: Layout, dark: bool | None
 ) -> Iterator[InputBatch]:
     """Image files, one a row. Raises `DataError`, also when the model takes no image."""
-    spec = _only_input(signature, "an image")
+    info = _only_input(signature, "an image")
     for path in paths:
         if not path.exists():
             raise DataError(f"{path} does not exist.")
-        picture = image_file.for_input(path.read_bytes(), spec, layout, str(path), dark)
+        picture = image_file.for_input(path.read_bytes(), info, layout, str(path), dark)
         pixels: NDArray[Any] = picture.pixels[None]
-        if spec.dtype == "float32":
+        if info.dtype == "float32":
             pixels = pixels.astype(np.float32) / np.float32(255)
-        yield InputBatch({spec.name: pixels}, [str(path)], [picture])
+        yield InputBatch({info.name: pixels}, [str(path)], [picture])
 
 
 def of_texts(texts: Sequence[str], signature: Signature) -> Iterator[InputBatch]:
     """Texts, one a row. Raises `InputError` when the model takes no text."""
-    spec = _only_input(signature, "text")
-    if spec.dtype != "string":
-        raise InputError(f"{signature.name} takes {spec}: that is no text.")
+    info = _only_input(signature, "text")
+    if info.dtype != "string":
+        raise InputError(f"{signature.name} takes {info}: that is no text.")
     for first in range(0, len(texts), _LINES):
         part = texts[first : first + _LINES]
-        array = fitted(np.array(part, object), spec)
+        array = fitted(np.array(part, object), info)
         if array is None:
-            raise InputError(f"{signature.name} takes {spec}: that is not one text a row.")
-        yield InputBatch({spec.name: array}, list(range(first, first + len(part))))
+            raise InputError(f"{signature.name} takes {info}: that is not one text a row.")
+        yield InputBatch({info.name: array}, list(range(first, first + len(part))))
 
 
 def of_json_lines(
@@ -73,7 +73,8 @@ def of_json_lines(
     null is a missing value, where the model takes such.
     """
     wanted: list[tuple[int, dict[str, Any]]] = []
-    first, last = rows.start or 0, rows.stop
+    first = rows.start or 0
+    last = rows.stop
     number = 0
     for line_number, line in enumerate(_read(lines, name), 1):
         if not line.strip():
@@ -98,7 +99,8 @@ def of_json_lines(
 
 def of_reader(reader: Reader, binding: Binding, signature: Signature, rows: slice) -> Iterator[InputBatch]:
     """The rows of a file. Raises `DataError`."""
-    start, stop = rows.start or 0, rows.stop
+    start = rows.start or 0
+    stop = rows.stop
     if start < 0 or (stop is not None and stop < 0):
         if reader.rows is None:
             raise DataError(f"{reader.name}: --rows counts from the end, which needs a file of known length.")
@@ -106,7 +108,8 @@ def of_reader(reader: Reader, binding: Binding, signature: Signature, rows: slic
     first = 0
     for table in reader.tables(rows_at_once(signature, REQUEST_BYTES, REQUEST_ROWS)):
         count = len(next(iter(table.values())))
-        low, high = max(start - first, 0), count if stop is None else min(stop - first, count)
+        low = max(start - first, 0)
+        high = count if stop is None else min(stop - first, count)
         if low < high:
             part = {name: column[low:high] for name, column in table.items()}
             yield InputBatch(binding.inputs(part, first + low), range(first + low, first + high))
@@ -137,7 +140,7 @@ def _only_input(signature: Signature, what: str) -> Any:
     required = signature.required
     if len(required) == 1:
         return required[0]
-    known = "; ".join(str(spec) for spec in required)
+    known = "; ".join(str(info) for info in required)
     raise InputError(
         f"{signature.name} takes {len(required)} inputs ({known}); {what} fills one. Send JSON lines: predict -."
     )
@@ -154,7 +157,7 @@ def _json_row(line: str, where: str, signature: Signature) -> dict[str, Any]:
         if name not in signature.inputs:
             raise DataError(
                 f"{where}: there is no input {name!r}. Expected "
-                f"{'; '.join(str(spec) for spec in signature.inputs.values())}."
+                f"{'; '.join(str(info) for info in signature.inputs.values())}."
             )
     return value
 

@@ -7,29 +7,30 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from atelier_client.signature import TensorSpec
+from atelier_client.signature import TensorInfo
 
 
-def row_shape(spec: TensorSpec) -> tuple[int, ...]:
+def row_shape(info: TensorInfo) -> tuple[int, ...]:
     """The shape of one row; [-1] where it is not known."""
-    return spec.shape[1:] if spec.shape else (-1,)
+    return info.shape[1:] if info.shape else (-1,)
 
 
-def row_size(spec: TensorSpec) -> int:
+def row_size(info: TensorInfo) -> int:
     """How many values a row has, or -1 when a size is not known."""
-    shape = row_shape(spec)
+    shape = row_shape(info)
     return -1 if any(size < 0 for size in shape) else math.prod(shape)
 
 
-def fitted(array: NDArray[Any], spec: TensorSpec, *, pictures: bool = True) -> NDArray[Any] | None:
+def fitted(array: NDArray[Any], info: TensorInfo, *, pictures: bool = True) -> NDArray[Any] | None:
     """The rows in the input's shape, or None where that would be a guess.
 
     A flat row becomes a picture and a gray picture a flat row (not without `pictures`), as C lays them out; axes of 1
     are added and dropped.
     Anything else (axes in another order, color before rows) has the right number of values in the wrong places.
     """
-    wanted, got = row_shape(spec), array.shape[1:]
-    if spec.shape is None or _matches(got, wanted):
+    wanted = row_shape(info)
+    got = array.shape[1:]
+    if info.shape is None or _matches(got, wanted):
         return array
     if any(size < 0 for size in wanted):
         return None

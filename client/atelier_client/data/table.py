@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from atelier_client._layout import Held
+from atelier_client._layout import LabelKind
 
 # Columns of equal length: numbers, str, bytes (an encoded image among them), or one array a row.
 Table = dict[str, NDArray[Any]]
@@ -26,7 +26,7 @@ class Reader(Protocol):
     """How many examples; None when only reading will tell."""
     row_word: str
     """What a row is called in a message: row, record, image."""
-    labels_held: Held | None
+    label_kind: LabelKind | None
     """What labels of the format are (labels.py); None when the format does not say."""
 
     def tables(self, rows: int) -> Iterator[Table]:

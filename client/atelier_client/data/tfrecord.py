@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client._layout import Held
+from atelier_client._layout import LabelKind
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
@@ -33,7 +33,7 @@ class TfrecordReader:
     """Each feature as a column: a number, bytes, or an array [k] a record; all records have the same features."""
 
     row_word = "record"
-    labels_held: Held | None = None
+    label_kind: LabelKind | None = None
     rows: int | None = None
 
     def __init__(self, paths: Sequence[Path], name: str | None = None) -> None:
@@ -43,7 +43,8 @@ class TfrecordReader:
     def tables(self, rows: int) -> Iterator[Table]:
         """See `Reader`."""
         for path in self._paths:
-            records, first = read_records(path), 0
+            records = read_records(path)
+            first = 0
             while part := list(itertools.islice(records, rows)):
                 yield _table(path, part, first)
                 first += len(part)
@@ -74,7 +75,8 @@ def read_records(path: Path) -> Iterator[bytes]:
                         else "its length is damaged (checksum)"
                     )
                     raise DataError(f"{path}, record {number}: {wrong}.")
-                data, foot = handle.read(length), handle.read(_FOOT.size)
+                data = handle.read(length)
+                foot = handle.read(_FOOT.size)
                 if len(data) < length or len(foot) < _FOOT.size:
                     raise DataError(f"{path}, record {number}: the file ends within it.")
                 if _masked(google_crc32c.value(data)) != _FOOT.unpack(foot)[0]:

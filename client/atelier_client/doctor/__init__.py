@@ -1,4 +1,4 @@
-"""What is wrong between a model on disk and an answer from a server, in the order in which things go wrong.
+"""Finds what is wrong between the model on disk and the response of the server, in the order of the way there.
 
 Internal: what is in here may change with any version.
 """

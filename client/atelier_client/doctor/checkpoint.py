@@ -1,11 +1,12 @@
-"""Whether the variables of a SavedModel are whole, from their index: what tells a file cut short from one overwritten.
+"""Checks the variables of a SavedModel against their index: finds files that are cut short or overwritten.
 
-variables.index is a table of LevelDB's format (doc/table_format.md): blocks of entries whose keys share prefixes, an
-index block of the blocks, and a footer of 48 bytes. Its values are BundleEntryProto
+variables.index is a table in LevelDB's format (doc/table_format.md). It has blocks of entries, an index of the blocks,
+and a footer of 48 bytes. The keys in a block share prefixes. Its values are BundleEntryProto
 (tensorflow/core/protobuf/tensor_bundle.proto): dtype = 1, shape = 2, shard_id = 3, offset = 4, size = 5, crc32c = 6.
-Checksums are masked CRC-32C, of a block with its type byte behind it, and of a tensor's bytes. A tensor of strings is
-stored as their lengths in varints, the masked checksum of the lengths, and the strings; its checksum is that of the
-lengths in 32 bits each (64 where one is longer), the four bytes behind them, and the strings
+Checksums are masked CRC-32C. That of a block includes the type byte after the block; that of a tensor is of its bytes.
+
+A tensor of strings is stored as their lengths in varints, the masked checksum of the lengths, and the strings. Its
+checksum is that of the lengths in 32 bits each (64 for a longer one), the four bytes after them, and the strings
 (tensorflow/core/util/tensor_bundle/tensor_bundle.cc, WriteStringTensor).
 """
 
@@ -30,7 +31,7 @@ _PIECE = 1 << 22
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor's bytes are, and their checksum. `strings` is how many it has, None for one of numbers."""
+    """Where a tensor's bytes are, and their checksum. `strings` is the number of strings, or None for numbers."""
 
     name: str
     shard: int
@@ -41,7 +42,7 @@ class StoredTensor:
 
 
 def read_index(index: Path) -> list[StoredTensor]:
-    """The tensors of variables.index. Raises ValueError for a damaged one."""
+    """The tensors of variables.index. Raises ValueError when it is damaged."""
     data = read_bytes(index)
     if len(data) < _FOOTER or struct.unpack("<Q", data[-8:])[0] != _MAGIC:
         raise ValueError("it does not end as an index does")
@@ -51,11 +52,12 @@ def read_index(index: Path) -> list[StoredTensor]:
     for _, handle in _entries(_block(data, data, at)):
         for name, value in _entries(_block(data, handle, 0)):
             if not name:
-                # The header: how many shards there are.
+                # This entry is the header. It says how many shards there are.
                 continue
             entry = dict(fields(value))
             dtype, shard, offset, size = (_whole(entry.get(number, 0)) for number in (1, 3, 4, 5))
-            checksum, proto = entry.get(6), entry.get(2, b"")
+            checksum = entry.get(6)
+            proto = entry.get(2, b"")
             sizes = (
                 [_whole(dict(fields(dim)).get(1, 0)) for dim in nested(proto, 2)]
                 if isinstance(proto, bytes)
@@ -75,7 +77,7 @@ def read_index(index: Path) -> list[StoredTensor]:
 
 
 def needed_bytes(tensors: Sequence[StoredTensor]) -> dict[int, int]:
-    """The size each data shard must have at least, by its number."""
+    """The smallest size that each data shard must have, by shard number."""
     needed: dict[int, int] = {}
     for tensor in tensors:
         needed[tensor.shard] = max(needed.get(tensor.shard, 0), tensor.offset + tensor.size)
@@ -83,7 +85,7 @@ def needed_bytes(tensors: Sequence[StoredTensor]) -> dict[int, int]:
 
 
 def damaged(tensors: Sequence[StoredTensor], shard: int, path: Path) -> str | None:
-    """The first tensor of a shard whose bytes have another checksum than the index says."""
+    """The first tensor of a shard whose checksum differs from the index, or None."""
     import google_crc32c
 
     with open(path, "rb") as handle:
@@ -94,7 +96,8 @@ def damaged(tensors: Sequence[StoredTensor], shard: int, path: Path) -> str | No
             if tensor.strings is not None:
                 checksum = _of_strings(handle.read(tensor.size), tensor.strings)
             else:
-                checksum, left = 0, tensor.size
+                checksum = 0
+                left = tensor.size
                 while left and (block := handle.read(min(left, _PIECE))):
                     checksum = google_crc32c.extend(checksum, block)
                     left -= len(block)
@@ -107,7 +110,8 @@ def _of_strings(stored: bytes, count: int) -> int | None:
     """The checksum of a tensor of strings; None when their lengths do not fit what is stored."""
     import google_crc32c
 
-    at, lengths = 0, []
+    at = 0
+    lengths = []
     try:
         for _ in range(count):
             length, at = varint(stored, at)
@@ -121,7 +125,7 @@ def _of_strings(stored: bytes, count: int) -> int | None:
 
 
 def masked(checksum: int) -> int:
-    """The masked checksum, as it is stored (tensorflow/core/lib/hash/crc32c.h): rotated and shifted."""
+    """The checksum as the file stores it: rotated, plus a constant (tensorflow/core/lib/hash/crc32c.h)."""
     return (((checksum >> 15) | (checksum << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
@@ -148,7 +152,9 @@ def _block(data: bytes, handle: bytes, at: int) -> bytes:
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     (restarts,) = struct.unpack("<I", block[-4:])
-    end, at, key = len(block) - 4 * (restarts + 1), 0, b""
+    end = len(block) - 4 * (restarts + 1)
+    at = 0
+    key = b""
     while at < end:
         shared, at = varint(block, at)
         own, at = varint(block, at)

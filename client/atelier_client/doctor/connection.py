@@ -1,4 +1,4 @@
-"""Address, port, protocol, TLS: what has to be right before a server can be asked anything."""
+"""Checks of the connection: address, port, protocol and TLS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from atelier_client._targets import Target, parse_targets
 from atelier_client.doctor.finding import Finding, Severity, error, ok, warning
-from atelier_client.doctor.probe import Address, Speaks, handshake, what_speaks
+from atelier_client.doctor.probe import Address, Protocol, detect_protocol, handshake
 from atelier_client.errors import SettingsError
 from atelier_client.tls import TLS
 
@@ -19,7 +19,7 @@ _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROX
 
 
 def check_connection(target: str, tls: TLS | None) -> Iterator[Finding]:
-    """Every finding about each address of the target; an error ends an address's checks."""
+    """All findings about each address of the target. After an error, an address is not checked further."""
     try:
         targets = parse_targets(target)
     except SettingsError as problem:
@@ -38,7 +38,8 @@ def check_connection(target: str, tls: TLS | None) -> Iterator[Finding]:
 
 
 def _address(target: Target, tls: TLS | None) -> Iterator[Finding]:
-    address, where = Address.of(target.address), target.address
+    address = Address.of(target.address)
+    where = target.address
     if target.scheme == "unix":
         yield from _unix(address, where)
     else:
@@ -103,14 +104,14 @@ def _port(address: Address, where: str) -> Iterator[Finding]:
 
 
 def _grpc(address: Address, where: str) -> Iterator[Finding]:
-    speaks = what_speaks(address, SECONDS)
-    if speaks is Speaks.GRPC:
+    protocol = detect_protocol(address, SECONDS)
+    if protocol is Protocol.GRPC:
         yield ok("protocol", f"{where} speaks gRPC, without TLS")
-    elif speaks is Speaks.TLS:
+    elif protocol is Protocol.TLS:
         yield error(
             "TLS", f"{where} speaks TLS.", "Encrypt: --tls, with --ca FILE for an authority of your own."
         )
-    elif speaks is Speaks.HTTP:
+    elif protocol is Protocol.HTTP:
         yield error(
             "protocol",
             f"{where} speaks HTTP/1, not gRPC: it is the REST port, or another server.",
@@ -118,21 +119,21 @@ def _grpc(address: Address, where: str) -> Iterator[Finding]:
         )
     else:
         yield error(
-            "protocol", f"{where} speaks no gRPC ({speaks.value} came).", "Another program has this port."
+            "protocol", f"{where} speaks no gRPC ({protocol.value} came).", "Another program has this port."
         )
 
 
 def _rest(address: Address, target: Target) -> Iterator[Finding]:
-    speaks = what_speaks(address, SECONDS)
-    wanted = Speaks.HTTP if target.scheme == "http" else Speaks.TLS
-    if speaks is wanted:
+    protocol = detect_protocol(address, SECONDS)
+    wanted = Protocol.HTTP if target.scheme == "http" else Protocol.TLS
+    if protocol is wanted:
         yield ok("protocol", f"{target.address} speaks {'HTTP' if target.scheme == 'http' else 'TLS'}")
-    elif speaks is Speaks.GRPC:
+    elif protocol is Protocol.GRPC:
         host = target.address.partition("://")[2]
         yield error("protocol", f"{target.address} is a gRPC port.", f"Without http: --target {host}")
-    elif speaks is Speaks.TLS:
+    elif protocol is Protocol.TLS:
         yield error("TLS", f"{target.address} speaks TLS.", "Use https://")
-    elif speaks is Speaks.HTTP:
+    elif protocol is Protocol.HTTP:
         yield error("TLS", f"{target.address} speaks no TLS.", "Use http://")
     else:
         yield error("protocol", f"{target.address} speaks no HTTP.", "Another program has this port.")
@@ -151,7 +152,7 @@ def _tls(address: Address, where: str, tls: TLS) -> Iterator[Finding]:
             _certificate(problem),
         )
     except (ssl.SSLError, OSError) as problem:
-        if what_speaks(address, SECONDS) is not Speaks.TLS:
+        if detect_protocol(address, SECONDS) is not Protocol.TLS:
             yield error("TLS", f"{where} does not speak TLS.", "Leave --tls, --ca, --cert and --key out.")
         elif "CERTIFICATE" in str(problem).upper() or isinstance(problem, ConnectionResetError):
             yield error(

@@ -1,4 +1,4 @@
-"""One thing that was looked at."""
+"""A finding: the result of one check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """`warning` is something that works now and may not later."""
+    """How bad a finding is. A `WARNING` works now, but may fail later."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """`check` is its short name, `text` what was found, `advice` what to do about it, empty when all is well."""
+    """`check` is the check's short name, `text` its result, `advice` what to do; empty when nothing is wrong."""
 
     check: str
     state: Severity
@@ -25,15 +25,15 @@ class Finding:
 
 
 def ok(check: str, text: str) -> Finding:
-    """Nothing wrong."""
+    """A finding without a problem."""
     return Finding(check, Severity.OK, text)
 
 
 def warning(check: str, text: str, advice: str) -> Finding:
-    """It works now, but may not later."""
+    """A finding that works now, but may fail later."""
     return Finding(check, Severity.WARNING, text, advice)
 
 
 def error(check: str, text: str, advice: str) -> Finding:
-    """It does not work."""
+    """A finding that does not work."""
     return Finding(check, Severity.ERROR, text, advice)

@@ -1,4 +1,4 @@
-"""The models directory: what a server would find in it."""
+"""Checks of the models directory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from atelier_client.doctor.warmup import check_warmup
 from atelier_client.errors import DataError
 from atelier_client.model_config import read_config
 
-# The release the stack serves with (docs/serving.md); a graph of a later one may hold ops that it lacks.
+# The release that the stack serves with (docs/serving.md). It may lack operations that a later release writes.
 SERVED_TENSORFLOW = (2, 20)
 
 
 def check_folder(models: Path, model: str | None) -> Iterator[Finding]:
-    """Every finding about `models/<model>`; ends when nothing further can be checked.
+    """All findings about `models/<model>`, until nothing further can be checked.
 
-    Without a name in `model` it ends early, with a finding that asks for one.
+    When `model` is None, the last finding asks for a name.
     """
     if not models.is_dir():
         problem = "is no directory" if models.exists() else "does not exist"
@@ -201,7 +201,7 @@ def _config(models: Path, model: str | None) -> Iterator[Finding]:
 
 
 def _is_there(base_path: Path, folder: Path) -> bool:
-    """True when a server finds the path on this machine, or in a container (with the repository mounted at /models)."""
+    """True when a server finds the path: on this machine, or in a container with the repository mounted at /models."""
     return (
         "://" in str(base_path)
         or base_path.is_dir()

@@ -1,4 +1,4 @@
-"""What listens at an address: gRPC, gRPC behind TLS, REST, something else, or nothing."""
+"""Finds out what listens at an address: gRPC, TLS, REST, something else, or nothing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import ssl
 from dataclasses import dataclass
 from enum import Enum
 
-# HTTP/2's opening (RFC 9113, section 3.4) and an empty SETTINGS frame; the server answers with its own SETTINGS.
+# The preface of HTTP/2 (RFC 9113, section 3.4) and an empty SETTINGS frame. The server responds with its SETTINGS.
 _OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-_FRAME_TYPE, _SETTINGS = 3, 4
-# A TLS record that carries an alert begins so (RFC 8446, section 5.1).
+_FRAME_TYPE = 3
+_SETTINGS = 4
+# The first bytes of a TLS record with an alert (RFC 8446, section 5.1).
 _TLS_ALERT = b"\x15\x03"
 _HTTP1 = b"GET / HTTP/1.1\r\nHost: doctor\r\nConnection: close\r\n\r\n"
 
 
-class Speaks(Enum):
-    """What answered."""
+class Protocol(Enum):
+    """The protocol of what listens."""
 
     GRPC = "gRPC"
     HTTP = "HTTP/1 (REST)"
@@ -35,7 +36,7 @@ class Address:
 
     @classmethod
     def of(cls, target: str) -> Address:
-        """Of a target as targets.py accepts them."""
+        """The address of a target, in any form that _targets.py accepts."""
         if target.startswith("unix"):
             path = target.partition(":")[2]
             path = path.removeprefix("//")
@@ -45,11 +46,12 @@ class Address:
         rest = rest.removeprefix("dns:").rpartition("/")[2] if not separator else rest
         host, colon, port = rest.rpartition(":")
         if not colon or not port.isdigit():
-            host, port = rest, "443" if scheme == "https" else "80"
+            host = rest
+            port = "443" if scheme == "https" else "80"
         return cls(host.strip("[]"), int(port))
 
     def connect(self, seconds: float) -> socket.socket:
-        """A connection. Raises `OSError` (`socket.gaierror` for a name that is not known)."""
+        """Connect. Raises `OSError`; for a name that is not known it is `socket.gaierror`."""
         if self.path is None:
             return socket.create_connection((self.host, self.port), seconds)
         connection = socket.socket(socket.AF_UNIX)
@@ -62,22 +64,26 @@ class Address:
         return connection
 
 
-def what_speaks(address: Address, seconds: float) -> Speaks:
-    """What answers without encryption; TLS when it only answers with it."""
-    answer = _first_bytes(address, _OPENING, seconds)
-    if len(answer) > _FRAME_TYPE and answer[_FRAME_TYPE] == _SETTINGS and not answer.startswith(b"HTTP"):
-        return Speaks.GRPC
-    if answer.startswith(b"HTTP/1"):
-        return Speaks.HTTP
-    if answer.startswith(_TLS_ALERT) or _has_tls(address, seconds):
-        return Speaks.TLS
+def detect_protocol(address: Address, seconds: float) -> Protocol:
+    """The protocol at the address. It is TLS when there is no response without encryption."""
+    received = _first_bytes(address, _OPENING, seconds)
+    if (
+        len(received) > _FRAME_TYPE
+        and received[_FRAME_TYPE] == _SETTINGS
+        and not received.startswith(b"HTTP")
+    ):
+        return Protocol.GRPC
+    if received.startswith(b"HTTP/1"):
+        return Protocol.HTTP
+    if received.startswith(_TLS_ALERT) or _has_tls(address, seconds):
+        return Protocol.TLS
     if _first_bytes(address, _HTTP1, seconds).startswith(b"HTTP/1"):
-        return Speaks.HTTP
-    return Speaks.OTHER if answer else Speaks.SILENCE
+        return Protocol.HTTP
+    return Protocol.OTHER if received else Protocol.SILENCE
 
 
 def handshake(address: Address, context: ssl.SSLContext, name: str | None, seconds: float) -> None:
-    """Go through a TLS handshake and read a first byte, where a refused client certificate shows. Raises `OSError`."""
+    """Make a TLS handshake and read one byte: only then a refused client certificate is noticed. Raises `OSError`."""
     context.set_alpn_protocols(["h2"])
     with (
         address.connect(seconds) as plain,
@@ -89,7 +95,7 @@ def handshake(address: Address, context: ssl.SSLContext, name: str | None, secon
 
 
 def _has_tls(address: Address, seconds: float) -> bool:
-    # Only whether there is TLS at all: nothing is sent over it.
+    # The certificate is not checked, because nothing is sent over this connection.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

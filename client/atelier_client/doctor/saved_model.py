@@ -1,4 +1,4 @@
-"""A version's folder: whether everything a SavedModel needs is there, and who wrote it."""
+"""Checks of a version's folder: whether the SavedModel is complete, and which TensorFlow wrote it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from atelier_client.doctor.wire_format import nested
 
 _SHARD = re.compile(r"variables\.data-(\d{5})-of-(\d{5})")
 # Field numbers of tensorflow/core/protobuf/saved_model.proto and meta_graph.proto.
-_META_GRAPHS, _META_INFO, _TENSORFLOW_VERSION, _SIGNATURES, _TAGS = 2, 1, 5, 5, 4
-# A graph with variables has this op; it needs a variables folder.
+_META_GRAPHS = 2
+_META_INFO = 1
+_TENSORFLOW_VERSION = 5
+_SIGNATURES = 5
+_TAGS = 4
+# A graph with variables has this operation; then the version needs a variables folder.
 _VARIABLE_OP = b"VarHandleOp"
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """The version of TensorFlow that wrote it, its signatures, and what is missing or cut, in words."""
+    """The TensorFlow version that wrote it, its signatures, and sentences about what is missing or cut short."""
 
     tensorflow: str | None
     signatures: tuple[str, ...]
@@ -28,7 +32,7 @@ class SavedModel:
 
 
 def read_saved_model(folder: Path) -> SavedModel:
-    """Look into `<folder>/saved_model.pb` and its variables."""
+    """Read `<folder>/saved_model.pb` and check its variables."""
     path = folder / "saved_model.pb"
     if not path.exists():
         names = sorted(item.name for item in folder.iterdir() if not item.name.startswith("."))

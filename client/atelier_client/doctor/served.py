@@ -1,28 +1,21 @@
-"""The model as the server has it: name, states, labels, signatures, limits, and whether it answers as trained."""
+"""What the server says of the model: its name, the states of its versions, labels and signatures."""
 
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from atelier_client._model_card import read_golden
 from atelier_client._tensors import BY_NAME
 from atelier_client.client import Client
 from atelier_client.doctor.finding import Finding, error, ok, warning
-from atelier_client.errors import ClientError, DataError, ModelNotFound, NotSupported, TooLarge
-from atelier_client.evaluation import skew
-from atelier_client.messages import State, VersionStatus
+from atelier_client.doctor.trial_requests import check_golden, check_limits
+from atelier_client.errors import ClientError, DataError, ModelNotFound, NotSupported
 from atelier_client.model_config import read_config
+from atelier_client.responses import State, VersionStatus
 from atelier_client.signature import Signature
 
-# Above gRPC's usual limit of 4 MB, which proxies and other clients still have.
-_PROBE_BYTES = 6_000_000
-_PROBE_ROWS = 20_000
-# Texts of TensorFlow's errors while loading, and what each means.
+# Texts of TensorFlow's errors while loading, and what to do about each.
 _KNOWN_FAILURES = (
     (
         "Op type not registered",
@@ -46,7 +39,7 @@ _KNOWN_FAILURES = (
 def check_served(
     client: Client, models: Path | None, version: int | None, label: str | None
 ) -> Iterator[Finding]:
-    """Every finding about the model the client asks for; ends where nothing further can be asked."""
+    """All findings about the served model, until nothing further can be checked."""
     try:
         entries = client.status()
     except ModelNotFound:
@@ -92,9 +85,9 @@ def check_served(
         yield error("signatures", str(problem), "See the server's log.")
         return
     yield from _signatures(chosen, signatures)
-    yield from _limits(client, chosen, signatures)
+    yield from check_limits(client, chosen, signatures)
     if models is not None:
-        yield from _golden(client, chosen, models)
+        yield from check_golden(client, chosen, models)
 
 
 def _unknown_model(model: str, models: Path | None) -> Finding:
@@ -150,7 +143,7 @@ def _states(
 
 
 def _config_labels(client: Client, models: Path | None) -> Iterator[Finding]:
-    """The labels of models.config, asked for one by one."""
+    """Ask the server for each label of models.config."""
     try:
         config = read_config(models) if models else None
     except DataError:
@@ -160,7 +153,7 @@ def _config_labels(client: Client, models: Path | None) -> Iterator[Finding]:
             continue
         for label, version in sorted(entry.version_labels.items()):
             try:
-                answers = client.version_of(label)
+                served = client.version_of(label)
             except ClientError as problem:
                 yield error(
                     "labels",
@@ -169,10 +162,10 @@ def _config_labels(client: Client, models: Path | None) -> Iterator[Finding]:
                     "--model_config_file_poll_wait_seconds.",
                 )
                 continue
-            if answers != version:
+            if served != version:
                 yield warning(
                     "labels",
-                    f"models.config sets {label} -> {version}, the server answers {answers}.",
+                    f"models.config sets {label} -> {version}, the server answers {served}.",
                     "It has not read the file again (--model_config_file_poll_wait_seconds).",
                 )
             else:
@@ -190,11 +183,11 @@ def _signatures(version: int, signatures: dict[str, Signature]) -> Iterator[Find
             "Clients that name none ask for it: give --signature, or export with it.",
         )
     for name, signature in signatures.items():
-        inputs = "; ".join(str(spec) for spec in signature.inputs.values())
+        inputs = "; ".join(str(info) for info in signature.inputs.values())
         unknown = [
-            spec
-            for spec in (*signature.inputs.values(), *signature.outputs.values())
-            if spec.dtype not in BY_NAME and spec.dtype != "string"
+            info
+            for info in (*signature.inputs.values(), *signature.outputs.values())
+            if info.dtype not in BY_NAME and info.dtype != "string"
         ]
         if unknown:
             yield warning(
@@ -210,52 +203,3 @@ def _signatures(version: int, signatures: dict[str, Signature]) -> Iterator[Find
             )
         else:
             yield ok("signatures", f"{name} takes {inputs}")
-
-
-def _limits(client: Client, version: int, signatures: dict[str, Signature]) -> Iterator[Finding]:
-    """Send one message of 6 MB and check that it and its response arrive."""
-    check = "message limits"
-    signature = signatures.get("serving_default")
-    if signature is None or not signature.splittable or signature.ragged:
-        return
-    specs = list(signature.inputs.values())
-    if not all(spec.dtype in BY_NAME and spec.shape and -1 not in spec.shape[1:] for spec in specs):
-        return
-    shapes = {spec.name: (np.dtype(spec.dtype), (spec.shape or ())[1:]) for spec in specs}
-    row = sum(dtype.itemsize * math.prod(shape) for dtype, shape in shapes.values())
-    rows = min(_PROBE_BYTES // max(row, 1) + 1, _PROBE_ROWS)
-    inputs = {name: np.zeros((rows, *shape), dtype) for name, (dtype, shape) in shapes.items()}
-    text = f"a request of {rows:,} rows, {rows * row / 1e6:.1f} MB"
-    try:
-        client.predict(inputs, version=version, rows_per_request=rows)
-    except TooLarge as problem:
-        yield warning(
-            check,
-            f"Not accepted: {text}: {problem.details or problem}.",
-            "Requests must stay below: the commands send 0.8 MB at a time. A limit of 4 MB comes from a proxy or a "
-            "client, a batch size from the server's batching parameters.",
-        )
-    except ClientError as problem:
-        yield warning(check, f"Not answered: {text}: {problem}", "See the server's log.")
-    else:
-        yield ok(check, f"{text}, is answered")
-
-
-def _golden(client: Client, version: int, models: Path) -> Iterator[Finding]:
-    try:
-        golden = read_golden(models / client.model / str(version))
-        measured = skew.measure(client, version, golden)
-    except ClientError as problem:
-        yield error("answers", str(problem), "Publish the version again.")
-        return
-    if golden is None:
-        return
-    verdict = skew.verdict(measured)
-    if verdict:
-        yield error(
-            "answers",
-            verdict,
-            "Trainer and server disagree: another model, or another release of TensorFlow.",
-        )
-    else:
-        yield ok("answers", f"{measured['examples']} golden examples come back as the trainer computed them")

@@ -16,9 +16,11 @@ from atelier_client.doctor.wire_format import fields, nested
 from atelier_client.errors import DataError
 
 RECORDS = Path("assets.extra", "tf_serving_warmup_requests")
-# PredictionLog.predict_log.request.inputs, an entry's value, its tensor_shape (prediction_log.proto, predict.proto).
+# The field numbers from PredictionLog to a tensor's shape: predict_log, request, inputs, value, tensor_shape
+# (prediction_log.proto, predict.proto).
 _SHAPE = (6, 1, 2, 2, 2)
-_DIM, _SIZE = 2, 1
+_DIM = 2
+_SIZE = 1
 _LIMIT = re.compile(r"^[^#]*?max_batch_size\s*(?::\s*|\{\s*value\s*:\s*)(\d+)", re.MULTILINE)
 
 
@@ -46,7 +48,7 @@ def check_warmup(version: Path, models: Path) -> Iterator[Finding]:
 
 
 def most_rows(path: Path) -> int:
-    """The rows of the largest record; 0 without one of predict. Raises `DataError` or ValueError for a damaged file."""
+    """The rows of the largest predict record; 0 when there is none. Raises `DataError` or ValueError when damaged."""
     most = 0
     for record in read_records(path):
         for shape in nested(record, *_SHAPE):

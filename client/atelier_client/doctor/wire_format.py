@@ -1,4 +1,4 @@
-"""Just enough of protobuf's wire format to look into a SavedModel without its many message types.
+"""Reads protobuf's wire format, so that the client can read a SavedModel without TensorFlow's message types.
 
 https://protobuf.dev/programming-guides/encoding/: a field is a varint (number * 8 + wire type) and its value.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT = 0
+_FIXED64 = 1
+_BYTES = 2
+_FIXED32 = 5
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Each field's number and value: an int of a varint, else bytes. Raises ValueError for other data."""
+    """Each field's number and value: an int for a varint, else bytes. Raises ValueError for damaged data."""
     at = 0
     while at < len(data):
         key, at = varint(data, at)
@@ -33,7 +36,7 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def nested(data: bytes, *path: int) -> Iterator[bytes]:
-    """The bytes of every field found by following field numbers from message to message."""
+    """The bytes of every field at a path of field numbers through nested messages."""
     if not path:
         yield data
         return
@@ -43,13 +46,14 @@ def nested(data: bytes, *path: int) -> Iterator[bytes]:
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at a place, and the place after it. Raises ValueError."""
+    """The number at position `at`, and the position after it. Raises ValueError."""
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
             raise ValueError(f"no number at byte {at:,}")
         byte = data[at]
         value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
+        at = at + 1
+        shift = shift + 7
         if byte < 128:
             return value, at

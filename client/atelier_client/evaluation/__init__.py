@@ -1,4 +1,4 @@
-"""Measuring a served model: labelled examples are sent, and their answers become metrics.
+"""Measures a served model: sends labelled examples and computes metrics from the predictions.
 
 Internal: what is in here may change with any version.
 """

@@ -1,8 +1,8 @@
-"""Calibration: does a confidence of 80 % mean right in 80 of 100 cases?
+"""Calibration: is the model right in 80 of 100 cases when its confidence is 80 %?
 
 The expected calibration error (ECE) of Guo et al. 2017 ("On Calibration of Modern Neural Networks", equation 3): the
-confidence of an example is its largest probability; examples fall into 15 bins of equal width by confidence; the ECE is
-the mean over the examples of the gap between a bin's accuracy and its mean confidence.
+confidence of an example is its largest probability. Examples are sorted into 15 bins of equal width by confidence. The
+ECE is the mean, over the examples, of the gap between the accuracy and the mean confidence of their bin.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _zeros() -> NDArray[Any]:
 
 @dataclass
 class Calibration:
-    """Per bin: examples, right ones, sum of confidences."""
+    """For each bin: the number of examples, the number of right predictions, the sum of confidences."""
 
     counts: NDArray[Any] = field(default_factory=_zeros)
     right: NDArray[Any] = field(default_factory=_zeros)
@@ -33,7 +33,7 @@ class Calibration:
 
     def add(self, confidence: NDArray[Any], right: NDArray[Any]) -> None:
         """Count examples: confidence [N] in [0,1], right bool [N]."""
-        # As in Guo et al.: a bin has its upper edge and not its lower one.
+        # As in Guo et al., a bin includes its upper edge and excludes its lower edge.
         at = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
         self.counts += np.bincount(at, minlength=BINS)
         self.right += np.bincount(at, weights=right, minlength=BINS)
@@ -44,11 +44,11 @@ class Calibration:
         return float(np.abs(self.right - self.confidence).sum() / self.counts.sum())
 
     def interval(self) -> Interval:
-        """95 %, by the basic bootstrap over examples.
+        """The 95 % interval, by the basic bootstrap over the examples.
 
-        Sampling noise only ever adds to an absolute gap, so that resampled errors lie above the measured one;
-        reflecting them at it takes most of that bias off. Of few examples some is left: with 300 the interval held the
-        true error in 86 of 100 simulated samples.
+        The error is a sum of absolute gaps, and noise makes these larger. So the resampled errors are above the
+        measured one. The basic bootstrap reflects them at the measured error, which removes most of this bias. With few
+        examples some bias is left: with 300, the interval contained the true error in 86 of 100 simulated samples.
         """
         count = int(self.counts.sum())
         filled = self.counts > 0
@@ -61,7 +61,7 @@ class Calibration:
         return max(0.0, 2 * error - float(high)), min(1.0, max(error, 2 * error - float(low)))
 
     def bins(self) -> list[dict[str, float]]:
-        """Each bin that has examples: edges, examples, mean confidence, accuracy."""
+        """Each bin that is not empty: its edges, number of examples, mean confidence and accuracy."""
         return [
             {
                 "low": index / BINS,

@@ -1,4 +1,4 @@
-"""The names of the classes, where no model card tells them: those in the label output of the server's own answers."""
+"""The names of the classes when there is no model card. They are read from the `label` output of predictions."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client.errors import InputError
-from atelier_client.messages import Prediction
+from atelier_client.responses import Prediction
 from atelier_client.signature import Signature
 
 # The output that names the most probable class (docs/contracts.md, section 1).
 LABEL_OUTPUT = "label"
 
 
-def answers_labels(served: Signature) -> bool:
-    """True when the signature promises a label for each row."""
-    spec = served.outputs.get(LABEL_OUTPUT)
-    return spec is not None and spec.dtype == "string"
+def outputs_labels(served: Signature) -> bool:
+    """True when the signature has an output of labels."""
+    info = served.outputs.get(LABEL_OUTPUT)
+    return info is not None and info.dtype == "string"
 
 
 def names_in(prediction: Prediction, probabilities: NDArray[Any]) -> tuple[str, ...]:
-    """A name for each class: the label of the rows in which it is the most probable; `class 3` where no row is.
+    """A name for each class: the label of the rows in which the class is the most probable.
 
-    `probabilities` are float [N,C]. Raises `InputError` when two labels stand for one class, and when some names are
-    numbers that are not the classes' own: which class a number in the data means cannot be told then.
+    A class that no row has gets a name like `class 3`. `probabilities` are float [N,C]. Raises `InputError` when one
+    class has two labels. Also when names are numbers but differ from the classes' own numbers, and some names are not
+    known: then a number in the data could mean either.
     """
     classes = probabilities.shape[1]
     found: dict[int, str] = {}
-    # Two classes of equal probability do not tell which one the label stands for.
+    # When two classes have the same highest probability, it is not known which of them the label names.
     highest = np.sort(probabilities, axis=1)
     clear = highest[:, -1] > highest[:, -2]
     numbers = probabilities[clear].argmax(axis=1)

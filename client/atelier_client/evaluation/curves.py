@@ -1,8 +1,8 @@
 """ROC and precision-recall curves of each class against the rest, from any number of examples in bounded memory.
 
-Up to `EXACT` scores are kept and give the areas exactly. Beyond, scores are counted in bins whose width is 1/256 (fewer
-for many classes) of the distance to 0 or to 1, whichever is nearer: fine where probabilities crowd. The areas then
-differ from the exact ones by less than 0.0001.
+Up to `EXACT` scores are kept, and the areas are exact. With more scores, the scores are counted in bins. The width of a
+bin is 1/256 (more for many classes) of its distance to 0 or to 1, whichever is nearer, because most probabilities are
+near 0 or 1. Then the areas differ from the exact ones by less than 0.0001.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client.evaluation.intervals import Interval, around, logit
+from atelier_client.evaluation.intervals import Interval, logit, normal
 
 EXACT = 4_000_000
-# So many at a time, as each time costs a pass over all bins.
+# Scores are counted together in such portions, because each portion needs a pass over all bins.
 _COUNTED_TOGETHER = 500_000
 _BIN_BYTES = 64_000_000
-# Distances below 2**-40 are one bin.
+# All distances below 2**-40 fall into one bin.
 _SMALLEST_EXPONENT = 40
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One class against the rest: positives and negatives at each score level, highest level first."""
+    """One class against the rest: the number of positives and of negatives at each score, highest score first."""
 
     positives: NDArray[Any]
     negatives: NDArray[Any]
@@ -38,13 +38,15 @@ class Curve:
         return bool(self.positives.sum() and self.negatives.sum())
 
     def roc_auc(self) -> float:
-        """The probability that a positive scores above a negative, ties counting half (Hanley and McNeil 1982)."""
+        """The probability that a positive scores higher than a negative; a tie counts half (Hanley and McNeil 1982)."""
         below = self.negatives.sum() - np.cumsum(self.negatives) + self.negatives / 2
         return float((self.positives * below).sum() / self.positives.sum() / self.negatives.sum())
 
     def roc_interval(self) -> Interval:
-        """95 %, from the variance of DeLong et al. 1988."""
-        area, positives, negatives = self.roc_auc(), self.positives.sum(), self.negatives.sum()
+        """The 95 % interval, from the variance of DeLong et al. 1988."""
+        area = self.roc_auc()
+        positives = self.positives.sum()
+        negatives = self.negatives.sum()
         won = (negatives - np.cumsum(self.negatives) + self.negatives / 2) / negatives
         lost = (np.cumsum(self.positives) - self.positives / 2) / positives
         variance = sum(
@@ -54,27 +56,30 @@ class Curve:
                 (self.negatives, lost, negatives),
             )
         )
-        return around(area, variance)
+        return normal(area, variance)
 
     def pr_auc(self) -> float:
         """Average precision: the mean over the positives of the precision at their score, without interpolation.
 
-        The scores of one level are equal, or (binned) spread over it: then half of the others come after a positive.
+        Without bins, the scores of one level are equal. With bins, they are spread over the bin: then half of the other
+        scores in the bin count as lower than a positive.
         """
-        found, guessed = np.cumsum(self.positives), np.cumsum(self.positives + self.negatives)
+        found = np.cumsum(self.positives)
+        guessed = np.cumsum(self.positives + self.negatives)
         if self.binned:
             later = np.maximum(self.positives - 1, 0) / 2
-            found, guessed = found - later, guessed - later - self.negatives / 2
+            found = found - later
+            guessed = guessed - later - self.negatives / 2
         precision = np.divide(found, guessed, out=np.zeros(len(found)), where=guessed > 0)
         return float((self.positives * precision).sum() / self.positives.sum())
 
     def pr_interval(self) -> Interval:
-        """95 %, the logit interval of Boyd et al. 2013, as many trials as positives."""
+        """The 95 % logit interval of Boyd et al. 2013. The number of trials is the number of positives."""
         return logit(self.pr_auc(), int(self.positives.sum()))
 
 
 class Scores:
-    """The probabilities seen so far, float32 [N,C], or their counts when they are too many to keep."""
+    """The probabilities added so far, float32 [N,C]; or their counts in bins, when there are too many to keep."""
 
     def __init__(self, classes: int, exact: int = EXACT) -> None:
         self._classes = classes
@@ -87,18 +92,18 @@ class Scores:
 
     @property
     def exact(self) -> bool:
-        """True while every score is kept."""
+        """True as long as every score is kept."""
         return self._counts is None
 
     def add(self, probabilities: NDArray[Any], labels: NDArray[Any]) -> None:
-        """Take examples in: probabilities float32 [N,C], labels int64 [N]."""
+        """Add examples: probabilities float32 [N,C], labels int64 [N]."""
         self._kept.append((probabilities, labels))
         self._kept_scores += probabilities.size
         if self._kept_scores > (self._exact if self._counts is None else _COUNTED_TOGETHER):
             self._count()
 
     def curves(self) -> list[Curve]:
-        """One curve a class."""
+        """One curve for each class."""
         if self._counts is not None:
             self._count()
             levels = self._counts[:, :, ::-1]
@@ -109,7 +114,7 @@ class Scores:
         return [_exact_curve(probabilities[:, number], labels == number) for number in range(self._classes)]
 
     def _count(self) -> None:
-        """Turn what is kept into counts."""
+        """Count the kept scores in bins and forget them."""
         if self._counts is None:
             half = (_SMALLEST_EXPONENT - 1) << self._bits
             self._counts = np.zeros([self._classes, 2, 2 * half + 2], np.int64)
@@ -130,11 +135,14 @@ class Scores:
         )
 
     def _levels(self, scores: NDArray[Any]) -> NDArray[Any]:
-        """The bin of each score, rising with it: exponent and leading digits of the distance to 0 or to 1."""
+        """The bin of each score: a higher score has a higher bin. A bin is the exponent and the leading digits of the
+        distance to 0 or to 1.
+        """
         near = np.ascontiguousarray(np.minimum(scores, 1 - scores))
         half = (_SMALLEST_EXPONENT - 1) << self._bits
         lowest = (127 - _SMALLEST_EXPONENT) << self._bits
-        # The bits of a float32 that is not negative, cut off on the right, rise with it: 23 digits, then the exponent.
+        # A float32 that is not negative has its exponent in the high bits and 23 digits in the low bits. So its bits,
+        # read as an integer, grow with its value, also when low bits are cut off.
         digits = (near.view(np.uint32) >> (23 - self._bits)).astype(np.int64) - lowest
         distance = np.clip(digits, 0, half)
         return np.where(scores < 0.5, distance, 2 * half + 1 - distance)
@@ -142,7 +150,8 @@ class Scores:
 
 def _exact_curve(scores: NDArray[Any], positive: NDArray[Any]) -> Curve:
     order = np.argsort(scores)[::-1]
-    scores, positive = scores[order], positive[order]
+    scores = scores[order]
+    positive = positive[order]
     ends = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
     found = np.cumsum(positive)[ends]
     positives = np.diff(found, prepend=0)

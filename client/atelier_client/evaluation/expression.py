@@ -1,8 +1,8 @@
 """Expressions over columns: `label == 6`, `label in ('Shirt', 'Coat') and confidence < 0.5`, `len(text) > 1000`.
 
-Parsed with Python's own parser into a tree, of which a short list of nodes is understood and nothing is ever executed:
-and, or, not, comparisons, `in` with a list, + - * / %, numbers, strings, column names, len(). A name with other signs
-than letters and digits is put in backquotes: `petal width (cm)`.
+Python's parser makes a tree of the expression. The tree is not executed; only these nodes are allowed: and, or, not,
+comparisons, `in` with a list, + - * / %, numbers, strings, column names, len(). A column name with characters other
+than letters, digits and _ is written in backquotes: `petal width (cm)`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client._label_rule import class_of, values_of
+from atelier_client.data.label_rule import class_of, values_of
 from atelier_client.errors import InputError
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -42,14 +42,14 @@ _LONGEST = 1000
 
 @dataclass(frozen=True)
 class ClassColumn:
-    """Class numbers int64 [N] that may also be compared with the classes' names."""
+    """Class numbers int64 [N] that an expression may also compare with class names."""
 
     numbers: NDArray[Any]
     names: Sequence[str]
 
     @property
     def values(self) -> NDArray[Any]:
-        """What is compared with numbers: the class's name where names are numbers (_label_rule.py), else its number."""
+        """What is compared with numbers: the class's name when names are numbers (label_rule.py), else its number."""
         values = values_of(self.names)
         return self.numbers if values is None else np.array(values)[self.numbers]
 
@@ -58,7 +58,7 @@ Columns = Mapping[str, "NDArray[Any] | ClassColumn"]
 
 
 class Expression:
-    """A parsed expression. Raises `InputError` for what is not understood."""
+    """A parsed expression. Raises `InputError` for one that is not allowed."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -84,7 +84,7 @@ class Expression:
         return self._name(self._tree) if isinstance(self._tree, ast.Name) else None
 
     def mask(self, columns: Columns) -> NDArray[Any]:
-        """Which rows it holds for, bool [N]. Raises `InputError`."""
+        """True for each row that fulfils the expression, bool [N]. Raises `InputError`."""
         with np.errstate(all="ignore"):
             value = self._value(self._tree, columns)
         if not isinstance(value, np.ndarray) or value.dtype != bool:
@@ -92,7 +92,7 @@ class Expression:
         return value
 
     def lookup(self, name: str, columns: Columns) -> NDArray[Any] | ClassColumn:
-        """The column of that name. Raises `InputError` with the nearest one."""
+        """The column with that name. Raises `InputError`, which suggests the nearest name."""
         if name in columns:
             return columns[name]
         near = difflib.get_close_matches(name, columns, n=1)
@@ -135,7 +135,8 @@ class Expression:
     def _comparison(
         self, left: ast.expr, operations: Sequence[ast.cmpop], rights: Sequence[ast.expr], columns: Columns
     ) -> Any:
-        first, result = self._value(left, columns), None
+        first = self._value(left, columns)
+        result = None
         for operation, right in zip(operations, rights, strict=True):
             second = self._value(right, columns)
             if isinstance(operation, (ast.In, ast.NotIn)):
@@ -156,7 +157,7 @@ class Expression:
             second = self._class(second, first.names)
         if isinstance(second, ClassColumn) and isinstance(first, str):
             first = self._class(first, second.names)
-        # Names have been replaced by their class's number (a NumPy integer); numbers in the expression are Python's.
+        # Class names are already class numbers, which are NumPy integers. Numbers of the expression are Python's.
         named = any(isinstance(side, np.integer) for side in (first, second))
         sides = [
             (side.numbers if named else side.values) if isinstance(side, ClassColumn) else side

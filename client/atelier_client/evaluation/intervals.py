@@ -1,6 +1,6 @@
-"""95 % confidence intervals, all in closed form but one, so that they cost nothing and never vary between runs.
+"""95 % confidence intervals. All but one have a closed form: they are cheap, and the same in every run.
 
-- shares (accuracy, top-k, recall, precision): Wilson 1927, which holds for few examples and near 0 and 1;
+- shares (accuracy, top-k, recall, precision): Wilson 1927, which is also right for few examples and near 0 and 1;
 - a mean (loss): normal;
 - F1 and the averages over classes: the delta method on the cells of the confusion matrix, as Takahashi et al. 2022
   ("Confidence interval for micro-averaged F1 and macro-averaged F1 scores") derive for F1;
@@ -23,10 +23,11 @@ Interval = tuple[float, float]
 
 
 def wilson(hits: int, count: int) -> Interval:
-    """The interval of a share `hits / count`; (0, 1) when nothing was counted."""
+    """The interval of a share `hits / count`. It is (0, 1) when `count` is 0."""
     if not count:
         return 0.0, 1.0
-    share, square = hits / count, Z * Z / count
+    share = hits / count
+    square = Z * Z / count
     middle = (share + square / 2) / (1 + square)
     half = Z / (1 + square) * math.sqrt(share * (1 - share) / count + square / (4 * count))
     return max(0.0, middle - half), min(1.0, middle + half)
@@ -42,27 +43,28 @@ def mean(total: float, squares: float, count: int) -> Interval:
     return average - half, average + half
 
 
-def around(value: float, variance: float, low: float = 0.0, high: float = 1.0) -> Interval:
-    """The normal interval of an estimate, cut to what the quantity can be."""
+def normal(value: float, variance: float, low: float = 0.0, high: float = 1.0) -> Interval:
+    """The normal interval of an estimate, cut to the range of the quantity."""
     half = Z * math.sqrt(max(0.0, variance))
     return max(low, value - half), min(high, value + half)
 
 
 def logit(value: float, count: int) -> Interval:
-    """The interval of a share-like value in [0,1] on the logit scale, `count` its effective number of trials."""
+    """The interval of a value in [0,1] on the logit scale. `count` is its effective number of trials."""
     if not 0.0 < value < 1.0:
         return wilson(round(value * count), count)
-    centre, half = math.log(value / (1 - value)), Z / math.sqrt(count * value * (1 - value))
+    centre = math.log(value / (1 - value))
+    half = Z / math.sqrt(count * value * (1 - value))
     return _expit(centre - half), _expit(centre + half)
 
 
 def of_cells(value: float, confusion: NDArray[Any], gradient: NDArray[Any]) -> Interval:
-    """The interval of a function of the confusion matrix's shares, given its gradient by each share [C,C]."""
+    """The interval of a function of the confusion matrix's shares [C,C], from its gradient by each share [C,C]."""
     count = int(confusion.sum())
     shares = confusion / count
     slope = float((shares * gradient).sum())
     variance = (float((shares * gradient**2).sum()) - slope**2) / count
-    return around(value, variance)
+    return normal(value, variance)
 
 
 def _expit(value: float) -> float:

@@ -1,8 +1,8 @@
-"""Metrics of a classifier, from counts that are added up batch by batch: nothing grows with the number of examples.
+"""Metrics of a classifier, from counts that are summed batch by batch. Memory does not grow with the examples.
 
-Definitions are scikit-learn's, and the tests compare with it: a ratio without a denominator is 0; `macro` is the plain
-mean over the classes, `weighted` the mean over the examples' classes. (`micro` would be the accuracy.) The loss is the
-mean negative log likelihood, as Keras computes it.
+The definitions are those of scikit-learn; the tests compare with it. A ratio with the denominator 0 is 0. `macro` is
+the plain mean over the classes; `weighted` weighs each class by its number of examples. (`micro` would be the
+accuracy.) The loss is the mean negative log likelihood, as Keras computes it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from atelier_client.evaluation.calibration import Calibration
 from atelier_client.evaluation.curves import Curve
 from atelier_client.evaluation.intervals import Interval
 
-# Keras clips probabilities so before it takes the logarithm (keras.config.epsilon()).
+# Keras clips probabilities to this before it takes the logarithm (keras.config.epsilon()).
 EPSILON = 1e-7
 TOP = (3, 5)
-# Lower is better for these.
+# For these metrics a lower value is better.
 ERRORS = ("loss", "ece")
 _EACH = ("precision", "recall", "f1", "roc_auc", "pr_auc")
-# Those that are better when higher: the plain names are a binary classifier's class 1.
+# For these metrics a higher value is better. Names without a prefix are those of class 1 of a binary classifier.
 METRICS = (
     "accuracy",
     *(f"top_{k}_accuracy" for k in TOP),
@@ -36,8 +36,8 @@ Metrics = dict[str, float]
 Intervals = dict[str, Interval]
 
 
-class Tally:
-    """The counts behind all metrics but the areas under curves; one for the whole, one for each slice."""
+class MetricCounts:
+    """The counts for all metrics except areas under curves. There is one for all examples and one for each slice."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -48,11 +48,11 @@ class Tally:
 
     @property
     def examples(self) -> int:
-        """How many were counted."""
+        """The number of examples that were added."""
         return int(self.confusion.sum())
 
     def add(self, probabilities: NDArray[Any], labels: NDArray[Any]) -> None:
-        """Count examples: probabilities [N,C], labels int64 [N]."""
+        """Add examples: probabilities [N,C], labels int64 [N]."""
         predicted = probabilities.argmax(axis=1)
         cells = np.bincount(labels * self.classes + predicted, minlength=self.classes**2)
         self.confusion += cells.reshape(self.classes, self.classes)
@@ -62,34 +62,40 @@ class Tally:
         self._loss += float(losses.sum())
         self._loss_squares += float((losses**2).sum())
         if self._top:
-            # In the top k: fewer than k classes are more probable than the true one.
+            # The true class is in the top k when fewer than k classes are more probable.
             rank = (probabilities > chosen[:, None]).sum(axis=1)
             for k in self._top:
                 self._top[k] += int((rank < k).sum())
         self.calibration.add(probabilities[rows, predicted].astype(np.float64), predicted == labels)
 
     def metrics(self) -> tuple[Metrics, Intervals]:
-        """The metrics of what was counted, and their 95 % intervals."""
-        count, right = self.examples, int(np.trace(self.confusion))
+        """The metrics of the examples added, and their 95 % intervals."""
+        count = self.examples
+        right = int(np.trace(self.confusion))
         values: Metrics = {"accuracy": right / count, "loss": self._loss / count}
-        around: Intervals = {
+        bounds: Intervals = {
             "accuracy": intervals.wilson(right, count),
             "loss": intervals.mean(self._loss, self._loss_squares, count),
         }
         for k, hits in self._top.items():
             values[f"top_{k}_accuracy"] = hits / count
-            around[f"top_{k}_accuracy"] = intervals.wilson(hits, count)
+            bounds[f"top_{k}_accuracy"] = intervals.wilson(hits, count)
         averages, more = _averages(self.confusion)
         error = self.calibration.error()
-        return values | averages | {"ece": error}, around | more | {"ece": self.calibration.interval()}
+        return values | averages | {"ece": error}, bounds | more | {"ece": self.calibration.interval()}
 
 
 def per_class(confusion: NDArray[Any], names: Sequence[str], curves: Sequence[Curve]) -> list[dict[str, Any]]:
-    """Precision, recall, F1, ROC AUC, PR AUC, support, and the intervals of each class; an area is None when a class
-    has no example, or all.
+    """Precision, recall, F1, ROC AUC, PR AUC and support of each class, and their intervals.
+
+    An area is None when the class has no example, or when it has all of them.
     """
-    hits, truth, guessed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    precision, recall, f1 = _ratio(hits, guessed), _ratio(hits, truth), _ratio(2 * hits, truth + guessed)
+    hits = np.diag(confusion)
+    truth = confusion.sum(axis=1)
+    guessed = confusion.sum(axis=0)
+    precision = _ratio(hits, guessed)
+    recall = _ratio(hits, truth)
+    f1 = _ratio(2 * hits, truth + guessed)
     rows = []
     for index, (name, curve) in enumerate(zip(names, curves, strict=True)):
         slope = np.zeros(confusion.shape)
@@ -98,7 +104,7 @@ def per_class(confusion: NDArray[Any], names: Sequence[str], curves: Sequence[Cu
             slope[index, :] -= f1[index] * scale
             slope[:, index] -= f1[index] * scale
             slope[index, index] += 2 * scale
-        around: dict[str, Interval | None] = {
+        bounds: dict[str, Interval | None] = {
             "precision": intervals.wilson(int(hits[index]), int(guessed[index])),
             "recall": intervals.wilson(int(hits[index]), int(truth[index])),
             "f1": intervals.of_cells(float(f1[index]), confusion, slope),
@@ -114,20 +120,20 @@ def per_class(confusion: NDArray[Any], names: Sequence[str], curves: Sequence[Cu
                 "roc_auc": curve.roc_auc() if curve.defined else None,
                 "pr_auc": curve.pr_auc() if curve.defined else None,
                 "support": int(truth[index]),
-                "intervals": around,
+                "intervals": bounds,
             }
         )
     return rows
 
 
 def areas(classes: Sequence[Mapping[str, Any]]) -> tuple[Metrics, Intervals]:
-    """The means of the classes' areas, over the classes that have one.
+    """The means of the classes' areas, over the classes that have an area.
 
-    The areas of the classes depend on each other; their mean's interval is as wide as if they rose and fell together,
-    which is the widest it can be.
+    The areas of the classes depend on each other, in a way that is not known. The interval of their mean assumes full
+    correlation, which gives the widest interval that is possible.
     """
     values: Metrics = {}
-    around: Intervals = {}
+    bounds: Intervals = {}
     for name in ("roc_auc", "pr_auc"):
         rows = [row for row in classes if row[name] is not None]
         for kind, weights in (
@@ -138,12 +144,13 @@ def areas(classes: Sequence[Mapping[str, Any]]) -> tuple[Metrics, Intervals]:
                 value = float(np.average([row[name] for row in rows], weights=weights))
                 ends = np.array([row["intervals"][name] for row in rows])
                 low, high = np.average(ends, axis=0, weights=weights)
-                values[f"{kind}_{name}"], around[f"{kind}_{name}"] = value, (float(low), float(high))
-    return values, around
+                values[f"{kind}_{name}"] = value
+                bounds[f"{kind}_{name}"] = (float(low), float(high))
+    return values, bounds
 
 
 def of_positive_class(classes: Sequence[Mapping[str, Any]]) -> tuple[Metrics, Intervals]:
-    """Of a binary classifier: the metrics of class 1 under their plain names."""
+    """The metrics of class 1 of a binary classifier, with their plain names."""
     names = [name for name in _EACH if classes[1][name] is not None]
     return {name: classes[1][name] for name in names}, {name: classes[1]["intervals"][name] for name in names}
 
@@ -157,14 +164,13 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
 def _averages(confusion: NDArray[Any]) -> tuple[Metrics, Intervals]:
     """Macro and weighted precision, recall and F1, with the delta method's gradient of each (see intervals.py)."""
     count = confusion.sum()
-    hits, truth, guessed = (
-        np.diag(confusion) / count,
-        confusion.sum(axis=1) / count,
-        confusion.sum(axis=0) / count,
-    )
-    identity, classes = np.eye(len(confusion)), len(confusion)
+    hits = np.diag(confusion) / count
+    truth = confusion.sum(axis=1) / count
+    guessed = confusion.sum(axis=0) / count
+    identity = np.eye(len(confusion))
+    classes = len(confusion)
     values: Metrics = {}
-    around: Intervals = {}
+    bounds: Intervals = {}
     # Each is hits * factor / (a * truth + b * guessed).
     for name, factor, a, b in (("precision", 1, 0, 1), ("recall", 1, 1, 0), ("f1", 2, 1, 1)):
         below = a * truth + b * guessed
@@ -178,8 +184,8 @@ def _averages(confusion: NDArray[Any]) -> tuple[Metrics, Intervals]:
                 slope = slope + each[:, None]
             value = float((weights * each).sum())
             values[f"{kind}_{name}"] = value
-            around[f"{kind}_{name}"] = intervals.of_cells(value, confusion, slope)
-    return values, around
+            bounds[f"{kind}_{name}"] = intervals.of_cells(value, confusion, slope)
+    return values, bounds
 
 
 def _ratio(above: NDArray[Any], below: NDArray[Any]) -> NDArray[Any]:

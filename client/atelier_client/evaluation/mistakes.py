@@ -13,7 +13,7 @@ KEPT = 24
 
 @dataclass(frozen=True)
 class Mistake:
-    """One example: its number (from 0), its class, the answer [C], and the row of each input."""
+    """One example: its number (from 0), its class, its probabilities [C], and its row of each input."""
 
     index: int
     label: int
@@ -22,7 +22,7 @@ class Mistake:
 
 
 class Mistakes:
-    """Keeps the few worst mistakes of all the examples it is shown."""
+    """Keeps the few worst mistakes of all examples added."""
 
     def __init__(self) -> None:
         self.worst: list[Mistake] = []
@@ -30,7 +30,7 @@ class Mistakes:
     def add(
         self, inputs: dict[str, NDArray[Any]], labels: NDArray[Any], probabilities: NDArray[Any], first: int
     ) -> None:
-        """Look through examples whose first has the number `first`."""
+        """Add examples. `first` is the number of the first one."""
         truth = probabilities[np.arange(len(labels)), labels]
         limit = self._truth(self.worst[-1]) if len(self.worst) == KEPT else np.inf
         wrong = np.flatnonzero((probabilities.argmax(axis=1) != labels) & (truth < limit))

@@ -1,8 +1,8 @@
 """Sends batches to a server that may die and restart. Each batch gets one response, in order, or sending ends.
 
 Several requests are in flight. One that fails because the server is away, overloaded or still loading is sent again
-until it is answered; the time without any answer is bounded. A batch counts when its response arrives, so none counts
-twice, even if the server computed it several times.
+until its response arrives; the time without any response is bounded. A batch counts when its response arrives, so none
+counts twice, even if the server computed it several times.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
+from atelier_client._requests import IN_FLIGHT
 from atelier_client.client import Client
 from atelier_client.errors import ClientError, ModelNotFound, NotReachable, Overloaded, TimedOut
-from atelier_client.messages import IN_FLIGHT, Prediction
+from atelier_client.responses import Prediction
 
 # A server that comes back is noticed after this time at the latest.
 _PAUSE_SECONDS = 0.25
@@ -45,18 +46,18 @@ class RequestOptions:
 
 
 class RetryingSender(Generic[Item]):
-    """One pass over batches. `patience` is how many seconds may pass without any answer."""
+    """Sends batches once. `patience` is how many seconds may pass without any response."""
 
     def __init__(
         self, client: Client, options: RequestOptions, patience: float, notify: Callable[[str | None], None]
     ) -> None:
-        """`notify` gets the reason for waiting, and None when the server answers again; other threads call it."""
+        """`notify` gets the reason for waiting, and None when the server responds again. Threads call it."""
         self._client = client
         self._options = options
         self._patience = patience
         self._notify = notify
         # The client has just read the signature from the server.
-        self._answered_at = time.monotonic()
+        self._last_response_at = time.monotonic()
         self._waiting = False
         self._stop = threading.Event()
 
@@ -95,7 +96,7 @@ class RetryingSender(Generic[Item]):
             except (NotReachable, TimedOut, Overloaded, ModelNotFound) as error:
                 self._wait_or_raise(error)
             else:
-                self._answered_at = time.monotonic()
+                self._last_response_at = time.monotonic()
                 if self._waiting:
                     self._waiting = False
                     self._notify(None)
@@ -103,7 +104,7 @@ class RetryingSender(Generic[Item]):
 
     def _wait_or_raise(self, error: ClientError) -> None:
         """Wait a moment; raise when the patience is over. A restarted server first reports that it has no model."""
-        if self._stop.is_set() or time.monotonic() - self._answered_at > self._patience:
+        if self._stop.is_set() or time.monotonic() - self._last_response_at > self._patience:
             raise error
         if not self._waiting:
             self._waiting = True

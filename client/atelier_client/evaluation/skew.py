@@ -1,4 +1,4 @@
-"""Train/serve skew: golden examples must come back as computed, metrics on the trainer's examples as the trainer's."""
+"""Train/serve skew: the served model must give the outputs and the metrics that the trainer computed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from atelier_client._model_card import Golden
 from atelier_client.client import Client
 
-# Two builds of TensorFlow sum in another order; a float32 probability then differs by about 1e-6.
+# Two builds of TensorFlow may sum in different orders; then a float32 probability differs by about 1e-6.
 TOLERANCE = 1e-4
-# The tolerance for metrics over all examples; for a loss above 1 it is relative.
+# The tolerance for metrics over all examples. For a loss above 1 it is relative.
 METRIC_TOLERANCE = 1e-3
 UNKNOWN: dict[str, Any] = {"examples": None, "max_abs_diff": None, "mismatched_labels": None}
 
@@ -26,7 +26,8 @@ def measure(client: Client, version: int, golden: Golden | None) -> dict[str, An
         return dict(UNKNOWN)
     served = client.predict(golden.inputs, version=version)
     rows = len(next(iter(golden.inputs.values())))
-    largest, mismatched = 0.0, np.zeros(rows, bool)
+    largest = 0.0
+    mismatched = np.zeros(rows, bool)
     for name, wanted in golden.outputs.items():
         got = served.get(name)
         if got is None or got.shape != wanted.shape:
@@ -44,7 +45,7 @@ def measure(client: Client, version: int, golden: Golden | None) -> dict[str, An
 
 
 def verdict(skew: dict[str, Any]) -> str | None:
-    """A sentence when what is served is not what was trained, else None."""
+    """A sentence when the served model is not the trained one, else None."""
     if skew["examples"] is None or (skew["mismatched_labels"] == 0 and skew["max_abs_diff"] <= TOLERANCE):
         return None
     return (
@@ -55,13 +56,13 @@ def verdict(skew: dict[str, Any]) -> str | None:
 
 
 def metrics_verdict(report: Mapping[str, Any]) -> str | None:
-    """A sentence when a metric is not the trainer's, else None; also without metrics to compare with."""
+    """A sentence when a metric differs from the trainer's, else None. None when the trainer gave no metrics."""
     trained = report["trained"]["metrics"] or {}
     measured = report["metrics"]
     wrong = [
         name
         for name, value in trained.items()
-        # `not <=` also holds for NaN.
+        # `not <=` is also true for NaN.
         if not abs(measured[name] - value) <= METRIC_TOLERANCE * max(1.0, abs(value))
     ]
     if not wrong:
@@ -75,8 +76,9 @@ def metrics_verdict(report: Mapping[str, Any]) -> str | None:
 
 
 def data_verdict(report: Mapping[str, Any]) -> str | None:
-    """A sentence when the test examples are not those of training, else None; also when one digest is not known."""
-    trained, measured = report["trained"]["sha256"], report["dataset"]["sha256"]
+    """A sentence when the test file is not the trainer's, else None. None when one of the digests is not known."""
+    trained = report["trained"]["sha256"]
+    measured = report["dataset"]["sha256"]
     if None in (trained, measured) or trained == measured:
         return None
     return (

@@ -1,4 +1,4 @@
-"""Slices: the same metrics on a part of the examples, chosen by a condition or by each value of a column."""
+"""Slices: the same metrics for a part of the examples. A condition, or each value of a column, selects a part."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 from atelier_client.data.table import Table
 from atelier_client.errors import InputError
 from atelier_client.evaluation.expression import ClassColumn, Columns, Expression
-from atelier_client.evaluation.metrics import Tally
+from atelier_client.evaluation.metrics import MetricCounts
 
-# More values than this are no groups to compare.
+# A column with more values is not useful for slices.
 _MOST_VALUES = 50
 _SHOWN = ("accuracy", "loss", "ece")
 
 
 class Slices:
-    """A tally for each slice of an evaluation."""
+    """The counts of each slice of an evaluation."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        """Raises `InputError` for a text that is no expression."""
+        """Each of `texts` is an expression (expression.py). Raises `InputError` for one that is none."""
         self._expressions = [Expression(text) for text in texts]
-        self._tallies: dict[str, Tally] = {}
+        self._counts: dict[str, MetricCounts] = {}
 
     def check(self, table: Table, names: Sequence[str]) -> None:
-        """Try every slice on the first rows, before anything is sent. Raises `InputError`."""
+        """Try every slice on the first rows, to find mistakes before anything is sent. Raises `InputError`."""
         rows = len(next(iter(table.values())))
         columns = _columns(
             table, np.zeros(rows, np.int64), np.full([rows, len(names)], 1 / len(names)), 0, names
@@ -44,35 +44,35 @@ class Slices:
         first: int,
         names: Sequence[str],
     ) -> None:
-        """Count examples, whose first has the number `first` (from 0), in the slices they belong to."""
+        """Add examples to the slices they belong to. `first` is the number (from 0) of the first example."""
         if not self._expressions:
             return
         columns = _columns(table, labels, probabilities, first, names)
         for expression in self._expressions:
             for name, mask in self._parts(expression, columns):
-                tally = self._tallies.setdefault(name, Tally(len(names)))
+                counts = self._counts.setdefault(name, MetricCounts(len(names)))
                 if mask.any():
-                    tally.add(probabilities[mask], labels[mask])
+                    counts.add(probabilities[mask], labels[mask])
 
-    def rows(self, whole: Tally) -> list[dict[str, Any]]:
-        """Each slice's name, examples, share of all, metrics and intervals; an empty one has no metrics.
+    def rows(self, whole: MetricCounts) -> list[dict[str, Any]]:
+        """Each slice's name, number of examples, share of all, metrics and intervals. An empty slice has no metrics.
 
-        `differs` is "worse" or "better" when its accuracy's interval does not hold that of all examples.
+        `differs` is "worse" or "better" when the accuracy of all examples is outside the interval of the slice's.
         """
         overall = whole.metrics()[0]["accuracy"]
         rows = []
-        for name, tally in self._tallies.items():
+        for name, counts in self._counts.items():
             row: dict[str, Any] = {
                 "name": name,
-                "examples": tally.examples,
-                "share": tally.examples / whole.examples,
+                "examples": counts.examples,
+                "share": counts.examples / whole.examples,
             }
-            if tally.examples:
-                values, around = tally.metrics()
-                low, high = around["accuracy"]
+            if counts.examples:
+                values, intervals = counts.metrics()
+                low, high = intervals["accuracy"]
                 row |= {
                     "metrics": {key: values[key] for key in _SHOWN},
-                    "intervals": {key: around[key] for key in _SHOWN},
+                    "intervals": {key: intervals[key] for key in _SHOWN},
                     "differs": "worse" if high < overall else "better" if low > overall else None,
                 }
             rows.append(row)
@@ -93,7 +93,7 @@ class Slices:
             )
         cells = np.array([_text(cell) for cell in column.tolist()])
         values = np.unique(cells)
-        known = sum(other.startswith(f"{name} = ") for other in self._tallies)
+        known = sum(other.startswith(f"{name} = ") for other in self._counts)
         if max(len(values), known) > _MOST_VALUES:
             raise InputError(
                 f"--slice {name}: the column has more than {_MOST_VALUES} different values. Slice by a condition, "
@@ -105,7 +105,7 @@ class Slices:
 def _columns(
     table: Table, labels: NDArray[Any], probabilities: NDArray[Any], first: int, names: Sequence[str]
 ) -> dict[str, NDArray[Any] | ClassColumn]:
-    """What an expression may name: what evaluation adds to the source's own columns comes before them."""
+    """The columns that an expression may use. Those of the evaluation hide columns of the source with the same name."""
     predicted = probabilities.argmax(axis=1)
     added: dict[str, NDArray[Any] | ClassColumn] = {
         "label": ClassColumn(labels, names),

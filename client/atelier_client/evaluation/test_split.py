@@ -1,4 +1,4 @@
-"""The test split that a model card names: the examples the trainer tested the model on."""
+"""The test split of a model card: the examples that the trainer tested the model on."""
 
 from __future__ import annotations
 

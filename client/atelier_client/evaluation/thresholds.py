@@ -1,4 +1,4 @@
-"""`--fail-under accuracy=0.88`: what a metric must reach."""
+"""`--fail-under accuracy=0.88`: the lowest value that a metric may have."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from atelier_client.evaluation.metrics import ERRORS, METRICS
 
 @dataclass(frozen=True)
 class Threshold:
-    """One condition."""
+    """One condition: a metric and its lowest value."""
 
     metric: str
     least: float
 
     @classmethod
     def parse(cls, text: str) -> Threshold:
-        """Of `accuracy=0.88`. Raises `InputError`."""
+        """Read a text like `accuracy=0.88`. Raises `InputError`."""
         name, _, number = text.partition("=")
         name = name.strip()
         try:
@@ -40,7 +40,7 @@ class Threshold:
         return cls(name, least)
 
     def verdict(self, metrics: Mapping[str, float]) -> str | None:
-        """A sentence when the metric is too low, else None. Raises `InputError` for one that was not measured."""
+        """A sentence when the metric is too low, else None. Raises `InputError` when it was not measured."""
         if self.metric not in metrics:
             known = [name for name in metrics if name not in ERRORS]
             raise InputError(
@@ -53,7 +53,7 @@ class Threshold:
 
 
 def verdicts(thresholds: Sequence[Threshold], metrics: Mapping[str, float]) -> list[tuple[str, str | None]]:
-    """Each condition in words, and why it failed, or None."""
+    """For each condition its text and why it failed, or None."""
     return [
         (f"{threshold.metric} >= {threshold.least:g}", threshold.verdict(metrics)) for threshold in thresholds
     ]

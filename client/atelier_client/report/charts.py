@@ -1,4 +1,4 @@
-"""What the report draws, as numbers for its SVG: positions in the units of each picture's viewBox."""
+"""The numbers for the report's SVG charts. Positions are in the units of each chart's viewBox."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONFUSED = 10
 
 
 def confusion(matrix: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
-    """Cells with the share of the true class, which sets the shade; hits and misses are shaded apart."""
+    """Cells of the confusion matrix. A cell's share of its true class sets its shade; misses have their own scale."""
     rows = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     shares = matrix / rows
     largest = float((shares * (1 - np.eye(len(matrix)))).max()) or 1.0
@@ -43,7 +43,7 @@ def confusion(matrix: NDArray[Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def most_confused(matrix: NDArray[Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    """The pairs of classes taken for each other most often, one way each."""
+    """The pairs of a true and a predicted class with the most mistakes."""
     misses = matrix * (1 - np.eye(len(matrix), dtype=np.int64))
     order = np.argsort(-misses, axis=None, kind="stable")[:CONFUSED]
     pairs = [divmod(int(place), len(matrix)) for place in order]
@@ -60,12 +60,12 @@ def most_confused(matrix: NDArray[Any], names: Sequence[str]) -> list[dict[str, 
 
 
 def class_bars(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Each class's F1 as a bar with its interval, precision and recall as marks. A bar's axis begins at 0."""
+    """A bar for each class: F1 with its interval, precision and recall as marks. The axis starts at 0."""
     return {"start": 0.0, "rows": rows, "ticks": _ticks(0.0, 1.0)}
 
 
 def calibration(bins: Sequence[Mapping[str, float]], examples: int) -> list[dict[str, float]]:
-    """Each bin with its share of the examples and the gap, positive where the model is too sure."""
+    """Each bin with its share of the examples, and the gap: positive when the model is too confident."""
     return [
         {**one, "share": one["examples"] / examples, "gap": one["confidence"] - one["accuracy"]}
         for one in bins
@@ -73,9 +73,11 @@ def calibration(bins: Sequence[Mapping[str, float]], examples: int) -> list[dict
 
 
 def latency(histogram: Mapping[str, Sequence[float]], percentiles: Mapping[str, float]) -> dict[str, Any]:
-    """Bars over a logarithmic axis of milliseconds, in a picture of 520 by 180."""
-    edges, counts = np.array(histogram["edges_ms"]), np.array(histogram["counts"])
-    low, high = math.log(max(edges[0], 1e-4)), math.log(max(edges[-1], 2e-4))
+    """A histogram with a logarithmic axis of milliseconds, in a viewBox of 520 by 180."""
+    edges = np.array(histogram["edges_ms"])
+    counts = np.array(histogram["counts"])
+    low = math.log(max(edges[0], 1e-4))
+    high = math.log(max(edges[-1], 2e-4))
 
     def across(value: float) -> float:
         return 520 * (math.log(max(value, 1e-4)) - low) / max(high - low, 1e-9)
@@ -105,7 +107,7 @@ def latency(histogram: Mapping[str, Sequence[float]], percentiles: Mapping[str, 
 
 
 def slice_rows(rows: Sequence[Mapping[str, Any]], overall: float) -> dict[str, Any]:
-    """Each slice with its accuracy and interval on one axis, beside the accuracy of all."""
+    """Each slice with its accuracy and interval, on one axis with the accuracy of all examples."""
     ends = [row["intervals"]["accuracy"][0] for row in rows if row["examples"]]
     start = max(0.0, math.floor(min([*ends, overall]) * 10) / 10)
     return {"rows": rows, "overall": overall, "start": start, "ticks": _ticks(start, 1.0)}

@@ -1,4 +1,4 @@
-"""The report of an evaluation as plain data: what evaluation.json holds and the other forms are made from."""
+"""The report of an evaluation as plain data: the content of evaluation.json. The other formats are made from it."""
 
 from __future__ import annotations
 
@@ -36,45 +36,45 @@ def report_of(
     skew: Mapping[str, Any],
     own_test_split: bool,
 ) -> dict[str, Any]:
-    """All that was measured.
+    """The whole report.
 
-    `model` is what was asked (`name`, `version`, `label`, `target`), `skew` what `skew.measure` found.
-    `own_test_split`: the examples are those the trainer tested the model on.
+    `model` describes the model that was evaluated (`name`, `version`, `label`, `target`). `skew` is the result of
+    `skew.measure`. `own_test_split` is True when the trainer tested the model on the same examples.
     """
-    tally = result.tally
-    values, around = tally.metrics()
-    classes = metrics.per_class(tally.confusion, result.class_names, result.scores.curves())
-    areas, areas_around = metrics.areas(classes)
-    values, around = values | areas, around | areas_around
-    if tally.classes == 2:
-        positive, positive_around = metrics.of_positive_class(classes)
-        values, around = values | positive, around | positive_around
+    counts = result.counts
+    values, intervals = counts.metrics()
+    classes = metrics.per_class(counts.confusion, result.class_names, result.scores.curves())
+    areas, areas_intervals = metrics.areas(classes)
+    values = values | areas
+    intervals = intervals | areas_intervals
+    if counts.classes == 2:
+        positive, positive_intervals = metrics.of_positive_class(classes)
+        values = values | positive
+        intervals = intervals | positive_intervals
     partial = result.stopped is not None
     return {
         "model": dict(model),
         "dataset": {
             "name": card.data if card and own_test_split else reader.name,
             "split": "test" if own_test_split else None,
-            "examples": tally.examples,
-            "of": reader.rows if reader.rows is not None or partial else tally.examples,
+            "examples": counts.examples,
+            "of": reader.rows if reader.rows is not None or partial else counts.examples,
             "sha256": None if partial else reader.sha256(),
         },
         "partial": partial,
         "metrics": values,
-        "intervals": around,
+        "intervals": intervals,
         "exact_areas": result.scores.exact,
-        "trained": _against_the_trainer(
-            values, card.metrics if card and own_test_split and not partial else {}
-        )
+        "trained": _trained_metrics(values, card.metrics if card and own_test_split and not partial else {})
         | {"sha256": _digest(card) if card and own_test_split else None},
         "per_class": classes,
-        "confusion_matrix": tally.confusion.tolist(),
-        "calibration": tally.calibration.bins(),
-        "slices": result.slices.rows(tally),
+        "confusion_matrix": counts.confusion.tolist(),
+        "calibration": counts.calibration.bins(),
+        "slices": result.slices.rows(counts),
         "latency_ms": metrics.percentiles(result.latencies),
         "latency_histogram": _histogram(result.latencies),
         "throughput": {
-            "examples_per_s": round(tally.examples / result.seconds, 1),
+            "examples_per_s": round(counts.examples / result.seconds, 1),
             "requests_per_s": round(len(result.latencies) / result.seconds, 1),
             "seconds": round(result.seconds, 3),
         },
@@ -85,7 +85,7 @@ def report_of(
 
 
 def environment() -> dict[str, str]:
-    """The versions that the numbers came about with."""
+    """The versions of the software that measured."""
     packages = {name: metadata.version(name) for name in ("atelier-client", "numpy", "grpcio", "protobuf")}
     return {
         **packages,
@@ -95,25 +95,27 @@ def environment() -> dict[str, str]:
 
 
 def _histogram(seconds: Sequence[float], bins: int = 24) -> dict[str, list[float]]:
-    """Requests by duration: edges in milliseconds (one more than counts), each the same factor above the one before."""
+    """Requests by duration. `edges_ms` has one value more than `counts`; they grow by a constant factor."""
     values = np.asarray(seconds) * 1000
-    low, high = float(values.min()), float(values.max())
+    low = float(values.min())
+    high = float(values.max())
     edges = np.geomspace(max(low, 1e-3), max(high, low * 1.01, 2e-3), bins + 1)
-    edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)
+    edges[0] = min(edges[0], low)
+    edges[-1] = max(edges[-1], high)
     counts, _ = np.histogram(values, edges)
     return {"edges_ms": [round(float(edge), 4) for edge in edges], "counts": counts.tolist()}
 
 
 def _digest(card: ModelCard) -> str | None:
-    """The digest of the test file at training; None when an older card does not tell that of the file itself."""
+    """The digest of the test file at training. None when an older card does not have it."""
     known = card.test_file.get("sha256")
     if known is None and card.test_file["format"] == "idx":
         known = card.document["data"]["test"].get("sha256")
     return known if isinstance(known, str) else None
 
 
-def _against_the_trainer(measured: Mapping[str, float], trained: Mapping[str, float]) -> dict[str, Any]:
-    """The trainer's own metrics on the same examples, and the largest difference; both None when there are none."""
+def _trained_metrics(measured: Mapping[str, float], trained: Mapping[str, float]) -> dict[str, Any]:
+    """The trainer's metrics on the same examples and the largest difference. Both are None when there are none."""
     shared = [name for name in measured if name in trained]
     if not shared:
         return {"metrics": None, "max_abs_diff": None}

@@ -1,4 +1,4 @@
-"""The report for programs: JSON, CSV with one number a row, and JUnit XML for a continuous integration."""
+"""The report for programs: CSV with one number in each row, and JUnit XML for continuous integration."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from xml.sax.saxutils import escape, quoteattr
 
 from atelier_client._printable import printable
 
-# How spreadsheets tell a formula (https://owasp.org/www-community/attacks/CSV_Injection).
+# A spreadsheet takes a text that starts with one of these for a formula (https://owasp.org/www-community/attacks/CSV_Injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _COLUMNS = ("scope", "name", "metric", "value", "low", "high", "examples")
 
 
 def as_csv(report: Mapping[str, Any]) -> str:
-    """Every metric of the whole, the classes and the slices: value, 95 % interval, examples."""
+    """Every metric of all examples, of each class and of each slice: value, 95 % interval, number of examples."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    writer.writerows([_harmless(cell) for cell in row] for row in _rows(report))
+    writer.writerows([_escape_formula(cell) for cell in row] for row in _rows(report))
     return text.getvalue()
 
 
-def _harmless(cell: Any) -> Any:
-    """A text that a spreadsheet does not take for a formula."""
+def _escape_formula(cell: Any) -> Any:
+    """The text in a form that a spreadsheet does not take for a formula."""
     if not isinstance(cell, str):
         return cell
     text = printable(cell)
@@ -33,7 +33,7 @@ def _harmless(cell: Any) -> Any:
 
 
 def as_junit(report: Mapping[str, Any], conditions: Sequence[tuple[str, str | None]]) -> str:
-    """A test suite with a case for each condition, told by its words and why it failed (None: it holds)."""
+    """A test suite with a case for each condition. A condition is its text and why it failed, or None."""
     model = report["model"]
     suite = f"evaluate {model['name']} version {model['version']}"
     failures = sum(reason is not None for _, reason in conditions)
@@ -60,14 +60,14 @@ def as_junit(report: Mapping[str, Any], conditions: Sequence[tuple[str, str | No
                 f"      <failure message={quoteattr(reason)}>{escape(reason)}</failure>",
                 "    </testcase>",
             ]
-    # XML has no form for control characters.
+    # XML cannot contain control characters.
     return printable("\n".join([*lines, "  </testsuite>", "</testsuites>", ""]))
 
 
 def _rows(report: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    around = report["intervals"]
+    intervals = report["intervals"]
     for metric, value in report["metrics"].items():
-        yield ("all", "", metric, value, *around[metric], report["dataset"]["examples"])
+        yield ("all", "", metric, value, *intervals[metric], report["dataset"]["examples"])
     for row in report["per_class"]:
         for metric, interval in row["intervals"].items():
             low_high = interval or ("", "")

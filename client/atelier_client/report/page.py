@@ -1,4 +1,4 @@
-"""The HTML report: one file that needs no other, for screen and paper. Its charts are inline SVG (charts.py)."""
+"""The HTML report: one file that needs no other files, for screen and paper. Its charts are inline SVG (charts.py)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from atelier_client.report import charts
 
 LONGEST_TEXT = 400
 _VALUES = 12
-# Above this a picture makes the page heavy; every n-th pixel is enough for a thumbnail.
+# A larger picture is thinned to every n-th pixel, so that the page stays small.
 _PIXELS = 128
-# Beyond, a matrix of all classes is no picture any more.
+# With more classes the confusion matrix is too large to draw.
 MOST_CLASSES = 30
 _TILES = (
     ("accuracy", "accuracy"),
@@ -49,7 +49,7 @@ _BINARY_TILES = (
 def as_html(
     report: Mapping[str, Any], result: EvaluationResult, conditions: Sequence[tuple[str, str | None]]
 ) -> str:
-    """The page; `conditions` are what was demanded, in words, each with why it failed or None."""
+    """The page. Each of `conditions` is its text and why it failed, or None."""
     source = (
         resources.files("atelier_client.report")
         .joinpath("templates/report.html.j2")
@@ -67,8 +67,8 @@ def as_html(
         positive=names[1] if binary else None,
         tiles=[tile for tile in (_BINARY_TILES if binary else _TILES) if tile[0] in report["metrics"]],
         conditions=conditions,
-        matrix=charts.confusion(result.tally.confusion, names) if len(names) <= MOST_CLASSES else None,
-        confused=charts.most_confused(result.tally.confusion, names),
+        matrix=charts.confusion(result.counts.confusion, names) if len(names) <= MOST_CLASSES else None,
+        confused=charts.most_confused(result.counts.confusion, names),
         classes=charts.class_bars(report["per_class"]),
         calibration=charts.calibration(report["calibration"], report["dataset"]["examples"]),
         latency=charts.latency(report["latency_histogram"], report["latency_ms"]),
@@ -94,7 +94,7 @@ def _mistake(mistake: Mistake, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _shown(inputs: Mapping[str, Any]) -> dict[str, str | None]:
-    """The example itself: a picture when it is one, else words."""
+    """How the page shows an example: a picture when it is one, else text."""
     parts = []
     for name, value in inputs.items():
         if isinstance(value, (bytes, str)):
@@ -120,7 +120,7 @@ def data_uri(pixels: NDArray[Any]) -> str:
 
 
 def _pixels(array: NDArray[Any]) -> NDArray[Any] | None:
-    """uint8 pixels of an array that looks like a picture, else None."""
+    """The array as uint8 pixels when it looks like a picture, else None."""
     if (
         array.ndim not in (2, 3)
         or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
@@ -135,6 +135,6 @@ def _pixels(array: NDArray[Any]) -> NDArray[Any] | None:
         return None
     step = math.ceil(max(array.shape[:2]) / _PIXELS)
     array = array[::step, ::step]
-    # On paper, and beside text, what is drawn is dark and the ground is light.
+    # The page has a light background, so the drawing must be dark.
     gray = array.ndim == 2 or array.shape[2] == 1
     return 255 - array if gray and dark_background(array[None]) else array

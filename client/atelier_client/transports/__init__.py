@@ -1,4 +1,4 @@
-"""How a call travels: over gRPC, over REST, or through a function in memory.
+"""The transports: they carry calls over gRPC or REST, to one of several replicas.
 
 Internal: what is in here may change with any version.
 """

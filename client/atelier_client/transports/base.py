@@ -1,4 +1,4 @@
-"""The seam between what is asked and what carries it: gRPC, REST, or a function in memory (atelier_client.testing)."""
+"""The interface of a transport. Transports are gRPC, REST, and a function in memory (atelier_client.testing)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from atelier_client.protos import serving_pb2 as pb
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """One call of the wire: its path, its messages."""
+    """One method of the protocol: its path and its messages."""
 
     name: str
     path: str
@@ -52,20 +52,20 @@ METHODS = (PREDICT, CLASSIFY, REGRESS, METADATA, STATUS, RELOAD)
 
 
 class Transport(Protocol):
-    """Carries one call to one server; thread-safe."""
+    """Carries calls to one server. Thread-safe."""
 
     def call(self, method: Method, request: bytes, timeout: float) -> Any:
-        """The answer to a serialized request, a message, within `timeout` seconds. Raises `ServerError`."""
+        """Send a serialized request; return the response message within `timeout` seconds. Raises `ServerError`."""
 
     def close(self) -> None:
-        """Let go of connections; calls under way end."""
+        """Close the connections. Calls that are running end."""
 
 
 class AsyncTransport(Protocol):
-    """The same for an event loop."""
+    """A `Transport` for an asyncio event loop."""
 
     async def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `Transport.call`."""
 
     async def close(self) -> None:
-        """Let go of connections; calls under way end."""
+        """Close the connections. Calls that are running end."""

@@ -16,31 +16,32 @@ from atelier_client.transports.base import METHODS, Method
 
 Token = str | Callable[[], str]
 
-# The server's side is already unlimited; grpcio's own receive limit is 4 MB.
+# Servers have no limit of their own; grpcio's default limit for a received message is 4 MB.
 _UNLIMITED = -1
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_receive_message_length", _UNLIMITED),
     ("grpc.max_send_message_length", _UNLIMITED),
-    # Retries are retry.py's, which knows what may be sent twice. Without the filter a call costs 6 % less.
+    # The client makes its own retries (retry.py), because it knows what may be sent twice. A call takes 6 % less time
+    # without gRPC's filter for retries.
     ("grpc.enable_retries", 0),
-    # A host name with several addresses: all of them, in turn.
+    # When a host name has several addresses, gRPC uses all of them in turn.
     ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}'),
-    # gRPC waits ever longer, up to two minutes, before it tries a dead address again. Measured with a server that comes
-    # up 12 s after the client: noticed 3.6 s late with the default, 0.8 s late with these.
+    # By default gRPC waits longer and longer, up to two minutes, before it tries a dead address again. Measured with a
+    # server that starts 12 s after the client: the client notices it 3.6 s late with the default, 0.8 s with these.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # How long connecting may take (20 s otherwise): a host that is off swallows all packets.
+    # How long connecting may take (default 20 s): a host that is switched off does not answer at all.
     ("grpc.min_reconnect_backoff_ms", 5000),
-    # Two clients in a process each get a connection of their own.
+    # Each client of a process gets its own connection.
     ("grpc.use_local_subchannel_pool", 1),
-    # Large messages in large frames: fewer wake-ups a request.
+    # Large frames for large messages: fewer wake-ups per request.
     ("grpc.http2.max_frame_size", 1 << 20),
     ("grpc.http2.lookahead_bytes", 4 << 20),
 )
 
 
 class GrpcTransport:
-    """One channel, blocking calls. Nothing is connected before the first call."""
+    """One channel with blocking calls. It connects at the first call."""
 
     def __init__(self, target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> None:
         self._target = target.address
@@ -56,13 +57,13 @@ class GrpcTransport:
     def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `Transport.call`."""
         try:
-            answer = self._calls[method](request, timeout=timeout, metadata=self._headers())
+            response = self._calls[method](request, timeout=timeout, metadata=self._headers())
         except grpc.RpcError as error:
             raise from_status(error.code(), error.details() or "", self._target, timeout) from None
         except ValueError as error:
-            # gRPC's own word for a channel that another thread has closed.
+            # gRPC raises this when another thread has closed the channel.
             raise SettingsError(f"The client was closed ({error}).") from None
-        return _message(method, answer, self._target)
+        return _message(method, response, self._target)
 
     def close(self) -> None:
         """As `Transport.close`."""
@@ -70,7 +71,7 @@ class GrpcTransport:
 
 
 class AsyncGrpcTransport:
-    """One channel of `grpc.aio`, made at the first call: it belongs to the event loop that runs then."""
+    """One channel of `grpc.aio`. It is made at the first call, because it belongs to the event loop that runs then."""
 
     def __init__(self, target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> None:
         self._target = target.address
@@ -85,12 +86,12 @@ class AsyncGrpcTransport:
         if self._channel is None:
             self._open()
         try:
-            answer = await self._calls[method](request, timeout=timeout, metadata=self._headers())
+            response = await self._calls[method](request, timeout=timeout, metadata=self._headers())
         except grpc.aio.AioRpcError as error:
             raise from_status(error.code(), error.details() or "", self._target, timeout) from None
         except grpc.aio.UsageError as error:
             raise SettingsError(f"The client was closed ({error}).") from None
-        return _message(method, answer, self._target)
+        return _message(method, response, self._target)
 
     async def close(self) -> None:
         """As `AsyncTransport.close`."""
@@ -107,7 +108,7 @@ class AsyncGrpcTransport:
 
 
 class _Headers:
-    """The metadata of a call: the token, asked for each time when it is a function (tokens expire)."""
+    """The metadata of a call: the token. A function is asked for it before each call, because tokens expire."""
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
@@ -127,10 +128,10 @@ def _calls(channel: Any) -> dict[Method, Any]:
     return {method: channel.unary_unary(method.path) for method in METHODS}
 
 
-def _message(method: Method, answer: bytes, target: str) -> Any:
-    """The answer as its message. gRPC's own deserializing would print a stack trace for one that is none."""
+def _message(method: Method, response: bytes, target: str) -> Any:
+    """Parse a response. gRPC's own deserializing would print a stack trace for bytes that are no such message."""
     try:
-        return method.response.FromString(answer)
+        return method.response.FromString(response)
     except DecodeError as error:
         raise ServerFailure(
             f"{target} answered {method.name} with what is no message of it: {error}."
@@ -138,7 +139,7 @@ def _message(method: Method, answer: bytes, target: str) -> Any:
 
 
 def _options(tls: TLS | None, proxy: bool) -> list[tuple[str, int | str]]:
-    # A proxy set for the web rarely knows the way to a model server.
+    # The environment's proxy is for the web; it can rarely reach a model server.
     options = [*_OPTIONS, ("grpc.enable_http_proxy", int(proxy))]
     if tls and tls.server_name:
         options.append(("grpc.ssl_target_name_override", tls.server_name))

@@ -1,6 +1,6 @@
-"""REST: the same calls as JSON over HTTP, where gRPC cannot get through. Slower, and without `reload`.
+"""REST: the same calls as JSON over HTTP, for networks that block gRPC. It is slower and has no `reload`.
 
-The forms are those of tensorflow_serving/util/json_tensor.cc and model_servers/http_rest_api_handler.cc: columns
+The JSON is that of tensorflow_serving/util/json_tensor.cc and model_servers/http_rest_api_handler.cc: columns
 (`inputs`, `outputs`) for predict, rows (`examples`, `results`) for classify and regress.
 """
 
@@ -27,9 +27,9 @@ from atelier_client.transports.base import CLASSIFY, METADATA, PREDICT, REGRESS,
 from atelier_client.transports.grpc import Token, bearer
 
 Status = grpc.StatusCode
-# As many calls at once from one AsyncClient; more wait for their turn.
+# One AsyncClient makes at most so many calls at once; further calls wait.
 _MOST_THREADS = 256
-# model_servers/http_server.cc, the other way round; 400 stands for three codes, of which this is the usual one.
+# The table of model_servers/http_server.cc in reverse. 400 stands for three codes; this is the most frequent.
 _CODES = {
     400: Status.INVALID_ARGUMENT,
     401: Status.UNAUTHENTICATED,
@@ -48,7 +48,7 @@ _CODES = {
 
 
 class RestTransport:
-    """Connections that are kept between calls, as many as there were calls at once."""
+    """Keeps connections open between calls, as many as there were calls at the same time."""
 
     def __init__(self, target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> None:
         self._target = target.address
@@ -93,8 +93,8 @@ class RestTransport:
     def _predict(self, request: pb.PredictRequest, deadline: float) -> Any:
         model_spec = request.model_spec
         signature = self._signature(model_spec, deadline)
-        answer = self._post(model_spec, "predict", rest_json.predict_body(request), deadline)
-        return self._read(rest_json.prediction, answer, request, signature)
+        document = self._post(model_spec, "predict", rest_json.predict_body(request), deadline)
+        return self._read(rest_json.prediction, document, request, signature)
 
     def _classify(self, request: pb.ClassificationRequest, deadline: float) -> Any:
         body = rest_json.examples_body(request)
@@ -107,18 +107,19 @@ class RestTransport:
         return self._read(rest_json.regression, self._post(request.model_spec, "regress", body, deadline))
 
     def _signature(self, model_spec: pb.ModelSpec, deadline: float) -> pb.SignatureDef:
-        """The signature's outputs, which the JSON of an answer does not name or type; read once and kept."""
-        path, name = _path(model_spec), model_spec.signature_name or "serving_default"
+        """The signature, read only once. The JSON of a response does not give all names and dtypes of the outputs."""
+        path = _path(model_spec)
+        name = model_spec.signature_name or "serving_default"
         kept = path in self._signatures
         if not kept or name not in self._signatures[path].signature_def:
-            answer = self._metadata(pb.GetModelMetadataRequest(model_spec=model_spec), deadline)
-            self._signatures[path] = pb.SignatureDefMap.FromString(answer.metadata["signature_def"].value)
+            response = self._metadata(pb.GetModelMetadataRequest(model_spec=model_spec), deadline)
+            self._signatures[path] = pb.SignatureDefMap.FromString(response.metadata["signature_def"].value)
         return self._signatures[path].signature_def[name]
 
     def _post(self, model_spec: pb.ModelSpec, verb: str, body: dict[str, Any], deadline: float) -> Any:
         if model_spec.signature_name:
             body["signature_name"] = model_spec.signature_name
-        # json writes NaN and Infinity as the server reads them.
+        # The server reads NaN and Infinity as Python's json writes them.
         return self._send("POST", f"{_path(model_spec)}:{verb}", json.dumps(body).encode(), deadline)
 
     def _send(self, verb: str, path: str, body: bytes | None, deadline: float) -> Any:
@@ -131,21 +132,21 @@ class RestTransport:
             details = str(error) or type(error).__name__
             raise from_status(Status.UNAVAILABLE, details, self._target, left) from None
         try:
-            # A string that is no UTF-8 comes as its bytes, unless the output's name ends in _bytes.
-            answer = json.loads(text.decode("utf-8", "surrogateescape"))
+            # The server sends a string that is no UTF-8 as its raw bytes, unless the output's name ends in _bytes.
+            document = json.loads(text.decode("utf-8", "surrogateescape"))
         except ValueError:
-            answer = None
-        if status == 200 and isinstance(answer, dict):
-            return answer
-        if isinstance(answer, dict) and "error" in answer:
-            raise from_status(_CODES.get(status, Status.UNKNOWN), str(answer["error"]), self._target, left)
+            document = None
+        if status == 200 and isinstance(document, dict):
+            return document
+        if isinstance(document, dict) and "error" in document:
+            raise from_status(_CODES.get(status, Status.UNKNOWN), str(document["error"]), self._target, left)
         said = text[:100].decode(errors="replace")
         details = f"HTTP {status} and no answer of a model server: {said!r}. Is this its REST port (8501)?"
         code = _CODES.get(status, Status.UNKNOWN) if status != 200 else Status.UNKNOWN
         raise from_status(code, details, self._target, left)
 
     def _exchange(self, verb: str, path: str, body: bytes | None, deadline: float) -> tuple[int, bytes]:
-        """One request on a kept connection, or on a new one; what is kept may have been closed by the server since."""
+        """Send one request on an open connection, or on a new one when the server has closed the open ones."""
         headers = {"Content-Type": "application/json"}
         if self._token is not None:
             headers["Authorization"] = bearer(self._token)
@@ -190,9 +191,9 @@ class RestTransport:
             plain.set_tunnel(self._host, self._port)
         return plain
 
-    def _read(self, reader: Any, answer: Any, *more: Any) -> Any:
+    def _read(self, reader: Any, document: Any, *more: Any) -> Any:
         try:
-            return reader(answer, *more)
+            return reader(document, *more)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             details = f"its JSON is not what TensorFlow Serving answers ({type(error).__name__}: {error})"
             raise from_status(Status.UNKNOWN, details, self._target, 0) from None
@@ -208,7 +209,7 @@ _READERS: dict[Method, Any] = {
 
 
 class AsyncRestTransport:
-    """`RestTransport` in threads of its own; asyncio's own pool has few."""
+    """`RestTransport` in its own threads, because asyncio's default pool has few."""
 
     def __init__(self, target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> None:
         self._blocking = RestTransport(target, tls, token, proxy)
@@ -233,7 +234,7 @@ def _path(model_spec: pb.ModelSpec) -> str:
 
 
 def _proxy(scheme: str, host: str) -> tuple[str, int] | None:
-    """The environment's proxy for this host, when there is one."""
+    """The environment's proxy for this host, or None."""
     found = urllib.request.getproxies().get(scheme)
     if not found or urllib.request.proxy_bypass(host):
         return None

@@ -1,4 +1,4 @@
-"""The wire messages as TensorFlow Serving's JSON, and back."""
+"""Converts messages to TensorFlow Serving's JSON and back."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from atelier_client._tensors import BY_NAME, DTYPES, NAMES, STRING, decode, encode
 from atelier_client.protos import serving_pb2 as pb
 
-# tensorflow/core/framework/types.proto: the names in JSON differ from NumPy's for three types.
+# For three types the names in JSON (tensorflow/core/framework/types.proto) differ from NumPy's.
 _DT = {"DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_HALF": "float16"}
 _NUMBERS = {name: number for number, name in NAMES.items()}
 _STATES = {"UNKNOWN": 0, "START": 10, "LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}
 
 
 def predict_body(request: pb.PredictRequest) -> dict[str, Any]:
-    """`inputs`, by name, whatever their number."""
+    """`inputs` by name, also when there is only one."""
     return {"inputs": {name: _plain(decode(tensor)) for name, tensor in request.inputs.items()}}
 
 
 def examples_body(request: Any) -> dict[str, Any]:
-    """`examples`, a mapping from feature to value each."""
+    """`examples`: each is a mapping from feature to value."""
     return {
         "examples": [
             {name: _feature(feature) for name, feature in example.features.feature.items()}
@@ -34,10 +34,10 @@ def examples_body(request: Any) -> dict[str, Any]:
 
 
 def prediction(
-    answer: dict[str, Any], request: pb.PredictRequest, signature: pb.SignatureDef
+    document: dict[str, Any], request: pb.PredictRequest, signature: pb.SignatureDef
 ) -> pb.PredictResponse:
-    """The outputs asked for, in the dtypes of the signature. A single output comes without its name."""
-    found = answer["outputs"]
+    """The requested outputs, in the dtypes of the signature. A single output comes without its name."""
+    found = document["outputs"]
     if len(signature.outputs) == 1 and not (isinstance(found, dict) and set(found) == set(signature.outputs)):
         found = {next(iter(signature.outputs)): found}
     response = pb.PredictResponse(model_spec=request.model_spec)
@@ -47,38 +47,38 @@ def prediction(
     return response
 
 
-def classification(answer: dict[str, Any]) -> pb.ClassificationResponse:
+def classification(document: dict[str, Any]) -> pb.ClassificationResponse:
     """`results`: a list of [label, score] for each example."""
     response = pb.ClassificationResponse()
-    for row in answer["results"]:
+    for row in document["results"]:
         classes = response.result.classifications.add().classes
         for label, score in row:
             classes.add(label=label, score=score)
     return response
 
 
-def regression(answer: dict[str, Any]) -> pb.RegressionResponse:
+def regression(document: dict[str, Any]) -> pb.RegressionResponse:
     """`results`: a number for each example."""
     response = pb.RegressionResponse()
-    for value in answer["results"]:
+    for value in document["results"]:
         response.result.regressions.add(value=value)
     return response
 
 
-def status(answer: dict[str, Any]) -> pb.GetModelStatusResponse:
+def status(document: dict[str, Any]) -> pb.GetModelStatusResponse:
     """Versions come as strings, states and codes as names."""
     response = pb.GetModelStatusResponse()
-    for entry in answer["model_version_status"]:
+    for entry in document["model_version_status"]:
         added = response.model_version_status.add(version=int(entry["version"]))
         added.state = _STATES.get(entry["state"], 0)
         added.status.error_message = entry.get("status", {}).get("error_message", "")
     return response
 
 
-def metadata(answer: dict[str, Any]) -> pb.GetModelMetadataResponse:
+def metadata(document: dict[str, Any]) -> pb.GetModelMetadataResponse:
     """The signatures; numbers come as strings, dtypes as names."""
     packed = pb.SignatureDefMap()
-    for name, item in answer["metadata"]["signature_def"]["signature_def"].items():
+    for name, item in document["metadata"]["signature_def"]["signature_def"].items():
         definition = packed.signature_def[name]
         definition.method_name = item.get("method_name", "")
         for side in ("inputs", "outputs"):
@@ -87,8 +87,8 @@ def metadata(answer: dict[str, Any]) -> pb.GetModelMetadataResponse:
         for alias in item.get("defaults", {}):
             definition.defaults[alias].SetInParent()
     response = pb.GetModelMetadataResponse()
-    response.model_spec.name = answer["model_spec"]["name"]
-    response.model_spec.version.value = int(answer["model_spec"]["version"])
+    response.model_spec.name = document["model_spec"]["name"]
+    response.model_spec.version.value = int(document["model_spec"]["version"])
     response.metadata["signature_def"].value = packed.SerializeToString()
     return response
 
@@ -108,7 +108,7 @@ def _plain(array: NDArray[Any]) -> Any:
 
 
 def _encoded(value: Any) -> Any:
-    """Strings as base64, the form that every byte survives."""
+    """Strings as base64, which can carry any bytes."""
     if isinstance(value, list):
         return [_encoded(item) for item in value]
     return {"b64": base64.b64encode(value).decode()}
@@ -137,9 +137,9 @@ def _array(plain: Any, info: pb.TensorInfo) -> NDArray[Any]:
     if info.dtype == STRING:
         array = np.array(_decoded(plain), object)
     else:
-        # A dtype without a NumPy form has no JSON form either; bfloat16 is written as its float32.
+        # Other dtypes do not occur in JSON, except bfloat16: the server writes it as float32.
         array = np.array(plain, DTYPES.get(info.dtype, BY_NAME["float32"]))
     if not array.size and not info.tensor_shape.unknown_rank:
-        # JSON keeps no shape of an empty array: what is known of it comes from the signature.
+        # JSON does not tell the shape of an empty array, so it is taken from the signature.
         array = array.reshape([0 if size == -1 else size for size in shape] if math.prod(shape) else shape)
     return array
