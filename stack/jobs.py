@@ -27,6 +27,12 @@ _VALUE = re.compile(
 _MODEL = re.compile(
     r"""^\s*(?:\{.*?)?["']?\bmodel["']?\s*:\s*["']?([A-Za-z0-9][A-Za-z0-9_.-]*)""", re.MULTILINE
 )
+# A file of a job's data, where it stands on the line of its key, quoted or plain; other ways are the trainer's to read.
+_DATA_FILE = re.compile(
+    r"""(^|[{,])[ \t]*["']?(csv|npz|idx|tfrecord|test|validation)["']?[ \t]*:[ \t]+"""
+    r"""(?:"([^"\\\n]+)"|'([^'\n]+)'|(?!null\b)(?=([^\s"'\[\]{},#&*!|>~][^\n]*)))""",
+    re.MULTILINE,
+)
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -65,6 +71,22 @@ def find_job(root: Path, name: str) -> JobFile:
 def find_study(root: Path, name: str) -> JobFile:
     """The study of a name or path. Raises `UsageError` with the nearest name."""
     return _find(root, name, "study", "job")
+
+
+def require_data(job: JobFile) -> None:
+    """Raises `UsageError` for a file of the job's data that is not there: training would find it after the set-up."""
+    folder = job.path.parent
+    for flow, key, *quoted, plain in _DATA_FILE.findall(re.sub(r"(?m)(^|\s)#.*", "", job.text)):
+        values = [value for value in quoted if value] or list(_plain(plain))
+        if any(_matches(folder, value) for value in values):
+            continue
+        wanted = Path(os.path.normpath(folder / values[-1 if flow else 0]))
+        beside = os.listdir(wanted.parent) if wanted.parent.is_dir() else []
+        near = difflib.get_close_matches(wanted.name, beside, n=1)
+        raise UsageError(
+            f"JOB={job.name}: data.{key}: {wanted} does not exist. Paths in a job start from its folder."
+            + (f" Did you mean {near[0]}?" if near else "")
+        )
 
 
 def files_of(job: JobFile) -> list[tuple[str, Path]]:
@@ -124,9 +146,13 @@ def _values(text: str) -> Iterator[str]:
         if quoted or single:
             yield from dict.fromkeys((quoted or single, _unescaped(quoted or single)))
         elif plain:
-            line = re.sub(r"\s+#.*", "", plain).strip()
-            # In a flow mapping or list the value ends at the comma or bracket; in a block they belong to it.
-            yield from dict.fromkeys((line, re.split(r"[,\]}]", line)[0].strip()))
+            yield from _plain(re.sub(r"\s+#.*", "", plain))
+
+
+def _plain(text: str) -> Iterator[str]:
+    """What a plain value may be: in a flow mapping or list it ends at the comma or bracket, in a block it has them."""
+    line = text.strip()
+    yield from dict.fromkeys((line, re.split(r"[,\]}]", line)[0].strip()))
 
 
 def _unescaped(text: str) -> str:

@@ -15,7 +15,7 @@ from stack.console import note, step
 from stack.engines import engine as engines
 from stack.engines.engine import Engine
 from stack.errors import StepFailed, UsageError
-from stack.jobs import JobFile, find_job, find_study
+from stack.jobs import JobFile, find_job, find_study, require_data
 from stack.ports import require_free
 from stack.settings import DEFAULT_PORTS, Settings
 from stack.state import State
@@ -27,6 +27,7 @@ STEPS = 4
 def up(settings: Settings) -> None:
     """Run the whole loop; a running service is left alone."""
     job = find_job(settings.root, settings.job)
+    require_data(job)
     with states.exclusive(settings.state_dir):
         remembered = service.remembered(settings)
         running = service.running(settings, remembered)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stack.errors import UsageError
-from stack.jobs import JobFile, files_of, find_job, find_study, seen_of
+from stack.jobs import JobFile, files_of, find_job, find_study, require_data, seen_of
 from tests.support.checkout import ROOT
 
 
@@ -93,6 +93,51 @@ def test_a_file_that_a_job_names_is_found_however_it_is_written(tmp_path: Path, 
     line = line.replace("{absolute}", str(table))
     job = job_of(tmp_path / "jobs" / "job.yaml", f"name: a\nmodel: b\ndata:\n{line}\nfit: {{epochs: 3}}\n")
     assert {path.resolve() for _, path in files_of(job)} == {table}
+    require_data(job)
+    table.unlink()
+    if (
+        re.search(r"csv\W+(\.\.|\{absolute\})", line)
+        and "&" not in line
+        and "\n" not in line
+        and "\\" not in line
+    ):
+        with pytest.raises(UsageError, match=r"data\.csv: .*tables/my.*csv does not exist"):
+            require_data(job)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("  csv: tabel.csv", r"data\.csv: .*/tabel\.csv does not exist.* Did you mean table\.csv\?"),
+        ("  {csv: table.csv, test: missing.csv, label: a}", r"data\.test: .*/missing\.csv does not exist"),
+        ('  {"csv": "table.csv", "validation": "v.csv"}', r"data\.validation: .*/v\.csv does not exist"),
+        ("  npz: 'no such.npz'", r"data\.npz: .*/no such\.npz does not exist"),
+        ("  csv: part-*.csv", r"data\.csv: .*/part-\*\.csv does not exist"),
+    ],
+)
+def test_data_that_are_not_there_are_named_before_the_set_up(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "table.csv").touch()
+    with pytest.raises(UsageError, match=f"JOB=.*{said}"):
+        require_data(job_of(tmp_path / "job.yaml", f"name: a\nmodel: b\ndata:\n{line}\n"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "  csv: table.csv  # not: csv: gone.csv",
+        "  # csv: gone.csv\n  csv: table.csv",
+        "  {csv: table.csv, test: null, test_split: 0.3}",
+        "  {csv: table.csv, test: ~}",
+        "  csv: &file table.csv\n  test: *file",
+        "  csv: a,b.csv",
+        "  csv: >-\n    gone.csv",
+        "  name: imdb",
+    ],
+)
+def test_what_cannot_be_told_here_is_left_to_the_trainer(tmp_path: Path, line: str) -> None:
+    for name in ("table.csv", "a,b.csv"):
+        (tmp_path / name).touch()
+    require_data(job_of(tmp_path / "job.yaml", f"name: a\nmodel: b\ndata:\n{line}\n"))
 
 
 def test_a_study_brings_the_files_of_its_jobs(tmp_path: Path) -> None:

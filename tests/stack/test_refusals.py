@@ -70,6 +70,14 @@ def test_gpu_without_a_driver_stops_local_runs_before_building(checkout: Checkou
     assert not (checkout.path / ".venv").exists()
 
 
+def test_data_that_are_not_there_are_named_before_anything_is_set_up(checkout: Checkout) -> None:
+    (checkout.path / "mine.yaml").write_text("name: a\nmodel: a\ndata: {csv: gone.csv}\n")
+    text = checkout.make("up", "JOB=mine.yaml", expect=2)
+    assert "JOB=mine.yaml: data.csv: " in text
+    assert "gone.csv does not exist" in text
+    assert not (checkout.path / ".venv").exists()
+
+
 def test_a_taken_port_is_named_before_anything_is_set_up(checkout: Checkout) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", int(checkout.settings["GRPC_PORT"])))
