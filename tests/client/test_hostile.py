@@ -363,6 +363,34 @@ def test_half_an_emoji_and_a_closed_stdin_are_one_message(tmp_path: Path) -> Non
         assert "Traceback" not in told.stderr
 
 
+def test_no_report_holds_the_control_characters_of_a_class(tmp_path: Path) -> None:
+    memory = InMemoryServer()
+    memory.serve(
+        "m",
+        lambda inputs: {"probabilities": np.tile(np.array([0.75, 0.25], np.float32), [len(inputs["x"]), 1])},
+        inputs=SPECS,
+        outputs={"probabilities": ("float32", (-1, 2))},
+    )
+    (tmp_path / "a.csv").write_text("x,label\n1,\x1b[31m<red>\n2,\u202eb\n")
+    with small_server(memory) as server:
+        asked = ["--target", server.address, "--model", "m", "--models", tmp_path, "--reports", tmp_path]
+        done = command(
+            "evaluate",
+            tmp_path / "a.csv",
+            *asked,
+            "--class-names",
+            "\x1b[31m<red>,\u202eb",
+            "--slice",
+            "label",
+        )
+    assert done.returncode == 0, done.stderr
+    for path in tmp_path.glob("evaluation.*"):
+        text = path.read_text(encoding="utf-8")
+        assert "\x1b" not in text, path
+        assert "\u202e" not in text, path
+    assert r"\x1b[31m&lt;red&gt;" in (tmp_path / "evaluation.html").read_text(encoding="utf-8")
+
+
 def test_labels_of_the_server_do_not_steer_the_terminal(tmp_path: Path) -> None:
     memory = InMemoryServer()
     memory.serve(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from atelier_client._printable import printable
 from atelier_client.data.image_file import dark_background
 from atelier_client.evaluation.evaluate import EvaluationResult
 from atelier_client.evaluation.mistakes import Mistake
@@ -61,7 +62,7 @@ def as_html(
     environment.filters["percent"] = _percent
     names = result.class_names
     binary = len(names) == 2
-    return environment.from_string(source).render(
+    page = environment.from_string(source).render(
         report=report,
         names=names,
         positive=names[1] if binary else None,
@@ -75,6 +76,8 @@ def as_html(
         slices=charts.slice_rows(report["slices"], report["metrics"]["accuracy"]),
         mistakes=[_mistake(mistake, names) for mistake in result.mistakes.worst],
     )
+    # HTML has no form for control characters, and those that turn the direction of writing would turn the page's.
+    return printable(page)
 
 
 def _percent(value: float, digits: int = 1) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from atelier_trainer.data.csv_file import Schema
 from atelier_trainer.data.dataset import sha256_of
 from atelier_trainer.data.labels import classes_of, ids_of_distinct, require_two
 from atelier_trainer.errors import DataInvalid
+from atelier_trainer.printable import say
 
 # The next example is drawn from this many; with 784 float columns they take about 60 MB.
 SHUFFLE_BUFFER = 20_000
@@ -53,7 +53,7 @@ class CsvShards:
         self._labels: list[dict[str, tuple[int, int]]] = []
         digests = []
         for number, path in enumerate(self._paths, 1):
-            print(f"data: checking {path.name} ({number} of {len(self._paths)})", file=sys.stderr, flush=True)
+            say(f"data: checking {path.name} ({number} of {len(self._paths)})")
             _require_rows_in_lines(path, schema.dialect)
             row = 1
             found: dict[str, tuple[int, int]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from atelier_trainer.data.held_out_file import write_test_file
 from atelier_trainer.data.labels import check_numbers, class_numbers, require_two
 from atelier_trainer.errors import DataInvalid
 from atelier_trainer.job import Job
+from atelier_trainer.printable import say
 
 CHECK_BATCH = 1000
 
@@ -143,7 +143,7 @@ class TfrecordShards:
         # For each file: from a label to the record of its first occurrence and the number of its occurrences.
         found: list[dict[int, tuple[int, int]]] = []
         for number, path in enumerate(self._paths, 1):
-            print(f"data: checking {path.name} ({number} of {len(self._paths)})", file=sys.stderr, flush=True)
+            say(f"data: checking {path.name} ({number} of {len(self._paths)})")
             row = 1
             seen: dict[int, tuple[int, int]] = {}
             for numbers, labels in layout.read(path):
