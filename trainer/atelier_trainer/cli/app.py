@@ -55,7 +55,7 @@ def common(
 
 @app.command()
 def train(
-    name: Annotated[str, typer.Argument(metavar="JOB", help="A job file, or the name of a shipped job.")],
+    name: Annotated[str, typer.Argument(metavar="job", help="A job file, or the name of a shipped job.")],
     models: Models = Path("models"),
     data_folder: DataFolder = Path("data"),
     runs: Runs = Path("runs"),

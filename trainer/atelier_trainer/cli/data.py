@@ -54,7 +54,7 @@ def csv(
 @app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="JOB", help="fashion-mnist, or a job with images or any other data.")
+        str, typer.Argument(metavar="job", help="fashion-mnist, or a job with images or any other data.")
     ],
     data_folder: DataFolder = Path("data"),
     reports: Reports = Path("reports"),

@@ -186,11 +186,11 @@ def _fault(path: Path, schema: Schema) -> str | None:
 
 
 def _require_rows(path: Path, schema: Schema) -> None:
-    """Raises `DataInvalid` for what pandas reads over: a row that ends early, whose last cells it takes for empty, and
-    a quoted cell that goes on behind its quotes."""
+    """Raises `DataInvalid` for two faults that pandas does not report: a row that is too short, which pandas fills up
+    with empty cells, and a quoted cell with text after its closing quote."""
     dialect = schema.dialect
     last = csv_header.read(path, schema.label, dialect)[-1]
-    # Elsewhere an empty cell is an error of its own.
+    # Where the last column may not be empty, the empty cell of a short row is an error already.
     may_be_empty = last not in (schema.label, *schema.numbers, *schema.categories) or "" in dialect.missing
     try:
         if not may_be_empty and not _has_quotes(path, dialect):

@@ -23,7 +23,7 @@ from atelier_trainer.printable import say
 # The next example is drawn from this many; with 784 float columns they take about 60 MB.
 SHUFFLE_BUFFER = 20_000
 READ_AT_ONCE = 4
-# What Python strips from a cell and TensorFlow does not.
+# Spaces that Python strips from a cell and TensorFlow does not.
 _SPACE = "[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 
 
@@ -184,7 +184,7 @@ class CsvShards:
 
 
 def _require_rows_in_lines(path: Path, dialect: Dialect) -> None:
-    """Raises `DataInvalid` for a line that TensorFlow reads otherwise than the checks, which see all of the file."""
+    """Raises `DataInvalid` for a line that TensorFlow, which reads line by line, reads differently from the checks."""
     sign = re.escape(dialect.separator)
     cell = rf'(?:"(?:[^"]|"")*"|[^"{sign}]*)'
     row = re.compile(rf"{cell}(?:{sign}{cell})*\r?\n?")
