@@ -28,6 +28,7 @@ from atelier_client.transports.base import PREDICT
 from numpy.typing import NDArray
 
 from tests.support.client_command import command, start
+from tests.support.page_layout import what_overflows
 from tests.support.server import running_server
 from tests.support.small_server import small_server
 
@@ -192,6 +193,7 @@ def test_bench_writes_what_it_measured(server: Any, tmp_path: Path) -> None:
     assert (done.returncode == 0) == (report["best"] is not None)
     assert report["verdict"] in done.stderr
     page = (tmp_path / "bench.html").read_text()
+    assert what_overflows(page) == []
     assert "<svg" in page
     assert "http" not in page
     assert len((tmp_path / "bench.csv").read_text().splitlines()) == 3

@@ -27,6 +27,7 @@ from PIL import Image
 from tests.support.client_command import command, start
 from tests.support.idx_files import split_examples, write_split
 from tests.support.models import publish_untrained
+from tests.support.page_layout import what_overflows
 from tests.support.server import free_port, running_server
 
 
@@ -69,6 +70,7 @@ def test_the_page_holds_everything_and_needs_nothing_else(
     done = evaluate(server, models, data, tmp_path, "--slice", "label == 6", "--slice", "confidence > 2")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "evaluation.html").read_text()
+    assert what_overflows(page) == []
     assert page.count("data:image/png;base64,") == 24
     parser = Links()
     parser.feed(page)

@@ -20,6 +20,7 @@ def test_the_index_page_lists_models_and_its_commands_work(small_peer: Peer) -> 
     status, page = get(small_peer.server, "/")
     assert status == 200
     assert "<h2>toy</h2>" in page
+    assert "<meta name=viewport" in page
     assert "AVAILABLE" in page
     commands = {html.unescape(text) for text in re.findall("<pre>(.*?)</pre>", page)}
     assert len(commands) >= 3

@@ -93,12 +93,14 @@ def to_html(report: dict[str, Any], points: Sequence[Point], warnings: Sequence[
         f"<p>{html.escape(text)}</p>" for text in [report.get("verdict") or "", *warnings] if text
     )
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title><style>'
         "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
         "table{border-collapse:collapse}td,th{padding:.2em .6em;border-bottom:1px solid #ccc;text-align:right}"
-        "td:first-child,th:first-child{text-align:left}</style>"
+        "td:first-child,th:first-child{text-align:left}td,th{white-space:nowrap}.scroll{overflow-x:auto}</style>"
         f"<h1>{title}</h1><p>{html.escape(report['model']['target'])}, {html.escape(report['measured_at'])}</p>{notes}"
-        f"{plot(points)}<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table></html>\n"
+        f'<div class="scroll">{plot(points)}</div><div class="scroll"><table>'
+        f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table></div></html>\n"
     )
 
 

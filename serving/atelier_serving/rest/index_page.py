@@ -48,7 +48,8 @@ class IndexPage:
         if _HOST.fullmatch(host):
             base = f"{self._scheme}://{host}"
         parts = [
-            f"<!doctype html><html lang=en><meta charset=utf-8><title>atelier-serving</title><style>{_STYLE}</style>",
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+            f"<title>atelier-serving</title><style>{_STYLE}</style>",
             "<h1>Models</h1>",
         ]
         names = self._manager.names()
