@@ -43,10 +43,17 @@ def build(work: Path, logs: Path) -> str:
     if reason := why_not():
         raise Unavailable(reason)
     work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work, prefix="base-") as folder:
+    with (
+        tempfile.TemporaryDirectory(dir=work, prefix="base-") as folder,
+        tempfile.TemporaryDirectory(prefix="atelier-base-") as elsewhere,
+    ):
         rootfs = Path(folder) / "rootfs"
+        rootfs.mkdir()
+        # debootstrap splits its target at spaces, and a checkout may lie in a folder whose name has some.
+        target = Path(elsewhere) / "rootfs"
+        target.symlink_to(rootfs.resolve())
         command, environment = _debootstrap(Path(folder), logs)
-        command += ["--variant=minbase", f"--include={_PACKAGES}", SUITE, str(rootfs)]
+        command += ["--variant=minbase", f"--include={_PACKAGES}", SUITE, str(target)]
         run_logged(
             command, "Building the base image from Debian packages", logs / "debootstrap.log", environment
         )
