@@ -47,7 +47,7 @@ lint: venv  ## check style, types and workflows (what pre-commit runs)
 	$(BIN)/zizmor --offline --quiet --pedantic .github
 
 test: lint  ## lint, and run all tests but the long ones
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 soak: venv  ## run the long tests: 100,000 mutated requests (ATELIER_FUZZ_REQUESTS), and the like
 	$(BIN)/python -m pytest -m soak -s tests/soak

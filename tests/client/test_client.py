@@ -18,7 +18,7 @@ from atelier_client.errors import (
 )
 from numpy.typing import NDArray
 
-from tests.support.server import free_port
+from tests.support.ports import free_port
 
 
 def test_any_number_of_rows_comes_back_in_order(client: Client, images: NDArray[Any]) -> None:

@@ -24,7 +24,8 @@ from atelier_client.doctor.warmup import most_rows
 from atelier_client.testing import InMemoryServer
 
 from tests.support.client_command import command
-from tests.support.server import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server import running_server
 from tests.support.small_server import make_certificates, small_server
 from tests.support.toy_models import save_toy
 

@@ -28,7 +28,8 @@ from tests.support.client_command import command, start
 from tests.support.idx_files import split_examples, write_split
 from tests.support.models import publish_untrained
 from tests.support.page_layout import what_overflows
-from tests.support.server import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server import running_server
 
 
 def evaluate(server: Any, models: Path, data: Path, reports: Path, *more: Any) -> Any:

@@ -19,7 +19,8 @@ from atelier_client._targets import Replicas, parse_targets
 from atelier_client.errors import ModelNotFound, NotReachable, SettingsError, TimedOut
 from atelier_client.testing import InMemoryServer
 
-from tests.support.server import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server import running_server
 from tests.support.small_server import small_server
 
 IMAGE = np.zeros((1, 28, 28), np.uint8)

@@ -24,7 +24,8 @@ from atelier_client.errors import (
 from numpy.typing import NDArray
 
 from tests.support.client_command import command
-from tests.support.server import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server import running_server
 from tests.support.toy_models import save_toy
 
 ONCE = Retry(attempts=1)

@@ -11,7 +11,7 @@ from atelier_client import TLS, AsyncClient, Client, Retry
 from atelier_client.errors import NotAllowed, NotReachable, SettingsError
 from atelier_client.testing import InMemoryServer
 
-from tests.support.server import free_port
+from tests.support.ports import free_port
 from tests.support.small_server import make_certificates, small_server
 
 ONCE = Retry(attempts=1)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.server import RunningServer, free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server import RunningServer, running_server
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

@@ -15,7 +15,8 @@ from atelier_serving.status import ServingError
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests.support.peer import ONCE, Peer, entry
-from tests.support.server import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server import running_server
 from tests.support.toy_models import save_toy
 from tests.support.wire import http, predict_request
 

@@ -14,7 +14,8 @@ from atelier_client import Client
 from atelier_serving.flags import command_line, parse, validated
 from atelier_serving.status import ServingError
 
-from tests.support.server import COMMAND, free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server import COMMAND, running_server
 from tests.support.toy_models import save_toy
 
 

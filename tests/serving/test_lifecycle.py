@@ -15,7 +15,8 @@ import pytest
 
 from tests.support.models import publish_untrained
 from tests.support.peer import AVAILABLE, END, LOADING, ONCE, Peer, entry, replace
-from tests.support.server import COMMAND, free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server import COMMAND, running_server
 from tests.support.toy_models import save_toy
 
 

@@ -25,7 +25,8 @@ from atelier_serving.workers.cluster_view import combined
 
 from tests.support.http import get
 from tests.support.peer import AVAILABLE, BOTH, END, LOADING, ONCE, Peer, entry, label, refused, replace
-from tests.support.server import COMMAND, RunningServer, free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server import COMMAND, RunningServer, running_server
 from tests.support.toy_models import save_toy
 
 START, UNLOADING = 10, 40

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,17 +83,4 @@ def copy_checkout(folder: Path) -> Checkout:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    grpc_port, rest_port = free_ports(2)
-    return Checkout(folder, {"GRPC_PORT": str(grpc_port), "REST_PORT": str(rest_port)})
-
-
-def free_ports(count: int) -> list[int]:
-    """Port numbers on 127.0.0.1 that nobody uses now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [item.getsockname()[1] for item in sockets]
-    finally:
-        for item in sockets:
-            item.close()
+    return Checkout(folder, {"GRPC_PORT": str(free_port()), "REST_PORT": str(free_port())})

@@ -2,7 +2,6 @@
 
 import contextlib
 import resource
-import socket
 import ssl
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 START_SECONDS = 60
 # The console script of this environment.
@@ -42,13 +43,6 @@ class RunningServer(Address):
         """Bytes of memory that its process holds now."""
         statm = Path(f"/proc/{self.process.pid}/statm").read_text()
         return int(statm.split()[1]) * resource.getpagesize()
-
-
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
