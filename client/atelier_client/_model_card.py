@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ _DAMAGED = (
     EOFError,
     RuntimeError,
     MemoryError,
+    SyntaxError,
+    TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -213,6 +213,13 @@ def _cast(info: TensorInfo, array: NDArray[Any]) -> NDArray[Any]:
         return _narrowed(info, array)
     if array.dtype.kind in "iu" and wanted.kind in "iuf" and _holds(wanted, array):
         return array.astype(wanted)
+    if array.dtype.kind in "OSU":
+        wrong = [item for item in array.ravel().tolist() if not isinstance(item, (int, float))]
+        if wrong:
+            raise InputError(
+                f"Input {info} was expected, but {str(wrong[0])[:60]!r} came, which is no number "
+                f"({type(wrong[0]).__name__})."
+            )
     raise InputError(
         f"Input {info} was expected, but {array.dtype} came, and a cast could lose values. "
         f"If that is meant: array.astype({info.dtype!r})."

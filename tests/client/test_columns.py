@@ -210,6 +210,17 @@ def test_a_label_column_that_is_an_input_is_refused(tmp_path: Path) -> None:
         bound(path, TABLE, layout=SIZES, label_column="width")
 
 
+def test_whole_numbers_are_exact_beside_other_spellings(tmp_path: Path) -> None:
+    served = signature(TensorInfo("n", "int64", (-1,)), TensorInfo("u", "uint64", (-1,)))
+    path = written(tmp_path, f"n,u,label\n{2**53 + 1},{2**64 - 1},a\n 3.0 ,True,b\n-1e3,0,b\n")
+    inputs, _ = bound(path, served)
+    assert inputs["n"].tolist() == [2**53 + 1, 3, -1000]
+    assert inputs["u"].tolist() == [2**64 - 1, 1, 0]
+    for cell in ("3.5", str(2**63), "1e30", "nan", "inf"):
+        with pytest.raises(DataError, match="row 1, column n: expected a int64 number, got "):
+            bound(written(tmp_path, f"n,u,label\n{cell},1,a\n"), served)
+
+
 def arrays(folder: Path, **columns: Any) -> Path:
     np.savez(folder / "file.npz", **columns)
     return folder / "file.npz"

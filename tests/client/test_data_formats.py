@@ -4,6 +4,7 @@ import gzip
 import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,17 @@ def test_records_that_differ_are_told(tmp_path: Path) -> None:
         writer.write(b"\xff\xff\xff no example")
     with pytest.raises(DataError, match=r"record 1: it is no tf\.Example"):
         examples_of(path, 5, TABLE)
+
+
+@pytest.mark.parametrize(
+    "header", ["{'shape': (", "{'descr': '<f8', 'fortran_order': False, 'shape': (2, }", "1 +", "'", "\0"]
+)
+def test_a_damaged_header_in_an_npz_is_told(tmp_path: Path, header: str) -> None:
+    text = header.ljust(117).encode() + b"\n"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(DataError, match="cannot be read as a NumPy file"):
+        open_reader(tmp_path / "a.npz")
 
 
 def test_damaged_numpy_and_parquet_files_are_told(tmp_path: Path) -> None:

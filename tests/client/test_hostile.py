@@ -363,6 +363,40 @@ def test_half_an_emoji_and_a_closed_stdin_are_one_message(tmp_path: Path) -> Non
         assert "Traceback" not in told.stderr
 
 
+def test_mistakes_of_every_kind_of_input_are_shown(tmp_path: Path) -> None:
+    """Texts [N,1], truth values, NaN: what the report's page shows of wrongly classified rows."""
+    memory = InMemoryServer()
+    memory.serve(
+        "m",
+        lambda inputs: {"probabilities": np.tile(np.array([0.75, 0.25], np.float32), [len(inputs["c"]), 1])},
+        inputs={
+            "c": ("string", (-1, 1)),
+            "d": ("bool", (-1, 1)),
+            "n": ("int64", (-1,)),
+            "f": ("float32", (-1, 2, 2)),
+        },
+        outputs={"probabilities": ("float32", (-1, 2))},
+    )
+    pictures = np.array([[[1, 2], [3, np.nan]]] * 2, np.float32)
+    texts = np.array([["long " * 99], ["<b>"]])
+    truth = np.array([[True], [False]])
+    np.savez(
+        tmp_path / "a.npz",
+        c=texts,
+        d=truth,
+        n=np.array([2**53 + 1, 3]),
+        f=pictures,
+        label=np.array(["b", "b"]),
+    )
+    with small_server(memory) as server:
+        asked = ["--target", server.address, "--model", "m", "--models", tmp_path, "--reports", tmp_path]
+        done = command("evaluate", tmp_path / "a.npz", *asked, "--class-names", "a,b")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "evaluation.html").read_text(encoding="utf-8")
+    for shown in ("c: long long", " …", "d: True", "9.007e+15", "f: 1, 2, 3, nan", "c: &lt;b&gt;"):
+        assert shown in page
+
+
 def test_no_report_holds_the_control_characters_of_a_class(tmp_path: Path) -> None:
     memory = InMemoryServer()
     memory.serve(

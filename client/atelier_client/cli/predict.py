@@ -117,7 +117,7 @@ def _parts(
         if not files[0].exists():
             raise DataError(f"{files[0]} does not exist.")
         try:
-            lines = files[0].read_text(encoding="utf-8").split("\n")
+            lines = files[0].read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise DataError(f"{files[0]} is no UTF-8 text: {error}.") from None
         if files[0].suffix == ".txt":

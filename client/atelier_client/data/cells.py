@@ -22,6 +22,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _OTHERS = {"true": 1.0, "false": 0.0, "nan": math.nan} | {
     f"{sign}{word}": float(f"{sign}inf") for sign in ("", "+", "-") for word in ("inf", "infinity")
 }
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 # Python reads more than the dialect has.
 _MORE = re.compile(r"[_A-DF-Za-df-z]|[^\x00-\x7f]")
 
@@ -95,7 +96,8 @@ def _parsed(
     if plain and not _MORE.search("".join(flat)):
         with contextlib.suppress(ValueError, OverflowError):
             return cells.astype(np.int64 if dtype.kind in "iu" else np.float64)
-    found = np.empty(cells.shape, np.float64)
+    whole = dtype.kind in "iu"
+    found = np.empty(cells.shape, dtype if whole else np.float64)
     for index, cell in np.ndenumerate(cells):
         if missing[index]:
             found[index] = np.nan
@@ -105,6 +107,15 @@ def _parsed(
             shown = _text(cell) if isinstance(cell, (str, bytes)) else cell
             advice = f" {_advice(layout)}" if layout.kinds and not str(shown).strip() else ""
             raise DataError(f"{place(index[0], index[1:])}: expected a number, got {shown!r}.{advice}")
+        if whole:
+            # By way of a float, a whole number beyond 2**53 would become another.
+            number = int(_text(cell)) if _WHOLE.fullmatch(_text(cell).strip()) else value
+            limits = np.iinfo(dtype)
+            if number != number // 1 or not limits.min <= number <= limits.max:
+                raise DataError(
+                    f"{place(index[0], index[1:])}: expected a {dtype} number, got {_text(cell)}."
+                )
+            value = int(number)
         found[index] = value
     return found
 

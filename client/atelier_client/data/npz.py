@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -17,7 +18,18 @@ from atelier_client._layout import LabelKind
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# A header is a Python literal: NumPy's reader of old ones uses Python's tokenizer.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 # Keras's own data sets are an .npz of these.
 _TRAIN_SPLIT = ("x_train", "y_train")
 

@@ -148,7 +148,7 @@ def _only_input(signature: Signature, what: str) -> Any:
 
 def _json_row(line: str, where: str, signature: Signature) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_float=_float)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: it is no JSON ({error}).") from None
     if not isinstance(value, dict):
@@ -159,6 +159,14 @@ def _json_row(line: str, where: str, signature: Signature) -> dict[str, Any]:
                 f"{where}: there is no input {name!r}. Expected "
                 f"{'; '.join(str(info) for info in signature.inputs.values())}."
             )
+    return value
+
+
+def _float(text: str) -> float:
+    """A number with a fraction or an exponent. Raises `ValueError` for one beyond a double, where Python reads inf."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is beyond a double")
     return value
 
 

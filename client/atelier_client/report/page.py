@@ -101,16 +101,23 @@ def _shown(inputs: Mapping[str, Any]) -> dict[str, str | None]:
     parts = []
     for name, value in inputs.items():
         if isinstance(value, (bytes, str)):
-            text = value.decode(errors="replace") if isinstance(value, bytes) else value
-            parts.append(text[:LONGEST_TEXT] + (" …" if len(text) > LONGEST_TEXT else ""))
+            parts.append(_value(value))
             continue
         array = np.asarray(value)
         picture = _pixels(array)
         if picture is not None:
             return {"picture": data_uri(picture), "text": None}
-        values = ", ".join(f"{item:.4g}" for item in array.ravel()[:_VALUES])
+        values = ", ".join(_value(item) for item in array.ravel()[:_VALUES].tolist())
         parts.append(f"{name}: {values}" + (", …" if array.size > _VALUES else ""))
     return {"picture": None, "text": "; ".join(parts)}
+
+
+def _value(item: Any) -> str:
+    """A text, cut where it is long, a number with four digits, or a truth value."""
+    if isinstance(item, (bytes, str)):
+        text = item.decode(errors="replace") if isinstance(item, bytes) else item
+        return text[:LONGEST_TEXT] + (" …" if len(text) > LONGEST_TEXT else "")
+    return str(item) if isinstance(item, bool) else f"{item:.4g}"
 
 
 def data_uri(pixels: NDArray[Any]) -> str:
@@ -131,7 +138,8 @@ def _pixels(array: NDArray[Any]) -> NDArray[Any] | None:
     ):
         return None
     if array.dtype.kind == "f":
-        if array.min() < 0 or array.max() > 255:
+        # `not` also holds for NaN.
+        if not (array.min() >= 0 and array.max() <= 255):
             return None
         array = (array * (255 if array.max() <= 1 else 1)).astype(np.uint8)
     elif array.dtype != np.uint8:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -79,7 +80,17 @@ def read_npz(path: Path) -> list[np.ndarray]:
         raise DataInvalid(
             f"{path} does not exist. Paths in a job start from the job file's folder."
         ) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        MemoryError,
+        RuntimeError,
+        SyntaxError,
+        TokenError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise DataInvalid(f"{path} is no readable .npz: {error}.") from None
 
 
