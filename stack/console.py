@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import queue
 import re
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -17,6 +20,7 @@ from stack import files
 from stack.errors import StepFailed
 
 HEARTBEAT_SECONDS = 10.0
+TAIL_LINES = 12
 CLEAN_UP_SECONDS = 30.0
 # Lines of container tools about their own work. They are left out of what the step prints.
 _ENGINE_CHATTER = re.compile(
@@ -70,11 +74,14 @@ class ProgressLine:
 
 
 def run_logged(command: Sequence[str], what: str, log: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run a long command with its output in `log`; `StepFailed` shows the log's end."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    """Run a long command with its output in `log`; `StepFailed` shows the log's end.
+
+    On a full disk the log is shorter or missing: `make clean`, which makes room, has one too.
+    """
     progress = ProgressLine(what)
+    last: deque[str] = deque(maxlen=TAIL_LINES)
     with (
-        files.open_own(log, truncate=True) as sink,
+        _log_file(log) as sink,
         subprocess.Popen(
             list(command),
             env=env,
@@ -88,7 +95,10 @@ def run_logged(command: Sequence[str], what: str, log: Path, env: Mapping[str, s
         assert process.stdout is not None
         try:
             for line in _lines_or_silence(process.stdout):
-                sink.write((line or "").encode())
+                if line:
+                    last.append(line)
+                    with _full_disk_ignored():
+                        sink.write(line.encode())
                 progress.update(line)
         except BaseException:
             process.terminate()
@@ -96,9 +106,26 @@ def run_logged(command: Sequence[str], what: str, log: Path, env: Mapping[str, s
         finally:
             progress.close()
     if process.returncode:
-        tail = "\n".join(log.read_text(errors="replace").rstrip().splitlines()[-12:])
-        raise StepFailed(f"{what} failed (exit {process.returncode}). The end of {log}:\n{tail}")
+        raise StepFailed(
+            f"{what} failed (exit {process.returncode}). The end of {log}:\n{''.join(last).rstrip()}"
+        )
     note(f"{what}: done in {time.monotonic() - progress.started:.0f} s")
+
+
+def _log_file(log: Path) -> IO[bytes]:
+    with _full_disk_ignored():
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return files.open_own(log, truncate=True)
+    return open(os.devnull, "wb")
+
+
+@contextlib.contextmanager
+def _full_disk_ignored() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def run_shown(

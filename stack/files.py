@@ -32,11 +32,15 @@ def replace(path: Path, text: str) -> None:
     if not _is_folder(temporary):
         # A killed command may have left it, and a symbolic link would be followed.
         temporary.unlink(missing_ok=True)
-    with open(temporary, "x", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "x", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        # An error while writing (a full disk) does not name the file.
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def open_own(path: Path, *, truncate: bool = False) -> IO[bytes]:
@@ -49,7 +53,8 @@ def open_own(path: Path, *, truncate: bool = False) -> IO[bytes]:
         if path.is_symlink() or _is_folder(path):
             raise _in_the_way(path) from None
         raise
-    handle = os.fdopen(descriptor, "ab")
+    # Unbuffered: a full disk is noticed where a line is written, and not when the file is closed.
+    handle = os.fdopen(descriptor, "ab", buffering=0)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         handle.close()
         raise _in_the_way(path)

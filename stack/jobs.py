@@ -120,7 +120,16 @@ def _find(root: Path, name: str, kind: str, other: str) -> JobFile:
     if (others / f"{name}.yaml").is_file():
         command = "make study" if other == "study" else "make up"
         raise UsageError(f"JOB={name} is a {other}, not a {kind}: {command} JOB={name}.")
+    if len(words := name.split()) > 1 and all(word in known for word in words):
+        raise UsageError(f"JOB={name}: expected one {kind} at a time.")
     near = difflib.get_close_matches(Path(name).stem, known, n=1)
+    if not near and Path(name).parent != Path():
+        beside = [
+            str(path.relative_to(root / Path(name).parent)) for path in (root / name).parent.glob("*.y*ml")
+        ]
+        near = [
+            str(Path(name).parent / word) for word in difflib.get_close_matches(Path(name).name, beside, n=1)
+        ]
     raise UsageError(
         f"JOB={name}: there is no such {kind}; expected a YAML file or one of: {', '.join(known)}."
         + (f" Did you mean {near[0]}?" if near else "")

@@ -85,7 +85,12 @@ class Local:
             )
         state.pid = process.pid
         # The pid is saved at once. If this command is interrupted, `make down` still finds the server.
-        states.save(self.settings.state_dir, state)
+        try:
+            states.save(self.settings.state_dir, state)
+        except OSError:
+            process.terminate()
+            process.wait()
+            raise
         # A server with a wrong configuration ends at once. That is noticed here, before anything waits for its port.
         time.sleep(0.5)
         if process.poll() is not None:

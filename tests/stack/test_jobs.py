@@ -24,6 +24,8 @@ def job_of(path: Path, text: str) -> JobFile:
         ("fashion-dnse", "Did you mean fashion-dense?"),
         ("jobs/fashion-cn.yaml", "Did you mean fashion-cnn?"),
         ("imdb", "is a study, not a job: make study JOB=imdb"),
+        ("fashion-dense fashion-cnn", "expected one job at a time"),
+        ("examples/own_csv/jbo.yaml", "Did you mean examples/own_csv/job.yaml?"),
         ("nothing-like-it", "expected a YAML file or one of: fashion-cnn, fashion-dense"),
         ("trainer", "is a folder"),
     ],
