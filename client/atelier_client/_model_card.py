@@ -67,7 +67,7 @@ class ModelCard:
             wide.kind,
             wide.shape,
             # An .npz has the arrays `images` and `labels`.
-            "labels" if self.test_file["format"] == "npz" else "label",
+            "labels" if self.test_file["format"] == "npz" else self.test_file.get("label", "label"),
             "text",
             wide.columns,
             kinds=wide.kinds,
@@ -108,7 +108,7 @@ def read_card(version_folder: Path) -> ModelCard | None:
     test_file = _value(path, card, "data.test.file", dict)
     for name in ("format", "path"):
         _value(path, card, f"data.test.file.{name}", str)
-    for name in ("labels", "sha256"):
+    for name in ("label", "labels", "sha256"):
         if name in test_file:
             _value(path, card, f"data.test.file.{name}", str)
     if test_file.get("labels") not in (None, "names", "numbers"):

@@ -73,6 +73,18 @@ def changed(key: str, value: Any) -> str:
     return json.dumps(card)
 
 
+def test_the_card_names_the_label_of_the_test_file(tmp_path: Path) -> None:
+    for file, column in (
+        ({"format": "csv", "path": "t.csv", "label": "label_"}, "label_"),
+        ({"format": "csv", "path": "t.csv"}, "label"),
+        ({"format": "npz", "path": "t.npz"}, "labels"),
+    ):
+        write_card(tmp_path, json.dumps(CARD | {"data": {"name": "weather", "test": {"file": file}}}))
+        card = read_card(tmp_path)
+        assert card is not None
+        assert card.test_layout.label == column
+
+
 def test_a_version_without_a_card_has_none(tmp_path: Path) -> None:
     assert read_card(tmp_path) is None
     assert read_card(tmp_path / "nowhere") is None

@@ -70,6 +70,16 @@ def test_the_test_file_gives_the_test_examples_back(tmp_path: Path, content: str
     assert back.labels.tolist() == data.test.labels.tolist()
 
 
+def test_an_input_may_be_called_label(tmp_path: Path) -> None:
+    data = loaded(tmp_path, "label,y,label_\n1,p,2\n3,n,4\n5,p,6\n7,n,8\n", label="y", test_split=0.5)
+    assert data.test_file["label"] == "label__"
+    header = (tmp_path / "cache" / data.test_file["path"]).read_text().splitlines()[0]
+    assert header == "label__,label,label_"
+    back = read_test_file(data.test_file, data.kind, data.class_names, data.features, tmp_path / "cache")
+    assert back.inputs.tolist() == data.test.inputs.tolist()
+    assert back.labels.tolist() == data.test.labels.tolist()
+
+
 TEXT_KEY = {"text": "review"}
 PIXELS = {"image": [1, 2]}
 

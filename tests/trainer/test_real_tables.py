@@ -301,6 +301,7 @@ def test_latin_1_read_as_utf_8_is_refused_with_advice(tmp_path: Path) -> None:
         ("a,bought\n1,x\n2,NA\n", {"missing": "NA"}, "row 2, column bought: expected a label"),
         ("a,b,bought\nNA,1,x\nNA,2,y\n", {"missing": "NA", "test_split": 0.5}, "'a' has no value in any row"),
         ("a,bought\n1,x\n2,y\n", {"columns": {"b": "category"}}, "the column 'b' is missing"),
+        ("a b,a-b,bought\n1,2,x\n", {"missing": "NA"}, "the columns 'a b' and 'a-b' one name, 'a_b'"),
         ("a,bought\n1,x\n2,y\n", {"columns": {"a": "ignore"}}, "expected columns of numbers"),
     ],
 )

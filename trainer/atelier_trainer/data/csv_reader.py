@@ -116,6 +116,8 @@ class CsvReader:
             raise DataInvalid(
                 f"{path}: TensorFlow takes no input called 'self': give the column another name."
             )
+        if section.by_column:
+            _require_different_inputs(path, columns)
         if section.image and len(columns) != math.prod(section.image):
             raise DataInvalid(
                 f"{path}: an image of {section.image} has {math.prod(section.image)} pixels, "
@@ -130,3 +132,15 @@ def _say_numbers(cells: np.ndarray, names: Sequence[str], path: Path, column: st
         shown = ", ".join(f"{number} for {name}" for number, name in enumerate(names[:3]))
         said = f"data: {path.name}: the column {column} holds class numbers: {shown}"
         print(printable(said), file=sys.stderr, flush=True)
+
+
+def _require_different_inputs(path: Path, columns: Sequence[Column]) -> None:
+    """Raises `DataInvalid` for two columns that TensorFlow gives one name: it has letters, digits and _ only."""
+    names: dict[str, str] = {}
+    for column in columns:
+        plain = "".join(character if character.isalnum() else "_" for character in column.name)
+        other = names.setdefault(plain if plain[0].isalpha() else f"arg_{plain}", column.name)
+        if other != column.name:
+            raise DataInvalid(
+                f"{path}: TensorFlow gives the columns {other!r} and {column.name!r} one name, {plain!r}: rename one."
+            )

@@ -24,8 +24,8 @@ from atelier_trainer.files import read_text
 def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
     """Write the test examples under `data_folder`, in one step; return `format` and `path` for the model card.
 
-    Images become an .npz of `images` and `labels` (class numbers); text and tables a CSV: `label` (the class's name)
-    and `text`, or `label` and the columns, where an empty cell is a missing value.
+    Images become an .npz of `images` and `labels` (class numbers); text and tables a CSV: `label` (the class's name;
+    `label_` beside an input of that name) and `text`, or `label` and the columns. An empty cell is a missing value.
     """
     suffix = "npz" if data_set.kind == "image" else "csv"
     # Other data get another file name, so that an older model still finds the examples it was tested on.
@@ -51,7 +51,13 @@ def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
     if suffix == "npz":
         # An .npz contains the time of writing: the same examples would have another digest each time.
         return {"format": suffix, "path": str(path), "labels": "numbers"}
-    return {"format": suffix, "path": str(path), "labels": "names", "sha256": sha256_of(target.read_bytes())}
+    return {
+        "format": suffix,
+        "path": str(path),
+        "label": _label_column(data_set),
+        "labels": "names",
+        "sha256": sha256_of(target.read_bytes()),
+    }
 
 
 def read_test_file_of(version: Path, data_folder: Path) -> Examples:
@@ -87,6 +93,7 @@ def read_test_file(
     `names` are the classes; `features` the columns of a model with one input a column.
     """
     path = data_folder / file["path"]
+    label = file.get("label", "label")
     if file["format"] == "idx":
         return fashion_mnist.read_split(fashion_mnist.fetch(data_folder), "test")
     if file["path"].startswith(f"{imdb.NAME}/"):
@@ -97,24 +104,29 @@ def read_test_file(
         with np.load(path, allow_pickle=False) as arrays:
             return Examples(arrays["images"], arrays["labels"].astype(np.int64), "")
     if kind == "text":
-        inputs, cells = csv_file.read_text(path, "label", "text")
+        inputs, cells = csv_file.read_text(path, label, "text")
     else:
         kinds = {column.name: column.kind for column in features}
-        columns = csv_header.read(path, "label")[1:]
+        columns = csv_header.read(path, label)[1:]
         numbers = tuple(name for name in columns if kinds.get(name) != "category")
         categories = tuple(name for name in columns if kinds.get(name) == "category")
         dialect = Dialect(missing=("",)) if features else PLAIN
-        chunks = list(csv_file.chunks(path, Schema("label", numbers, categories, dialect=dialect)))
+        chunks = list(csv_file.chunks(path, Schema(label, numbers, categories, dialect=dialect)))
         cells = np.concatenate([chunk.labels for chunk in chunks])
         values = np.concatenate([chunk.numbers for chunk in chunks])
         inputs = values.astype(np.float32)
         if features:
             inputs = rows_of(features, values, np.concatenate([chunk.categories for chunk in chunks]))
     if file.get("labels") == "names":
-        return Examples(inputs, class_ids(cells, names, path, "label"), "")
-    return Examples(
-        inputs, class_ids(cells, [str(number) for number in range(len(names))], path, "label"), ""
-    )
+        return Examples(inputs, class_ids(cells, names, path, label), "")
+    return Examples(inputs, class_ids(cells, [str(number) for number in range(len(names))], path, label), "")
+
+
+def _label_column(data_set: DataSet) -> str:
+    name = "label"
+    while data_set.kind == "table" and name in data_set.columns:
+        name += "_"
+    return name
 
 
 def _write_csv(path: Path, data_set: DataSet) -> None:
@@ -127,7 +139,7 @@ def _write_csv(path: Path, data_set: DataSet) -> None:
                 (label, text.decode()) for label, text in zip(labels, data_set.test.inputs, strict=True)
             )
             return
-        writer.writerow(["label", *data_set.columns])
+        writer.writerow([_label_column(data_set), *data_set.columns])
         for label, row in zip(labels, data_set.test.inputs, strict=True):
             writer.writerow([label, *(_cell(value) for value in row)])
 

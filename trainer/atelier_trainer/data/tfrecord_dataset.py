@@ -94,7 +94,11 @@ class Layout:
                 f"{path}, record 1: expected one int64 in the feature {label!r} and numbers in others, "
                 f"got {', '.join(example.features.feature) or 'no feature'}."
             )
-        return cls(label, features, image=image)
+        layout = cls(label, features, image=image)
+        if len(set(layout.columns)) < len(layout.columns):
+            twice = next(name for name in layout.columns if layout.columns.count(name) > 1)
+            raise DataInvalid(f"{path}: two features have a value called {twice!r}: give one another name.")
+        return layout
 
     def parse(self, records: Any, exact: bool = False) -> tuple[Any, Any]:
         """Serialized tf.Example [B] to (float32 [B,columns], int64 [B]); `exact`: to float64."""
