@@ -20,7 +20,7 @@ _FILES = {
     rf"|imdb/((train|test)\.csv|sha256\.json({_NEW})?)"
     r"|[^/]+/(\.writing-)?test-[0-9a-f]{12}-\d+\.(npz|csv)",
     "reports": r"(evaluation|bench|tuning|tuned)\.(html|json|csv|xml)|batching\.config"
-    r"|\.[^/]+\.(html|json|csv|xml|config)\.[0-9a-f]{32}",
+    rf"|\.[^/]+\.(html|json|csv|xml|config)\.[0-9a-f]{{32}}|compare-[^/]+{_NEW}",
     "runs": r"",
     ".atelier": r"lock|(state|images)\.json(\.new)?|serving\.log|logs/[^/]+\.log",
 }
@@ -30,7 +30,7 @@ _VERSION = (
     r"|assets\.extra/(tf_serving_warmup_requests|model_card\.json|golden\.npz)"
 )
 _RUN = (
-    rf"\.lock|(run\.json|history\.(json|csv)|vocabulary\.txt)({_NEW})?|history\.png"
+    rf"\.lock|(run\.json|history\.(json|csv|png)|vocabulary\.txt)({_NEW})?"
     r"|(checkpoints|best)/(checkpoint|ckpt-\d).*|tensorboard/.*events\.out\.tfevents\..*"
 )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from atelier_trainer.cli import runs as run_commands
 from atelier_trainer.errors import PublishError, RunError
 from atelier_trainer.file_lock import locked, try_lock
 from atelier_trainer.files import explain_write_failure, read_text
@@ -63,6 +64,14 @@ def test_a_lock_is_not_cut_to_nothing_and_no_fifo_is_waited_for(tmp_path: Path, 
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(OSError, match="expected a lock file"):
         try_lock(tmp_path / "fifo")
+
+
+def test_a_picture_is_not_drawn_through_a_link(trained: Path, tmp_path: Path, victim: Path) -> None:
+    picture = tmp_path / "compare-runs.png"
+    picture.symlink_to(victim)
+    run_commands.compare(["tiny"], trained / "runs", tmp_path)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert victim.read_text() == "precious"
 
 
 def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import stat
@@ -10,8 +11,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from atelier_trainer.errors import AtelierTrainerError, WriteFailed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -24,12 +29,12 @@ def read_text(path: Path) -> str:
         return handle.read().decode()
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Replace a file in one step. The new content is on disk before it gets the file's name."""
+def write_durably(path: Path, content: str | bytes) -> None:
+    """Replace a file, or a link under its name, in one step. The content is on disk before it gets the name."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
     try:
-        with open(temporary, "x", encoding="utf-8") as handle:
-            handle.write(text)
+        with open(temporary, "xb") as handle:
+            handle.write(content.encode() if isinstance(content, str) else content)
             handle.flush()
             os.fsync(handle.fileno())
         temporary.chmod(0o644)
@@ -52,6 +57,13 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Replace a picture in one step, in the format of the path's suffix."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix.removeprefix(".") or "png", dpi=110)
+    write_durably(path, picture.getvalue())
 
 
 @contextmanager

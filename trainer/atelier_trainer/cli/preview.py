@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from atelier_trainer.data.dataset import DataSet, Examples
+from atelier_trainer.files import write_figure
 
 SIDE = 5
 
@@ -42,7 +43,7 @@ def draw_images(data_set: DataSet, path: Path) -> None:
     for axis, image, label in zip(axes.flat, images, labels, strict=False):
         axis.imshow(image.squeeze(), cmap="binary")
         axis.set_xlabel(data_set.class_names[label])
-    figure.savefig(path, dpi=110)
+    write_figure(path, figure)
 
 
 def _first(data_set: DataSet, count: int) -> tuple[np.ndarray, np.ndarray]:

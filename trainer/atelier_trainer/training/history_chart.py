@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from atelier_trainer.files import write_figure
 from atelier_trainer.training.run import Run
 
 # As in the tutorial's comparison: training is dashed, validation is solid, and each run has one color.
@@ -36,4 +37,4 @@ def draw_history(runs: Sequence[Run], path: Path) -> None:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
-    figure.savefig(path, dpi=110)
+    write_figure(path, figure)

@@ -134,7 +134,7 @@ def continued_or_new(runs: Path, job: Job, source_digest: str, done: Sequence[st
         if lock is None:
             continue
         with lock:
-            for name in ("run.json", "history.json", "history.csv", "vocabulary.txt"):
+            for name in ("run.json", "history.json", "history.csv", "history.png", "vocabulary.txt"):
                 remove_halves(folder / str(number) / name)
             run = _open(folder / str(number))
             if run and run.state not in done and run.made_from(job, source_digest):
