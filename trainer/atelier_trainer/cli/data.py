@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from atelier_trainer.cli import preview
+from atelier_trainer.cli import conversion, preview
 from atelier_trainer.cli.options import DataFolder, Reports, job_from
-from atelier_trainer.data import conversion, job_data
+from atelier_trainer.data import job_data
 from atelier_trainer.files import writing
 from atelier_trainer.printable import printable, say
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_trainer.data.cache_folder import fetching, filling
+from atelier_trainer.data.data_folder import fetching, filling
 from atelier_trainer.data.dataset import DataSet, Examples, file_digest, findings, sha256_of
 from atelier_trainer.data.downloads import Source, SourceFailed, default_sources
 from atelier_trainer.data.idx import read_idx

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from atelier_trainer.data import csv_file, csv_header, fashion_mnist, imdb
-from atelier_trainer.data.cache_folder import filling, half
 from atelier_trainer.data.columns import Column, rows_of
 from atelier_trainer.data.csv_cells import PLAIN, Dialect
 from atelier_trainer.data.csv_file import Schema
+from atelier_trainer.data.data_folder import filling, half
 from atelier_trainer.data.dataset import DataSet, Examples, sha256_of
 from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import DataInvalid

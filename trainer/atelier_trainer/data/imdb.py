@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from atelier_trainer.data import csv_file
-from atelier_trainer.data.cache_folder import fetching, filling
+from atelier_trainer.data.data_folder import fetching, filling
 from atelier_trainer.data.dataset import DataSet, Examples, file_digest, findings
 from atelier_trainer.data.downloads import SourceFailed, download
 from atelier_trainer.data.labels import class_ids

@@ -1,4 +1,4 @@
-"""A data set's folder in the cache, held while it is filled: one command fetches, another one waits and finds it."""
+"""The folder of a data set, held while it is filled: one command fetches, another one waits and finds it."""
 
 from __future__ import annotations
 

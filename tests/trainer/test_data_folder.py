@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from atelier_trainer.data import fashion_mnist
-from atelier_trainer.data.cache_folder import filling, half
+from atelier_trainer.data.data_folder import filling, half
 from atelier_trainer.data.dataset import DataSet, Examples
 from atelier_trainer.data.held_out_file import write_test_file
 
