@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import time
 from dataclasses import replace
 
 from stack import served
@@ -16,17 +17,34 @@ from stack.jobs import find_job
 from stack.settings import Settings
 from stack.state import State
 
+# A container's restart policy starts a killed server again within a second; it then loads its models.
+ANSWER_SECONDS = 30.0
+
 
 def evaluate(settings: Settings) -> None:
     """Evaluate the running service again: the model of JOB, or the last one that `make up` served."""
     engine, state = _asked_for(settings)
+    wait_for_answers(engine, state)
     engine.client(["evaluate"], state)
 
 
 def predict(settings: Settings) -> None:
     """Classify rows of the test examples over gRPC, with the model of JOB or the last one that `make up` served."""
     engine, state = _asked_for(settings)
+    wait_for_answers(engine, state)
     engine.client(["predict", "--rows", settings.rows], state)
+
+
+def wait_for_answers(engine: Engine, state: State) -> None:
+    """Wait a while for a model that does not answer, as after its container was started again."""
+    if served.newest(state.rest_port, state.model) is not None:
+        return
+    note(f"Model {state.model} does not answer yet: waiting for it.")
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < deadline and engine.running(state):
+        if served.newest(state.rest_port, state.model) is not None:
+            return
+        time.sleep(0.5)
 
 
 def down(settings: Settings) -> None:
