@@ -30,11 +30,13 @@ def job(data: dict[str, Any], folder: Path = Path(), **fit: Any) -> Job:
 
 
 def write_csv_shards(folder: Path) -> None:
-    """Three shards; column a counts the rows, b is its half, the label its remainder by 3."""
+    """Three shards; column a counts the rows, b is its half, the label its remainder by 3. The first begins with a byte
+    order mark and empty lines."""
+    start = "\ufeff\n \t\n"
     for shard in range(3):
         rows = range(shard * 100, shard * 100 + 100)
         lines = "".join(f"{row},{row % 3},{row / 2}\n" for row in rows)
-        (folder / f"train-{shard}.csv").write_text("a,label,b\n" + lines)
+        (folder / f"train-{shard}.csv").write_text(f"{'' if shard else start}a,label,b\n{lines}")
     (folder / "test.csv").write_text("a,label,b\n1000,1,500\n")
 
 
@@ -136,6 +138,7 @@ def test_a_wrong_shard_is_named(tmp_path: Path, content: str, said: str) -> None
         ),
         ("a,label,b\r1,x,1\r", "line 1 ends with a carriage return alone"),
         ("a,label,b\n1,x\xa0,1\n", "line 2 has a space of Unicode"),
+        ("a,label,b\n1,\x1cx,1\n", "line 2 has a space of Unicode"),
     ],
 )
 def test_lines_that_a_stream_would_read_otherwise_are_refused(

@@ -24,7 +24,7 @@ from atelier_trainer.printable import say
 SHUFFLE_BUFFER = 20_000
 READ_AT_ONCE = 4
 # Spaces that Python strips from a cell and TensorFlow does not.
-_SPACE = "[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+_SPACE = "[\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 
 
 class CsvShards:
@@ -196,7 +196,7 @@ def _require_rows_in_lines(path: Path, dialect: Dialect) -> None:
                 wrong = "ends with a carriage return alone"
             elif '"' in line and not row.fullmatch(line):
                 wrong = "has a quote within a cell, or a cell that goes on in the next line"
-            elif not line.isascii() and spaces.search(line):
+            elif not (line.isascii() and line.rstrip("\r\n").isprintable()) and spaces.search(line):
                 wrong = "has a space of Unicode at the side of a cell"
             if wrong:
                 raise DataInvalid(
@@ -210,4 +210,4 @@ def _lines(path: Any, compression: Any) -> Any:
     import tensorflow as tf
 
     lines = tf.data.TextLineDataset(path, compression_type=compression)
-    return lines.filter(lambda line: ~tf.strings.regex_full_match(line, "[ \t]*")).skip(1)
+    return lines.filter(lambda line: ~tf.strings.regex_full_match(line, "\ufeff?[ \t]*")).skip(1)
