@@ -49,8 +49,11 @@ def faults(*arguments: Any) -> Any:
 @pytest.fixture
 def own_models(models: Path, tmp_path: Path) -> Any:
     """A copy of the repository to spoil."""
-    shutil.copytree(models, tmp_path / "models")
-    return tmp_path / "models"
+    own = tmp_path / "models"
+    shutil.copytree(models, own)
+    config = own / "models.config"
+    config.write_text(config.read_text().replace(str(models), str(own)))
+    return own
 
 
 def test_nothing_is_wrong_with_a_good_server_and_folder(server: Any, models: Path) -> None:
@@ -188,6 +191,7 @@ def test_a_version_of_another_release_than_the_server_is_told(own_models: Path) 
 def test_models_config_is_checked(own_models: Path) -> None:
     path = own_models / "models.config"
     good = path.read_text()
+    (own_models / "other" / "1").mkdir(parents=True)
     entry = 'config { name: "fashion" base_path: "/models/fashion" }'
     labels = '  version_labels { key: "stable" value: 1 } version_labels { key: "canary" value: 7 }\n'
     for text, said in (
@@ -195,6 +199,9 @@ def test_models_config_is_checked(own_models: Path) -> None:
         (good.replace("fashion", "shoes"), "fashion is not listed in"),
         (good.replace('base_path: "', 'base_path: "models'), "not absolute"),
         (good.replace('base_path: "/', 'base_path: "/nowhere/'), "/fashion does not exist"),
+        (good.replace('/fashion"', '/fashion/1"'), "/fashion/1 is a version, not their folder"),
+        (good.replace('/fashion"', '"'), f"the base_path {own_models} holds no version"),
+        (good.replace('/fashion"', '/other"'), "/other is another folder than"),
         (good.replace("model_config_list {", f"model_config_list {{ {entry}"), "fashion is listed 2 times"),
         (
             good.replace("config {\n    name", f"config {{\n{labels}    name"),

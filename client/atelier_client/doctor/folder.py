@@ -184,6 +184,8 @@ def _config(models: Path, model: str | None) -> Iterator[Finding]:
             f"{model}: the base_path {entry.base_path} does not exist.",
             f"The server finds no version there. Write the folder's path: {(models / model).absolute()}",
         )
+    else:
+        yield from _other_folder(model, Path(entry.base_path), models / model)
     missing = [
         f"{label} -> {version}"
         for label, version in sorted(entry.version_labels.items())
@@ -198,6 +200,25 @@ def _config(models: Path, model: str | None) -> Iterator[Finding]:
     if not missing:
         labels = ", ".join(f"{label} -> {version}" for label, version in sorted(entry.version_labels.items()))
         yield ok(check, f"lists {model}" + (f", labels {labels}" if labels else ""))
+
+
+def _other_folder(model: str, base_path: Path, folder: Path) -> Iterator[Finding]:
+    """A base_path on this machine that is not the model's folder in the repository."""
+    if not base_path.is_dir() or (folder.is_dir() and base_path.samefile(folder)):
+        return
+    advice = f"Write the folder that holds the versions: {folder.absolute()}"
+    if (base_path / "saved_model.pb").exists():
+        yield error(
+            "models.config", f"{model}: the base_path {base_path} is a version, not their folder.", advice
+        )
+    elif not any(name.isdigit() for name in _folders(base_path)):
+        yield error("models.config", f"{model}: the base_path {base_path} holds no version.", advice)
+    else:
+        yield warning(
+            "models.config",
+            f"{model}: the base_path {base_path} is another folder than {folder}, whose versions are checked here.",
+            advice,
+        )
 
 
 def _is_there(base_path: Path, folder: Path) -> bool:
