@@ -1,5 +1,6 @@
 """A full disk under any folder a command writes: one sentence, which names that folder and no other."""
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,17 +12,21 @@ from atelier_trainer.data import fashion_mnist
 from atelier_trainer.data.downloads import Folder
 from atelier_trainer.errors import AtelierTrainerError
 from atelier_trainer.files import writing
+from atelier_trainer.publishing import pipeline
+from atelier_trainer.training.run import Run
+
+
+def fill(disk: Path) -> None:
+    """Leave no byte free."""
+    with open(disk / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
 
 
 @pytest.fixture
 def full(small_disk: Path) -> Path:
     """A disk with no byte left."""
-    with open(small_disk / "filler", "wb", buffering=0) as filler:
-        try:
-            while True:
-                filler.write(bytes(4096))
-        except OSError:
-            pass
+    fill(small_disk)
     return small_disk
 
 
@@ -72,6 +77,20 @@ def test_a_comparison_and_a_saved_model_do_too(full: Path, trained: Path, tmp_pa
     ]:
         save = partial(run_commands.save, "tiny", format, full / name, trained / "data", runs)
         assert f"The disk under {full} is full" in said(save)
+
+
+def test_a_version_is_reported_though_its_run_could_not_record_it(
+    small_disk: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = small_disk / "tiny" / "1"
+    folder.mkdir(parents=True)
+    for name in ("run.json", "history.json"):
+        (folder / name).write_bytes((trained / "runs" / "tiny" / "1" / name).read_bytes())
+    fill(small_disk)
+    version = trained / "models" / "tiny" / "1"
+    pipeline._finish(Run(folder), version, {"metrics": {}, "parameters": 1}, {})
+    message = capsys.readouterr().err
+    assert f"{version} is published, but not recorded: The disk under {folder} is full" in message
 
 
 def test_data_that_do_not_fit_are_no_data_that_cannot_be_reached(
