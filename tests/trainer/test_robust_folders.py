@@ -74,13 +74,15 @@ def test_a_picture_is_not_drawn_through_a_link(trained: Path, tmp_path: Path, vi
     assert victim.read_text() == "precious"
 
 
-def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".last-version.0123.new").write_text("7")
-    (tmp_path / "models.config.0123.new").write_text("half")
+def test_what_killed_writers_left_is_removed_and_a_users_file_is_not(tmp_path: Path) -> None:
+    digits = "0123456789abcdef" * 2
+    (tmp_path / f".last-version.{digits}.new").write_text("7")
+    (tmp_path / f"models.config.{digits}.new").write_text("half")
+    (tmp_path / "models.config.mine.new").write_text("precious")
     with Staging(tmp_path) as staging:
         staging.publish()
     ensure_listed(tmp_path, "model")
-    assert list(tmp_path.glob("*.new")) == []
+    assert [path.name for path in tmp_path.glob("*.new")] == ["models.config.mine.new"]
     assert list(tmp_path.glob(".*.new")) == []
 
 

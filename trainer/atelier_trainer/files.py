@@ -46,7 +46,7 @@ def write_durably(path: Path, content: str | bytes) -> None:
 
 def remove_halves(path: Path) -> None:
     """Remove the unfinished files that killed writers left beside `path`. The caller holds the writers' lock."""
-    for half in path.parent.glob(f"{path.name}.*.new"):
+    for half in path.parent.glob(f"{path.name}.{'[0-9a-f]' * 32}.new"):
         half.unlink(missing_ok=True)
 
 
