@@ -53,9 +53,16 @@ def _by_row(columns: Mapping[str, ArrayLike]) -> list[dict[str, Any]]:
 def _fill(feature: pb.Feature, value: Any, where: str) -> None:
     array = as_array(value).ravel()
     if array.dtype.kind in "bi" or (array.dtype.kind == "u" and not _above_int64(array)):
-        feature.int64_list.value.extend(array.tolist())
+        # protobuf takes no truth value for an integer.
+        feature.int64_list.value.extend(array.astype(np.int64).tolist())
     elif array.dtype.kind == "f":
-        feature.float_list.value.extend(array.astype(np.float32).tolist())
+        with np.errstate(over="ignore"):
+            floats = array.astype(np.float32)
+        if (np.isinf(floats) & np.isfinite(array)).any():
+            raise InputError(
+                f"{where}: {array[np.isinf(floats) & np.isfinite(array)][0]:g} is beyond float32."
+            )
+        feature.float_list.value.extend(floats.tolist())
     elif array.dtype.kind in "OSU" and all(isinstance(item, str | bytes) for item in array.tolist()):
         feature.bytes_list.value.extend(
             utf8(item) if isinstance(item, str) else item for item in array.tolist()

@@ -115,6 +115,8 @@ def test_rows_of_features_become_examples() -> None:
     assert list(one.features.feature["b"].float_list.value) == [0.5]
     assert list(two.features.feature["c"].bytes_list.value) == [b"\0", b"y"]
     assert to_examples({"a": np.array([1, 2])}) == to_examples([{"a": 1}, {"a": 2}])
+    for truth in ([{"a": True}, {"a": [False]}], {"a": [True, False]}, {"a": np.array([True, False])}):
+        assert to_examples(truth) == to_examples([{"a": 1}, {"a": 0}])
 
 
 @pytest.mark.parametrize(
@@ -126,6 +128,7 @@ def test_rows_of_features_become_examples() -> None:
         ([3], "Row 0 is a int"),
         ([{"a": 1j}], "row 0, feature 'a'"),
         ([{"a": np.uint64(2**63)}], "row 0, feature 'a'"),
+        ([{"a": [0.5, 1e39]}], r"row 0, feature 'a': 1e\+39 is beyond float32"),
         ([{"a": [[1], [2, 3]]}], "rectangular"),
     ],
 )
