@@ -115,7 +115,8 @@ def test_rows_of_features_become_examples() -> None:
     assert list(one.features.feature["b"].float_list.value) == [0.5]
     assert list(two.features.feature["c"].bytes_list.value) == [b"\0", b"y"]
     assert to_examples({"a": np.array([1, 2])}) == to_examples([{"a": 1}, {"a": 2}])
-    for truth in ([{"a": True}, {"a": [False]}], {"a": [True, False]}, {"a": np.array([True, False])}):
+    forms: list[Any] = [[{"a": True}, {"a": [False]}], {"a": [True, False]}, {"a": np.array([True, False])}]
+    for truth in forms:
         assert to_examples(truth) == to_examples([{"a": 1}, {"a": 0}])
 
 
