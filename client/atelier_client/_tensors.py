@@ -1,7 +1,7 @@
 """ndarray to the wire's Tensor and back.
 
 Rules of decoding: tensorflow/core/framework/tensor.cc, Tensor::FromProto. Sending uses `tensor_content` for numbers,
-which is the array's own memory, and `string_val` for strings, the only form they have.
+which is the array's own memory, and `string_val` for strings.
 """
 
 from __future__ import annotations
@@ -164,8 +164,11 @@ def decode(tensor: pb.Tensor) -> NDArray[Any]:
     count = _count(tensor, shape)
     if tensor.dtype == STRING:
         strings = np.empty(count, object)
-        items = list(tensor.string_val)
-        strings[:] = items if len(items) == count else _repeated(items, count)
+        if tensor.tensor_content:
+            strings[:] = _packed_strings(tensor.tensor_content, count)
+        else:
+            items = list(tensor.string_val)
+            strings[:] = items if len(items) == count else _repeated(items, count)
         return strings.reshape(shape)
     if tensor.dtype == BFLOAT16:
         return _bfloat16(tensor, shape)
@@ -189,7 +192,9 @@ def decode(tensor: pb.Tensor) -> NDArray[Any]:
 def _count(tensor: pb.Tensor, shape: tuple[int, ...]) -> int:
     """How many values the shape has. Raises `ServerFailure` when they are too many for a message of this size."""
     count = math.prod(shape)
-    if any(size < 0 for size in shape) or any(size >= 2**62 for size in shape):
+    # NumPy has at most 64 dimensions, and no shape beyond this, not even an empty one.
+    too_large = len(shape) > 64 or math.prod(size or 1 for size in shape) >= 2**59
+    if too_large or any(size < 0 for size in shape):
         raise ServerFailure(f"The server sent a tensor of shape {shape}.")
     # TensorFlow's rule: the last value repeats for those not sent. So a message of a few bytes could fill any memory.
     if count * 8 > _MOST_FILLED and count > 8 * tensor.ByteSize():
@@ -244,6 +249,33 @@ def _text(item: object) -> bytes:
     if isinstance(item, str):
         return utf8(item)
     raise UnsupportedType(f"a string tensor holds {type(item).__name__} {item!r}; expected str or bytes.")
+
+
+def _packed_strings(content: bytes, count: int) -> list[bytes]:
+    """Strings as TensorFlow packs them: their lengths as 32-bit varints, then the bytes one after the other.
+
+    A server does so with --enable_serialization_as_tensor_content. Source: tsl/platform/tensor_coding.cc,
+    DecodeStringList. Raises `ServerFailure`.
+    """
+    position, sizes = 0, []
+    for _ in range(min(count, len(content) + 1)):
+        size = 0
+        for shift in range(0, 35, 7):
+            byte = content[position] if position < len(content) else 0xFF
+            position += 1
+            size |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+        else:
+            raise ServerFailure(f"The server sent {len(content)} bytes that are not {count:,} strings.")
+        sizes.append(size & 0xFFFFFFFF)
+    if len(sizes) != count or position + sum(sizes) != len(content):
+        raise ServerFailure(f"The server sent {len(content)} bytes that are not {count:,} strings.")
+    strings = []
+    for size in sizes:
+        strings.append(content[position : position + size])
+        position += size
+    return strings
 
 
 def _repeated(values: Any, count: int) -> list[bytes]:

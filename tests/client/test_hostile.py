@@ -186,6 +186,9 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
         (1, (-1,), {"float_val": [1.0]}),
         (7, (-2,), {"string_val": [b"x"]}),
         (3, (1 << 62, 4, 0), {}),
+        (3, (0, 1 << 40, 1 << 40), {}),
+        (1, (1,) * 65, {"float_val": [1.0]}),
+        (7, (1,) * 65, {"string_val": [b"x"]}),
     ],
 )
 def test_a_few_bytes_fill_no_memory(dtype: int, shape: tuple[int, ...], values: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from atelier_client._requests import predict_frame, predict_requests
-from atelier_client._tensors import decode, encode
+from atelier_client._tensors import decode, encode, varint
+from atelier_client.errors import ServerFailure
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature
 from hypothesis import given
@@ -62,6 +63,49 @@ def test_strings_travel_whole(items: Any) -> None:
     mine = b"".join(encode(array))
     assert list(tensor_pb2.TensorProto.FromString(mine).string_val) == items
     assert decode(pb.Tensor.FromString(mine)).tolist() == items
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=6))
+def test_strings_that_a_server_packs_are_read(items: list[bytes]) -> None:
+    """As TensorFlow Serving sends them with --enable_serialization_as_tensor_content."""
+    packed = b"".join(varint(len(item)) for item in items) + b"".join(items)
+    tensor = pb.Tensor(dtype=7, tensor_content=packed)
+    tensor.tensor_shape.dim.add(size=len(items))
+    assert decode(tensor).tolist() == items
+    tensor.tensor_content = packed + b"x"
+    with pytest.raises(ServerFailure, match="are not"):
+        decode(tensor)
+    if items != [b""] * len(items):
+        tensor.tensor_content = packed[:-1]
+        with pytest.raises(ServerFailure, match="are not"):
+            decode(tensor)
+
+
+@pytest.mark.parametrize(
+    ("shape", "content", "value"),
+    [
+        ((), b"\x03one", b"one"),
+        ((1, 1), b"\x80\x00", [[b""]]),
+        ((2,), b"\x02\x81\x00abc", [b"ab", b"c"]),
+        ((2,), b"\x02", None),
+        ((1,), b"\x80\x80\x80\x80\x80\x01", None),
+        ((1,), b"\xff\xff\xff\xff\x0f", None),
+        ((0,), b"\x00", None),
+        ((), b"\x00", b""),
+        ((1 << 20,), b"\x00" * 9, None),
+    ],
+)
+def test_packed_strings_of_any_form_are_read_or_refused(
+    shape: tuple[int, ...], content: bytes, value: Any
+) -> None:
+    tensor = pb.Tensor(dtype=7, tensor_content=content)
+    for size in shape:
+        tensor.tensor_shape.dim.add(size=size)
+    if value is None:
+        with pytest.raises(ServerFailure, match="are not"):
+            decode(tensor)
+    else:
+        assert decode(tensor).tolist() == value
 
 
 @given(
