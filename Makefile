@@ -50,7 +50,7 @@ test: lint  ## lint, and run all tests but the long ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 soak: venv  ## run the long tests: 100,000 mutated requests (ATELIER_FUZZ_REQUESTS), and the like
-	$(BIN)/python -m pytest -m soak -s tests/soak
+	$(BIN)/python -m pytest -m soak -s
 
 bench: venv  ## measure against peers (PART=trainer, serving or client: that part alone); writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(PART)

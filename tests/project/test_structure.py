@@ -1,6 +1,7 @@
 """Who may import whom: components share no code, and nothing but tests imports tests."""
 
 import ast
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +40,10 @@ def test_imports_stay_inside_the_component(folder: str) -> None:
         if name in OURS - ALLOWED[folder]
     ]
     assert not wrong
+
+
+def test_every_folder_with_tests_is_run() -> None:
+    """pyproject.toml names them one by one, for their order: one that is left out would never run."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = settings["tool"]["pytest"]["ini_options"]["testpaths"]
+    assert sorted(named) == sorted({f"tests/{path.parent.name}" for path in ROOT.glob("tests/*/test_*.py")})
