@@ -9,7 +9,21 @@ import resource
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
-_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+_LIBC = ctypes.CDLL(None)
+_trim = getattr(_LIBC, "malloc_trim", None)
+# malloc.h of glibc.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def bound_free_memory() -> None:
+    """Have the C library (glibc) keep at most 8 MB of freed memory for each thread, where it would keep up to 64.
+
+    Blocks of 4 MB and more have pages of their own, which go back as soon as they are freed. The batches that clients
+    usually send are smaller: for them nothing changes.
+    """
+    if set_option := getattr(_LIBC, "mallopt", None):
+        set_option(_M_MMAP_THRESHOLD, 4 * 2**20)
+        set_option(_M_TRIM_THRESHOLD, 8 * 2**20)
 
 
 def resident() -> int:

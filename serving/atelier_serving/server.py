@@ -46,6 +46,7 @@ class Server:
 
     def __init__(self, flags: Flags, channel: Channel | None = None) -> None:
         """`channel` leads to the supervisor, when there is one. Raises `ServingError` for a wrong file of settings."""
+        memory.bound_free_memory()
         self._flags = flags
         self._stopping = threading.Event()
         batching = _batching_parameters(flags)

@@ -35,6 +35,8 @@ _KINDS: dict[int, tuple[np.dtype, str]] = {
     types_pb2.DT_STRING: (np.dtype(object), "string_val"),
 }
 _NUMBERS = {dtype: number for number, (dtype, _) in _KINDS.items()}
+# numpy has no more dimensions than that; TensorFlow has 254.
+MAX_DIMENSIONS = 64
 # A proto of a few bytes may claim any shape. At most so many values are filled in beyond those it has.
 MAX_IMPLIED = 1 << 26
 
@@ -82,8 +84,8 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     dtype, field = _KINDS[proto.dtype]
     shape = () if proto.tensor_shape.unknown_rank else tuple(dim.size for dim in proto.tensor_shape.dim)
     count = math.prod(shape)
-    # numpy allows 64 dimensions, TensorFlow 254.
-    if any(size < 0 for size in shape) or len(shape) > 64 or math.prod(size or 1 for size in shape) >= 2**62:
+    too_many = len(shape) > MAX_DIMENSIONS
+    if too_many or any(size < 0 for size in shape) or math.prod(size or 1 for size in shape) >= 2**62:
         raise TensorError(f"shape {shape} is not a tensor's")
     # `content` is read once, because each access to the field copies it.
     if content := proto.tensor_content:
@@ -136,25 +138,25 @@ def _from_string_content(content: bytes, count: int) -> np.ndarray:
     # array is made.
     if count > len(content):
         raise TensorError(f"{len(content)} bytes for {count} strings")
-    sizes = []
-    position = 0
-    for _ in range(count):
-        size = 0
-        for shift in range(0, 35, 7):
-            if position >= len(content):
-                raise TensorError("the lengths of the strings are cut short")
-            byte = content[position]
-            position += 1
-            size |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-        else:
-            raise TensorError("the length of a string has more than 32 bits")
-        sizes.append(size & 0xFFFFFFFF)
-    if sum(sizes) != len(content) - position:
-        raise TensorError(f"{len(content) - position} bytes for strings of {sum(sizes)}")
+    codes = np.frombuffer(content, np.uint8)
+    # The bytes that end a length, as far as `count` lengths of at most five bytes reach.
+    ends = np.flatnonzero(codes[: 5 * count] < 0x80)[:count]
+    if len(ends) < count:
+        raise TensorError("the lengths of the strings are cut short")
+    starts = np.concatenate([np.zeros(1, np.int64), ends + 1])
+    position = int(starts[-1])
+    widths = np.diff(starts)
+    if count and widths.max() > 5:
+        raise TensorError("the length of a string has more than 32 bits")
+    sizes = np.zeros(count, np.int64)
+    for place in range(int(widths.max()) if count else 0):
+        there = widths > place
+        sizes[there] |= (codes[starts[:-1][there] + place].astype(np.int64) & 0x7F) << (7 * place)
+    sizes &= 0xFFFFFFFF
+    if int(sizes.sum()) != len(content) - position:
+        raise TensorError(f"{len(content) - position} bytes for strings of {int(sizes.sum())}")
     array = np.empty(count, object)
-    for index, size in enumerate(sizes):
+    for index, size in enumerate(sizes.tolist()):
         array[index] = content[position : position + size]
         position += size
     return array

@@ -20,6 +20,19 @@ from atelier_serving.text_protos import read_text_proto
 _log = logging.getLogger(__name__)
 
 
+class _LatestContext(ssl.SSLContext):
+    """Gives each new connection to the context of the latest file.
+
+    A context that has been used cannot forget an authority that it once trusted, so a renewed file has one of its own.
+    """
+
+    latest: ssl.SSLContext
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+        """What asyncio calls for each connection."""
+        return self.latest.wrap_bio(*arguments, **named)
+
+
 class Tls:
     """The TLS settings of both transports. New connections use a renewed file; open ones do not change."""
 
@@ -28,7 +41,9 @@ class Tls:
         self._path = path
         self._seen = _state(path)
         settings = _settings(path)
-        self.context = _context(path, settings)
+        self._verifies = settings.client_verify
+        self.context = _LatestContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.latest = _context(path, settings)
         self._certificates = _certificates(settings)
         self.credentials = grpc.dynamic_ssl_server_credentials(
             self._certificates,
@@ -44,11 +59,14 @@ class Tls:
         self._seen = seen
         try:
             settings = _settings(self._path)
-            _context(self._path, settings)
+            if settings.client_verify != self._verifies:
+                # gRPC decides this when it opens its port.
+                raise invalid(f"{self._path}: client_verify cannot change without a restart.")
+            context = _context(self._path, settings)
         except ServingError as error:
             _log.warning(f"The certificate is not renewed: {error.message}")
             return
-        _load(self._path, self.context, settings)
+        self.context.latest = context
         self._certificates = _certificates(settings)
         _log.warning(f"The certificate of {self._path} is renewed.")
 
@@ -81,13 +99,8 @@ def _certificates(settings: Any) -> grpc.ServerCertificateConfiguration:
 
 def _context(path: Path, settings: Any) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    _load(path, context, settings)
     if settings.client_verify:
         context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def _load(path: Path, context: ssl.SSLContext, settings: Any) -> None:
     # Python reads a key only from a file. Only this user can read these files, and they are deleted at once.
     with tempfile.TemporaryDirectory(prefix="atelier-tls-") as folder:
         files = {name: Path(folder, name) for name in ("server_cert", "server_key")}
@@ -102,3 +115,4 @@ def _load(path: Path, context: ssl.SSLContext, settings: Any) -> None:
             context.load_verify_locations(cadata=settings.custom_ca)
         except (ssl.SSLError, ValueError) as error:
             raise invalid(f"{path}: custom_ca is no PEM certificate ({error}).") from None
+    return context

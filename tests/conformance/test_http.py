@@ -94,6 +94,60 @@ def test_the_page_for_an_unknown_method_is_libevents(server: RunningServer, meth
     assert (status, body) == (501, page("501 Not Implemented"))
 
 
+STATUS = f"GET {TOY} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+PREDICT = b"POST %s:predict HTTP/1.1\r\nHost: h\r\n" % TOY.encode() + LENGTH
+
+
+@pytest.mark.parametrize("method", [b"BREW", b"get", b"FOO-BAR", b"PROPFIND", b"QUERY"])
+@pytest.mark.parametrize(
+    "before",
+    [[STATUS], [STATUS, PREDICT], [STATUS + PREDICT], [PREDICT]],
+    ids=["one", "two", "two at once", "a body"],
+)
+@pytest.mark.parametrize("cut", [0, 2, 5])
+def test_an_unknown_method_comes_after_the_answers_to_what_came_before(
+    server: RunningServer, method: bytes, before: list[bytes], cut: int
+) -> None:
+    request = b"%s %s HTTP/1.1\r\nHost: h\r\n\r\n" % (method, TOY.encode())
+    pieces = [*before, request[:cut], request[cut:]] if cut else [*before[:-1], before[-1] + request]
+    wanted = b"".join(before).count(b"HTTP/1.1") + 1
+    answers = exchanged(server, *pieces, answers=wanted)
+    assert [code for code, _, _ in answers] == [200] * (wanted - 1) + [501]
+    assert answers[-1][2] == page("501 Not Implemented")
+
+
+@pytest.mark.parametrize("request_line", [b"PRI * HTTP/2.0\r\n\r\nSM", b"CONNECT h:80 HTTP/1.1"])
+def test_a_tunnel_is_not_implemented(server: RunningServer, request_line: bytes) -> None:
+    ((code, _, body),) = exchanged(server, request_line + b"\r\n\r\n")
+    assert (code, body) == (501, page("501 Not Implemented"))
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b'{"instances": [1]}\r\n\r\n',
+        b"GET /v1/models/toy HTTP/9.9\r\n\r\n",
+        b"POST /v1/models/toy:predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /v1/models/toy:predict HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"GET toy HTTP/1.1\r\n\r\n",
+    ],
+    ids=["TLS", "no request", "version", "chunk", "length", "path"],
+)
+def test_what_is_no_http_is_a_bad_request_with_libevents_page(server: RunningServer, garbage: bytes) -> None:
+    ((code, _, body),) = exchanged(server, garbage)
+    assert (code, body) == (400, page("400 Bad Request"))
+
+
+@pytest.mark.parametrize("form", ['{"instances": %s}', '{"instances": [{"x": %s}]}', '{"inputs": %s}'])
+@pytest.mark.parametrize("depth", [65, 190, 900, 1000])
+def test_lists_nested_deeper_than_a_tensor_are_refused(server: RunningServer, form: str, depth: int) -> None:
+    nested = "[" * depth + "1" + "]" * depth
+    for value in (nested, f"[{nested}, 1]"):
+        code, text, _ = http(server, f"{TOY}:predict", (form % value).encode())
+        assert code == 400, text
+
+
 def test_a_refused_options_request_has_no_body(server: RunningServer) -> None:
     got, text, headers = http(server, TOY, method="OPTIONS")
     assert (got, text, headers["Content-Type"]) == (400, b"", "text/html; charset=ISO-8859-1")

@@ -33,6 +33,14 @@ def peer(lifecycle_server: RunningServer, tmp_path: Path) -> Iterator[Peer]:
     opened.channel.close()
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with version 1 of `toy`, for a module that starts servers of its own."""
+    folder = tmp_path_factory.mktemp("models")
+    save_toy(folder, version=1, factor=1.0)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def small_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of version 1 of `toy`, for tests that change nothing of it; bodies have 1.5 s to arrive."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+
+import pytest
 
 from tests.support.http import connect, get
 from tests.support.peer import Peer
@@ -57,6 +60,57 @@ def test_endless_headers_and_huge_bodies_are_cut_off(small_peer: Peer) -> None:
     while small_peer.server.resident() > memory + 3e8 and time.monotonic() < deadline:
         time.sleep(0.1)
     assert small_peer.server.resident() < memory + 3e8
+    assert small_peer.scale()[0] in (1.0, 7.0)
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"X: " + b"a" * 4000 + b"\r\n", b"X: " + b"a" * 4000, b"X:\r\n" * 800],
+    ids=["fields", "one", "short"],
+)
+def test_an_end_of_a_chunked_body_that_does_not_end_is_cut_off(small_peer: Peer, endless: bytes) -> None:
+    with connect(small_peer.server) as connection:
+        connection.sendall(
+            b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
+        )
+        sent = 0
+        try:
+            for _ in range(400):
+                connection.sendall(endless)
+                sent += len(endless)
+                time.sleep(0.001)
+        except OSError:
+            pass
+        assert sent < 1_000_000
+
+
+def test_chunks_of_one_byte_are_read(small_peer: Peer) -> None:
+    body = b'{"instances": [%s1]}' % (b" " * 100_000)
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    with connect(small_peer.server) as connection:
+        head = b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head + chunks + b"0\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_does_not_take_its_answer_is_cut_off(small_peer: Peer) -> None:
+    body = b'{"instances": [%s1]}' % (b"1," * 8_000_000)
+    resting = small_peer.server.resident()
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(connect(small_peer.server)) for _ in range(3)]
+        for connection in held:
+            connection.settimeout(60)
+            connection.sendall(
+                b"POST /v1/models/toy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            )
+            connection.sendall(body)
+        # Nothing is read, and the connections are held: the server ends them, and has its memory back.
+        deadline = time.monotonic() + 60
+        for connection in held:
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        while small_peer.server.resident() - resting > 64 * 2**20:
+            assert time.monotonic() < deadline, (small_peer.server.resident() - resting) / 2**20
+            time.sleep(0.1)
     assert small_peer.scale()[0] in (1.0, 7.0)
 
 

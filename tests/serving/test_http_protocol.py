@@ -22,7 +22,11 @@ OVERRIDDEN = {
     "send_400_response": ["msg"],
     "on_message_begin": [],
     "on_headers_complete": [],
+    "on_body": ["body"],
     "on_message_complete": [],
+    "on_response_complete": [],
+    "pause_writing": [],
+    "resume_writing": [],
     "_unsupported_upgrade_warning": [],
     "connection_lost": ["exc"],
 }
@@ -55,7 +59,8 @@ def test_nothing_else_of_the_protocol_is_overridden() -> None:
 
 def test_the_protocol_names_none_of_the_attributes_that_the_subclass_adds() -> None:
     source = inspect.getsource(HttpToolsProtocol)
-    added = ("_header_bytes", "_in_headers", "_unknown", "_header_timer", "_offered", "_peer")
+    added = ["_header_bytes", "_in_headers", "_header_timer", "_around", "_begun", "_refusal", "_refuse"]
+    added += ["_offered", "_peer", "_answer_timer", "answer_seconds"]
     assert [name for name in added if name in source] == [], ADVICE
 
 
@@ -83,8 +88,11 @@ def test_the_parser_calls_the_overridden_methods_in_order() -> None:
     assert answers.count(b"HTTP/1.1 204") == 2
 
 
-def test_a_method_that_the_parser_does_not_know_is_answered_with_501() -> None:
-    answer = asyncio.run(_converse(LimitedProtocol, [b"FOO / HTTP/1.1\r\n\r\n"]))
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["new", "kept"])
+def test_a_method_that_the_parser_does_not_know_is_answered_with_501(before: bytes) -> None:
+    answer = asyncio.run(_converse(LimitedProtocol, [*filter(None, [before]), b"FOO / HTTP/1.1\r\n\r\n"]))
+    assert answer.startswith(b"HTTP/1.1 204 ") == bool(before)
+    answer = answer[answer.index(b"HTTP/1.1 501") :]
     assert answer.startswith(b"HTTP/1.1 501 "), ADVICE
     head = b"<HTML><HEAD>\n<TITLE>501 Not Implemented</TITLE>\n</HEAD>"
     body = b"<BODY>\n<H1>Not Implemented</H1>\n</BODY></HTML>\n"

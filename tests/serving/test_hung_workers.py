@@ -3,12 +3,15 @@
 import http.client
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support.peer import ONCE
+from tests.support.ports import free_port
 from tests.support.server import RunningServer, running_server
 from tests.support.toy_models import save_toy
 
@@ -48,6 +51,31 @@ def test_a_worker_that_hangs_is_named_and_replaced(tmp_path: Path) -> None:
         assert f"Worker {hung} was killed by signal 9; it is being replaced." in server.log_text()
         # Each connection is somebody's who answers.
         assert {asked(server) for _ in range(30)} == {200}
+
+
+def test_a_worker_that_hangs_while_it_starts_is_noticed(tmp_path: Path) -> None:
+    save_toy(tmp_path)
+    limit = "from atelier_serving.workers import supervisor; supervisor.HUNG_START_SECONDS = 8.0"
+    code = f"{limit}; from atelier_serving.cli import main; main()"
+    flags = [
+        f"--port={free_port()}",
+        "--model_name=toy",
+        f"--model_base_path={tmp_path / 'toy'}",
+        "--workers=2",
+    ]
+    command = [sys.executable, "-c", code, *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        deadline = time.monotonic() + 60
+        while len(children(server.pid)) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        hung = max(children(server.pid))
+        os.kill(hung, signal.SIGSTOP)
+        printed, _ = server.communicate(timeout=90)
+    # At the first start one that fails ends it, as any other that dies there.
+    assert f"Worker {hung} has not answered for 8 s: it hangs, and is killed." in printed
+    assert "a worker was killed by signal 9 before it was ready" in printed
+    assert server.returncode == 255
 
 
 def test_no_rest_request_that_was_accepted_is_cut_when_all_workers_end(tmp_path: Path) -> None:

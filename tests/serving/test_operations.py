@@ -26,13 +26,6 @@ from tests.support.toy_models import save_toy
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("operations")
-    save_toy(folder, version=1, factor=1.0)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def peer(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
     parameters = tmp_path_factory.mktemp("batching") / "batching.config"
     parameters.write_text("max_batch_size { value: 8 } batch_timeout_micros { value: 20000 }")

@@ -60,3 +60,54 @@ def test_a_model_that_calls_python_is_not_loaded(
     with pytest.raises(grpc.RpcError) as refused:
         peer.scale(version=2)
     assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def save_with_python_at_load(folder: Path, operation: Callable[..., tf.Tensor]) -> None:
+    """A SavedModel whose init op calls Python; its signature does not."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        y = tf.identity(x * 2.0, name="y")
+        init = tf.group(operation(lambda: np.float32(1), [], tf.float32))
+        builder = tf.compat.v1.saved_model.Builder(str(folder))
+        signature = tf.compat.v1.saved_model.predict_signature_def({"x": x}, {"y": y})
+        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature}, main_op=init)
+        builder.save()
+
+
+@pytest.mark.parametrize("operation", [tf.numpy_function, tf.py_function], ids=["numpy", "py"])
+def test_python_that_only_the_load_calls_is_refused_before_it_runs(
+    peer: Peer, operation: Callable[..., tf.Tensor]
+) -> None:
+    staged = peer.models / peer.name / ".staging-init"
+    save_with_python_at_load(staged, operation)
+    peer.publish(staged, 2)
+    peer.wait(lambda: peer.states().get(2) == END)
+    assert peer.error(2).startswith("Op type not registered '")
+    assert "pyfunc_" not in peer.error(2)
+    assert peer.scale() == (1.0, 1)
+
+
+def test_python_in_a_loop_of_a_function_that_a_signature_calls_is_refused(peer: Peer) -> None:
+    class Model(tf.Module):
+        @tf.function(input_signature=SPEC)
+        def inner(self, x: tf.Tensor) -> tf.Tensor:
+            def body(i: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                return i + 1, tf.ensure_shape(tf.numpy_function(doubled, [y], tf.float32), [None])
+
+            return tf.while_loop(
+                lambda i, y: i < 3,
+                body,
+                (0, x),
+                shape_invariants=(tf.TensorShape([]), tf.TensorShape([None])),
+            )[1]
+
+        @tf.function(input_signature=SPEC)
+        def outer(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"y": self.inner(x)}
+
+    model = Model()
+    staged = peer.models / peer.name / ".staging-loop"
+    tf.saved_model.save(model, str(staged), signatures={"serving_default": model.outer})
+    peer.publish(staged, 2)
+    peer.wait(lambda: peer.states().get(2) == END)
+    assert peer.error(2).startswith("Op type not registered 'PyFunc")

@@ -22,13 +22,6 @@ from tests.support.toy_models import save_toy
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("surroundings")
-    save_toy(folder, version=1, factor=1.0)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("logs")
 

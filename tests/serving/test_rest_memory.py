@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -33,12 +35,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-def post(server: RunningServer, body: bytes, packed: bool = False, seconds: float = 120) -> tuple[int, bytes]:
-    """(status, answer) of a predict request."""
+def post(
+    server: RunningServer, body: bytes, packed: bool = False, seconds: float = 120, path: str = PREDICT
+) -> tuple[int, bytes]:
+    """(status, answer) of a request, predict if not told otherwise."""
     url = urlsplit(server.rest)
     connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=seconds)
     try:
-        connection.request("POST", PREDICT, body, {"Content-Encoding": "gzip"} if packed else {})
+        connection.request("POST", path, body, {"Content-Encoding": "gzip"} if packed else {})
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -100,7 +104,23 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("item", BOMBS.values(), ids=BOMBS)
+# Of the kinds that differ little, one is in `make test` and all are in `make soak`.
+SOAKED = (
+    *("lists", "texts", "members", "lists of one", "null"),
+    *("one text", "wide texts", "escapes of characters", "one fraction", "one exponent", "blanks"),
+    *("values of an example", "a text of an example"),
+)
+
+
+def kinds(table: Mapping[str, Any]) -> list[Any]:
+    """The values of a table as parameters of a test, named by their keys."""
+    return [
+        pytest.param(value, id=name, marks=[pytest.mark.soak] if name in SOAKED else [])
+        for name, value in table.items()
+    ]
+
+
+@pytest.mark.parametrize("item", kinds(BOMBS))
 def test_three_small_bodies_that_unpack_to_much_stay_within_the_budget(
     server: RunningServer, item: bytes
 ) -> None:
@@ -116,6 +136,102 @@ def test_three_small_bodies_that_unpack_to_much_stay_within_the_budget(
     assert set(got) <= {200, 400, 429}
     assert watch.peak - watch.resting < ALLOWED
     assert not watch.failed
+
+
+PREDICT_TEXTS = b'{"signature_name":"echo","inputs":{"number":[1],"text":['
+EXAMPLES = b'{"examples":['
+# The path's end, and what makes a document whose parts are long rather than many.
+LONG: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "one text": ("predict", lambda: PREDICT_TEXTS + b'"' + b"a" * HUGE + b'"]}}'),
+    "one wide text": (
+        "predict",
+        lambda: b'{"instances":["' + b"a" * HUGE + "\N{GRINNING FACE}".encode() + b'"]}',
+    ),
+    "wide texts": (
+        "predict",
+        lambda: repeated(b'{"instances":[', b'"' + b"a" * 60_000 + "\N{GRINNING FACE}".encode() + b'"'),
+    ),
+    "escapes": ("predict", lambda: PREDICT_TEXTS + b'"' + b"\\n" * (HUGE // 2) + b'"]}}'),
+    "escapes of characters": ("predict", lambda: PREDICT_TEXTS + b'"' + b"\\u4e00" * (HUGE // 6) + b'"]}}'),
+    "base64": ("predict", lambda: PREDICT_TEXTS + b'{"b64":"' + b"A" * 48_000_000 + b'"}]}}'),
+    "one number": ("predict", lambda: b'{"instances":[' + b"1" * HUGE + b"]}"),
+    "one fraction": ("predict", lambda: b'{"instances":[0.' + b"1" * HUGE + b"]}"),
+    "one exponent": ("predict", lambda: b'{"instances":[1e' + b"0" * HUGE + b"1]}"),
+    "blanks": ("predict", lambda: b'{"instances":[1,' + b" " * HUGE + b"1]}"),
+    "one name": ("predict", lambda: b'{"' + b"a" * HUGE + b'":1,"instances":[1]}'),
+    "lists in lists": ("predict", lambda: b'{"instances":[' + b"[" * HUGE + b"]}"),
+    "examples": ("classify", lambda: repeated(EXAMPLES, b"{}", 20_000_000)),
+    "values of an example": (
+        "regress",
+        lambda: repeated(EXAMPLES + b'{"x":[', b"0", 20_000_000)[:-1] + b"}]}",
+    ),
+    "a text of an example": ("classify", lambda: EXAMPLES + b'{"x":"' + b"a" * HUGE + b'"}]}'),
+    "a context for each example": (
+        "regress",
+        lambda: repeated(b'{"context":{"c":"' + b"a" * 60_000 + b'"},"examples":[', b"{}", 60_000),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", kinds(LONG))
+def test_parts_that_are_long_stay_within_the_budget(
+    server: RunningServer, case: tuple[str, Callable[[], bytes]]
+) -> None:
+    method, document = case
+    body = gzip.compress(document(), 6)
+    path = f"/v1/models/toy:{method}"
+    got: list[int] = []
+    with Watch(server) as watch:
+        attacks = [
+            threading.Thread(target=lambda: got.append(post(server, body, True, path=path)[0]))
+            for _ in range(3)
+        ]
+        for thread in attacks:
+            thread.start()
+        for thread in attacks:
+            thread.join()
+    assert len(got) == 3
+    assert set(got) <= {200, 400, 429}
+    assert watch.peak - watch.resting < ALLOWED
+    assert not watch.failed
+
+
+def test_memory_goes_back_whichever_threads_have_read(server: RunningServer) -> None:
+    """The C library keeps what a thread has freed for that thread: not much of it, for all of them together."""
+    body = gzip.compress(b'{"instances":[1,' + b" " * 60_000_000 + b"1]}", 6)
+    assert post(server, body, True)[0] == 200
+    resting = server.resident()
+    for _ in range(12):
+        assert post(server, body, True)[0] == 200
+    deadline = time.monotonic() + 10
+    while server.resident() - resting > 96 * 2**20:
+        assert time.monotonic() < deadline, (server.resident() - resting) / 2**20
+        time.sleep(0.1)
+
+
+def test_a_long_text_is_answered_as_it_came(server: RunningServer) -> None:
+    text = 'ä"\n\\\N{GRINNING FACE}\u4e00x' * 60_000
+    for ascii_only in (True, False):
+        document = {"signature_name": "echo", "instances": [{"text": text, "number": 1}]}
+        body = json.dumps(document, ensure_ascii=ascii_only).encode()
+        status, answer = post(server, body)
+        assert status == 200
+        (row,) = json.loads(answer)["predictions"]
+        assert row["text"] == text
+        assert base64.b64decode(row["raw_bytes"]["b64"]) == text.encode()
+    packed = base64.b64encode(text.encode()).decode()
+
+    def of_bytes(form: str) -> bytes:
+        inputs = {"text": [{"b64": form}], "number": [1]}
+        return json.dumps({"signature_name": "echo", "inputs": inputs}).encode()
+
+    spaced = "\n".join(packed[start : start + 76] for start in range(0, len(packed), 76))
+    for form in (packed, spaced, packed.rstrip("="), packed + "=="):
+        status, answer = post(server, of_bytes(form))
+        assert status == 200
+        assert json.loads(answer)["outputs"]["text"] == [text]
+    for broken in (packed[:90_000] + "=" + packed[90_000:], packed + "=A", "é" + packed):
+        assert post(server, of_bytes(broken))[0] == 400
 
 
 @pytest.mark.parametrize("item", [b"{}", b"0.25", b"12345", b'"text"', b"[0.5,0.5]"])

@@ -20,18 +20,10 @@ from tests.support.memory_limit import memory_limit
 from tests.support.peer import ONCE, Peer
 from tests.support.server import RunningServer, running_server
 from tests.support.stalled_link import stalled_link
-from tests.support.toy_models import save_toy
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 MB = 2**20
 UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("slow")
-    save_toy(folder, version=1, factor=1.0)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import subprocess
+import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,7 @@ from atelier_serving.tls import Tls
 
 from tests.support.peer import ONCE, Peer
 from tests.support.server import RunningServer
-from tests.support.toy_models import save_toy
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("surroundings")
-    save_toy(folder, version=1, factor=1.0)
-    return folder
+from tests.support.small_server import make_certificates
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +98,92 @@ class _tls_server:
 
     def __exit__(self, *error: Any) -> bool | None:
         return self.running.__exit__(*error)
+
+
+def presented(address: str, context: ssl.SSLContext) -> bytes:
+    """The certificate (DER) that a new connection is shown. Raises `OSError` when the server ends the handshake."""
+    host, port = address.split(":")
+    # gRPC speaks to nobody who does not offer HTTP/2.
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secured,
+    ):
+        # With TLS 1.3 a server refuses a client's certificate after the client's own end of the handshake.
+        secured.settimeout(0.3)
+        try:
+            if not secured.recv(1):
+                raise ConnectionResetError("the server has closed the connection")
+        except TimeoutError:
+            pass
+        return secured.getpeercert(binary_form=True) or b""
+
+
+def test_a_renewed_certificate_and_authority_are_taken_up_without_a_restart(
+    models: Path, certificates: dict[str, Any], tmp_path: Path
+) -> None:
+    renewed = make_certificates(tmp_path)
+    file = ssl_config(
+        tmp_path,
+        server_key=certificates["own.key"],
+        server_cert=certificates["own.pem"],
+        custom_ca=certificates["ca.pem"],
+        client_verify=True,
+    )
+    with _tls_server(models, file, certificates) as (server, known):
+        addresses = server.grpc, server.rest.split("//")[1]
+        own = ssl.PEM_cert_to_DER_cert(certificates["own.pem"])
+        assert [presented(address, known) for address in addresses] == [own, own]
+
+        # What cannot be taken up changes nothing, and is named.
+        broken = tmp_path / "broken"
+        broken.mkdir()
+        ssl_config(broken, server_key="x", server_cert="y").replace(file)
+        until(lambda: "The certificate is not renewed: " in server.log_text())
+        assert [presented(address, known) for address in addresses] == [own, own]
+        fields = {
+            "server_key": renewed.read("server.key").decode(),
+            "server_cert": renewed.read("server.pem").decode(),
+            "custom_ca": renewed.read("ca.pem").decode(),
+        }
+        ssl_config(broken, **fields).replace(file)
+        until(lambda: "client_verify cannot change without a restart" in server.log_text())
+        assert [presented(address, known) for address in addresses] == [own, own]
+
+        with _open_channel(server, certificates) as channel:
+            grpc.channel_ready_future(channel).result(20)
+            ssl_config(broken, **fields, client_verify=True).replace(file)
+            until(lambda: f"The certificate of {file} is renewed." in server.log_text())
+            # Connections that are open go on.
+            peer = Peer(server, models, "toy")
+            peer.channel.close()
+            peer.prediction = type(peer.prediction)(channel)
+            assert peer.scale()[0] in (1.0, 7.0)
+        new = ssl.create_default_context(cadata=renewed.read("ca.pem").decode())
+        new.load_cert_chain(renewed.folder / "client.pem", renewed.folder / "client.key")
+        shown = ssl.PEM_cert_to_DER_cert(renewed.read("server.pem").decode())
+        assert [presented(address, new) for address in addresses] == [shown, shown]
+        # Whom the authority of before has signed is a stranger now, on both ports.
+        stranger = ssl.create_default_context(cadata=renewed.read("ca.pem").decode())
+        stranger.load_cert_chain(certificates["folder"] / "own.pem", certificates["folder"] / "own.key")
+        for address in addresses:
+            with pytest.raises(OSError, match=r"(?i)unknown ca|alert|reset|closed|EOF"):
+                presented(address, stranger)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _open_channel(server: RunningServer, certificates: dict[str, Any]) -> grpc.Channel:
+    pair = (certificates["own.key"].encode(), certificates["own.pem"].encode())
+    return grpc.secure_channel(
+        server.grpc, grpc.ssl_channel_credentials(certificates["ca.pem"].encode(), *pair)
+    )
 
 
 @pytest.mark.parametrize(

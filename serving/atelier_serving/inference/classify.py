@@ -14,9 +14,11 @@ from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb
 
 from atelier_serving.inference.predict import run
 from atelier_serving.models.servable import Servable
-from atelier_serving.status import invalid
+from atelier_serving.status import Code, ServingError, invalid
 from atelier_serving.tensors import dtype_number
 
+# The bytes of a context in all examples together: a request of a few bytes must not claim gigabytes.
+_MAX_REPEATED = 64 * 2**20
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
@@ -132,6 +134,12 @@ def serialized_examples(inputs: input_pb2.Input) -> np.ndarray:
     # context's.
     has_context = field == "example_list_with_context"
     context = inputs.example_list_with_context.context.SerializeToString() if has_context else b""
+    if len(context) * len(examples) > _MAX_REPEATED:
+        raise ServingError(
+            Code.RESOURCE_EXHAUSTED,
+            f"A context of {len(context)} bytes for each of {len(examples)} examples is more than {_MAX_REPEATED} "
+            "bytes. Send fewer examples at a time.",
+        )
     array[:] = [context + example.SerializeToString() for example in examples]
     return array
 

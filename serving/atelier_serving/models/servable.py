@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from tensorflow.python.saved_model import loader_impl
 
 from atelier_serving.batching.batcher import Batcher
 from atelier_serving.flags import Flags
@@ -52,12 +53,9 @@ class Servable:
         self._lock = threading.Lock()
         try:
             with self._graph.as_default():
-                meta = tf.compat.v1.saved_model.load(
-                    self._session, flags.saved_model_tags.split(","), str(folder)
-                )
+                meta = _load(self._session, flags.saved_model_tags.split(","), folder)
             self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta.signature_def)
             _require_variables(folder, self._graph)
-            _refuse_python_functions(meta.graph_def)
         except BaseException as error:
             self._session.close()
             raise _serving_error(error, folder, flags.saved_model_tags) from None
@@ -147,6 +145,17 @@ def _require_variables(folder: Path, graph: tf.Graph) -> None:
     has_variables = any(operation.type in _VARIABLE_OPS for operation in graph.get_operations())
     if has_variables and not (folder / "variables" / "variables.index").exists():
         raise _without_variables(folder)
+
+
+def _load(session: tf.compat.v1.Session, tags: list[str], folder: Path) -> meta_graph_pb2.MetaGraphDef:
+    """The steps of `tf.compat.v1.saved_model.load`; what calls Python is refused before anything runs."""
+    loader = loader_impl.SavedModelLoader(str(folder))
+    meta = loader.get_meta_graph_def_from_tags(tags)
+    _refuse_python_functions(meta.graph_def)
+    saver, _ = loader.load_graph(session.graph, tags)
+    loader.restore_variables(session, saver)
+    loader.run_init_ops(session, tags)
+    return meta
 
 
 def _refuse_python_functions(graph: graph_pb2.GraphDef) -> None:

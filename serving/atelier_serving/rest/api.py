@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -29,8 +30,9 @@ from atelier_serving.rest.json.document import parse_document, to_bytes
 from atelier_serving.rest.json.examples import read_examples
 from atelier_serving.rest.json.protos import as_document, printed
 from atelier_serving.rest.json.tensors import read_inputs, signature_name
+from atelier_serving.rest.json.values import uncounted
 from atelier_serving.rest.request import Request, unpacked
-from atelier_serving.status import Code, invalid, of_exception
+from atelier_serving.status import TRUNCATED, Code, invalid, of_exception
 
 _log = logging.getLogger(__name__)
 
@@ -42,10 +44,10 @@ _POST = re.compile(
 _GET = re.compile(
     rf"/v1/models(?:/(?P<name>[^/:]+))?{_MODEL_SPEC}(?P<part>/metadata)?", re.IGNORECASE | re.ASCII
 )
-# The methods that libevent knows. It refuses all others, also TRACE, before TensorFlow Serving sees them.
-_METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
 _HTML = "text/html; charset=ISO-8859-1"
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# Nobody reads more of an error's text, which may show names of the request as they came.
+_MAX_MESSAGE = 64 * 1024
 # model_servers/http_server.cc:46-87; every other code is 500.
 _HTTP = {
     Code.CANCELLED: 499,
@@ -77,19 +79,19 @@ class RestApi:
         self._headers = _CORS if cors else {}
 
     def respond(self, request: Request, large: LargeDocument | None = None) -> Answer:
-        """Answer a request, and take the body out of it. Never raises. `large` is given for a large document."""
-        try:
-            return self._answer(request, large)
-        finally:
-            # Here no part of the document is alive any more.
-            if large:
-                large.end()
+        """Answer a request, and take the body out of it. Never raises. `large` is given for a large document.
+
+        The caller ends `large` when the answer has been sent.
+        """
+        answer = self._answer(request, large)
+        # Here no part of the document is alive any more.
+        if large:
+            large.answered(len(answer.body))
+        return answer
 
     def _answer(self, request: Request, large: LargeDocument | None) -> Answer:
         method = request.method
         headers = request.headers
-        if method not in _METHODS:
-            return Answer(501, html_page("501 Not Implemented"), _HTML)
         if _BAD_ESCAPE.search(request.path):
             return Answer(400, html_page("400 Bad Request"), _HTML)
         if method == "OPTIONS":
@@ -97,7 +99,8 @@ class RestApi:
             return Answer(200 if allowed else 400, b"", _HTML, self._headers)
         try:
             pieces = self._dispatch(request, large)
-            body = b"".join(large.counted(map(to_bytes, pieces)) if large else map(to_bytes, pieces))
+            encoded = map(to_bytes, pieces)
+            body = large.gathered(encoded) if large else b"".join(encoded)
         except _UnreadablePathError:
             current().code = Code.INVALID_ARGUMENT.name
             return Answer(400, b"", headers=self._headers)
@@ -108,7 +111,7 @@ class RestApi:
                 _log.error(f"internal error: {failure.message}")
             return Answer(
                 _HTTP.get(failure.code, 500),
-                to_bytes(json_text.error(failure.message)),
+                to_bytes(json_text.error(_shortened(failure.message))),
                 headers=self._headers,
             )
         return Answer(200, body, headers=self._headers)
@@ -122,11 +125,10 @@ class RestApi:
             model_spec = _model_spec(match)
             if match["method"] in ("predict", "classify", "regress"):
                 document = _document(request, large)
-                was_read = large.holds if large else _nothing
                 if match["method"] == "predict":
-                    return self._predict(model_spec, document, was_read)
+                    return self._predict(model_spec, document, large)
                 answer = self._classify if match["method"] == "classify" else self._regress
-                return [answer(model_spec, document, was_read)]
+                return [answer(model_spec, document, large)]
         if method == "GET" and (match := _GET.fullmatch(path)):
             model_spec = _model_spec(match)
             if not model_spec.name:
@@ -135,12 +137,12 @@ class RestApi:
         raise invalid(f"Malformed request: {method} {path}")
 
     def _predict(
-        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
+        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], large: LargeDocument | None
     ) -> Iterator[str]:
         """Predict from a parsed JSON document, and empty it. The result is the text of the answer, in pieces.
 
-        There is no proto in between: it would copy every value twice. `was_read` is called with the bytes that take the
-        place of the document: first the inputs, later the outputs.
+        There is no proto in between: it would copy every value twice. `large` counts first the inputs, later
+        the outputs, in place of the document.
         """
         name = signature_name(document)
         with self._api.servable(model_spec) as (servable, _):
@@ -150,30 +152,29 @@ class RestApi:
                 raise invalid(text)
             if not signature.inputs:
                 raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
-            inputs, as_rows = read_inputs(document, signature.inputs)
+            inputs, as_rows = read_inputs(document, signature.inputs, large.spend if large else uncounted)
             document.clear()
-            was_read(sum(array.nbytes for array in inputs.values()))
+            if large:
+                large.holds(_size(inputs))
             outputs = predict(servable, name or DEFAULT_SIGNATURE, inputs, [])
         del inputs
-        was_read(sum(array.nbytes for array in outputs.values()))
+        if large:
+            large.holds(_size(outputs))
+            large.spend(json_text.longest_text(outputs))
         return json_text.rows(outputs) if as_rows else json_text.columns(outputs)
 
     def _classify(
-        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
+        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], large: LargeDocument | None
     ) -> str:
         request = classification_pb2.ClassificationRequest(model_spec=model_spec)
-        _fill(request, document)
-        document.clear()
-        was_read(request.ByteSize())
+        _fill(request, document, large)
         return json_text.classification(self._api.classify(request).result)
 
     def _regress(
-        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], was_read: Callable[[int], object]
+        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], large: LargeDocument | None
     ) -> str:
         request = regression_pb2.RegressionRequest(model_spec=model_spec)
-        _fill(request, document)
-        document.clear()
-        was_read(request.ByteSize())
+        _fill(request, document, large)
         return json_text.regression(self._api.regress(request).result)
 
     def _status(self, model_spec: model_pb2.ModelSpec) -> str:
@@ -211,12 +212,31 @@ def _model_spec(match: re.Match[str]) -> model_pb2.ModelSpec:
     return model_spec
 
 
-def _fill(request: Any, document: dict[str, Any]) -> None:
-    """Read the signature name and the examples of a classify or regress body into the request."""
+def _fill(request: Any, document: dict[str, Any], large: LargeDocument | None) -> None:
+    """Read the signature name and the examples of a classify or regress body into the request, and empty the body."""
     name = signature_name(document)
     # No signature has a name that is no UTF-8.
     request.model_spec.signature_name = to_bytes(name).decode("utf-8", "replace")
-    read_examples(document, request.input)
+    examples = 0
+
+    def spend(size: int) -> None:
+        nonlocal examples
+        examples += size
+        if large:
+            large.spend(size)
+
+    read_examples(document, request.input, spend)
+    document.clear()
+    if large:
+        large.holds(examples)
+
+
+def _size(arrays: Mapping[str, np.ndarray]) -> int:
+    """Bytes of memory that arrays take, with the strings in them."""
+    return sum(
+        array.nbytes + (sum(map(len, array.flat)) if array.dtype == object else 0)
+        for array in arrays.values()
+    )
 
 
 def _document(request: Request, large: LargeDocument | None) -> dict[str, Any]:
@@ -227,10 +247,10 @@ def _document(request: Request, large: LargeDocument | None) -> dict[str, Any]:
         large.begin()
     body = request.body
     if request.packed:
-        body = unpacked(body, spend or _nothing)
+        body = unpacked(body, spend or uncounted)
     request.body = b""
     return parse_document(body, spend)
 
 
-def _nothing(*_: object) -> None:
-    """Used when no bytes are counted."""
+def _shortened(message: str) -> str:
+    return message if len(message) <= _MAX_MESSAGE else message[:_MAX_MESSAGE] + TRUNCATED

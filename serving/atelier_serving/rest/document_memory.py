@@ -8,8 +8,9 @@ Both need the interpreter all the time, so two at once would only make all other
 
 from __future__ import annotations
 
+import io
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from atelier_serving import memory
 from atelier_serving.status import Code, ServingError
@@ -77,29 +78,34 @@ class LargeDocument:
     def holds(self, size: int) -> None:
         """Count `size` bytes instead of those counted before, and end this document's turn.
 
-        Raises `ServingError` as `spend`, because for a moment both are in memory.
+        Raises `ServingError` as `spend` does.
         """
         self._release()
-        before = self._held
-        self.spend(size)
-        self.spend(-before)
+        self.spend(size - self._held)
 
-    def counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Count the pieces of the answer, and make them in this document's turn. Raises `ServingError` as `spend`."""
+    def gathered(self, pieces: Iterable[bytes]) -> bytes:
+        """Make the answer of these pieces in this document's turn. Raises `ServingError` as `spend`."""
         self.begin()
+        # Its buffer grows in place and is given away; joining a list would take the memory twice.
+        answer = io.BytesIO()
         for piece in pieces:
             self.spend(len(piece))
-            yield piece
+            answer.write(piece)
+        return answer.getvalue()
 
     def _release(self) -> None:
         if self._has_turn:
             self._has_turn = False
             self._shared.turn.release()
 
-    def end(self) -> None:
-        """End the request. After a large document, free memory is returned to the system."""
-        self._shared.take(-self._held)
-        self._held = 0
+    def answered(self, size: int) -> None:
+        """Count only the answer of `size` bytes from now on. After a large document, free memory goes to the system."""
+        self._shared.take(min(size, self._held) - self._held)
+        self._held = min(size, self._held)
         if self._most >= _GIVE_BACK_BYTES:
             memory.trim()
         self._release()
+
+    def end(self) -> None:
+        """The client has taken the answer, or has gone."""
+        self.answered(0)

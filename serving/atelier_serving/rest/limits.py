@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import sys
 from collections import Counter
@@ -23,16 +24,14 @@ MAX_HEADER_BYTES = 64 * 1024
 HEADER_SECONDS = 10.0
 # The bytes of all bodies in memory. A single body may be as large.
 MAX_BODY_BYTES = 2**30
+# What a body may have around it for each of its bytes: the lines of tiny chunks.
+_MOST_AROUND = 16
 
 
-# The methods that httptools reads. For others TensorFlow Serving answers 501, uvicorn would answer 400.
-_METHOD = re.compile(rb"([A-Za-z]+) ")
-_READ = {b"GET", b"POST", b"PUT", b"DELETE", b"HEAD", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"}
-_PAGE = html_page("501 Not Implemented")
-_UNKNOWN_METHOD = (
-    b"HTTP/1.1 501 Not Implemented\r\nContent-Type: text/html; charset=ISO-8859-1\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(_PAGE), _PAGE)
-)
+# A request that cannot be read is answered as libevent does, on which TensorFlow Serving's HTTP server stands.
+_METHOD = re.compile(rb"[\r\n]*[A-Za-z][\w-]*( |$)")
+# Methods that httptools knows, without taking a path for them.
+_TUNNELS = (b"CONNECT ", b"PRI ")
 
 
 # The number of connections of each address. Only the event loop uses it.
@@ -48,24 +47,32 @@ class LimitedProtocol(HttpToolsProtocol):
 
     # True when the server stops: then each answer is the last one of its connection.
     closing = False
+    # A client that takes nothing of its answer for so long is gone.
+    answer_seconds = 30.0
 
     def connection_made(self, transport: Any) -> None:
         """Give the connection HEADER_SECONDS for its first headers. Later uvicorn's rules of keep-alive apply."""
         super().connection_made(transport)
         self._header_bytes = 0
         self._in_headers = True
-        self._unknown = False
+        self._around = 0
         self._offered = False
+        self._begun = b""
+        self._refusal = b""
+        self._answer_timer: asyncio.TimerHandle | None = None
         self._peer = self.client[0] if self.client else ""
         _of_peer[self._peer] += 1
         self._header_timer = self.loop.call_later(HEADER_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:
-        """Count the bytes of the headers."""
+        """Count the bytes of the headers, and those around a body."""
+        if self._refusal:
+            return
         if self._in_headers:
-            method = _METHOD.match(data) if self._header_bytes == 0 else None
-            self._unknown = method is not None and method[1] not in _READ
             self._header_bytes += len(data)
+        else:
+            self._around += len(data)
+        self._begun = data
         while data:
             self._offered = False
             try:
@@ -76,16 +83,46 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.parser = httptools.HttpRequestParser(self)
                 # uvicorn sets this, too.
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        if self._in_headers and self._header_bytes > MAX_HEADER_BYTES:
+        if (self._in_headers and self._header_bytes > MAX_HEADER_BYTES) or self._around > MAX_HEADER_BYTES:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer a request that could not be read."""
-        if self._unknown:
-            self.transport.write(_UNKNOWN_METHOD)
-            self.transport.close()
-        else:
-            super().send_400_response(msg)
+        """The request could not be read: 501 for an unknown method, after the answers to the requests before it."""
+        unknown = isinstance(sys.exception(), httptools.HttpParserInvalidMethodError)
+        unknown = bool(_METHOD.match(self._begun)) if unknown else self._begun.startswith(_TUNNELS)
+        title = "501 Not Implemented" if unknown else "400 Bad Request"
+        body = html_page(title)
+        self._refusal = (
+            b"HTTP/1.1 %s\r\nContent-Type: text/html; charset=ISO-8859-1\r\nConnection: close\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (title.encode(), len(body), body)
+        )
+        self._header_timer.cancel()
+        waiting = self.cycle is not None and (not self.cycle.response_complete or self.pipeline)
+        # A request whose body cannot be read gets no other answer.
+        if not waiting or self.cycle.more_body:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self.transport.write(self._refusal)
+        self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """An answer has been given: what could not be read comes after the last one."""
+        last = not self.pipeline
+        super().on_response_complete()
+        if self._refusal and last and not self.transport.is_closing():
+            self._refuse()
+
+    def pause_writing(self) -> None:
+        """The client takes its answer more slowly than it is written."""
+        super().pause_writing()
+        self._answer_timer = self.loop.call_later(self.answer_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client has taken what was written."""
+        super().resume_writing()
+        if self._answer_timer:
+            self._answer_timer.cancel()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Called when the headers with the offer are read, before the data after them."""
@@ -115,6 +152,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Called when all headers are read."""
         self._in_headers = False
+        self._around = 0
         self._header_timer.cancel()
         self._offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if self._offered:
@@ -130,6 +168,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.closing or len(self.connections) >= MAX_CONNECTIONS or not allowed:
             self.cycle.keep_alive = False
 
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._around = max(0, self._around - len(body) * (1 + _MOST_AROUND))
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """Called when the body is read. After an offer the body is not read yet."""
         if not self._offered:
@@ -141,6 +184,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if not _of_peer[self._peer]:
             del _of_peer[self._peer]
         self._header_timer.cancel()
+        if self._answer_timer:
+            self._answer_timer.cancel()
         super().connection_lost(exc)
 
 
@@ -157,13 +202,18 @@ class BodyReader:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._most = MAX_BODY_BYTES
         self._held = 0
+
+    def start(self, free: int) -> None:
+        """Bodies may have a quarter of the `free` bytes, and `MAX_BODY_BYTES`."""
+        self._most = min(free // 4, MAX_BODY_BYTES)
 
     async def read(self, receive: Any) -> tuple[bytes, int]:
         """The whole body, and an HTTP status: 200, 413, 408 or 499. The caller must `release` the body."""
         # The body is one buffer. A buffer of some megabytes has its own pages, which are returned to the system at
         # once. A list of pieces would fragment the heap and stay there.
-        body = bytearray()
+        body = io.BytesIO()
         try:
             async with asyncio.timeout(self._seconds):
                 more = True
@@ -172,19 +222,18 @@ class BodyReader:
                     if message["type"] == "http.disconnect":
                         return self._given_up(body), 499
                     part = message.get("body", b"")
-                    body += part
-                    self._held += len(part)
-                    if self._held > MAX_BODY_BYTES:
+                    self._held += body.write(part)
+                    if self._held > self._most:
                         return self._given_up(body), 413
                     more = message.get("more_body", False)
         except TimeoutError:
             return self._given_up(body), 408
-        return bytes(body), 200
+        return body.getvalue(), 200
 
     def release(self, size: int) -> None:
         """Stop counting a body of `size` bytes."""
         self._held -= size
 
-    def _given_up(self, body: bytearray) -> bytes:
-        self._held -= len(body)
+    def _given_up(self, body: io.BytesIO) -> bytes:
+        self._held -= body.tell()
         return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from atelier_serving.rest.json.document import LARGE
 # util/net_http/compression/gzip_zlib.h
 MAX_GUNZIPPED = 100 * 1024 * 1024
 _UNPACKED_AT_A_TIME = 1024 * 1024
+_PACKED_AT_A_TIME = 64 * 1024
 
 
 @dataclass
@@ -44,17 +46,24 @@ def unpacked(body: bytes, spend: Callable[[int], object]) -> bytes:
     `spend` is called with the number of bytes of each piece.
     """
     reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    whole = bytearray()
+    # Its buffer grows in place and is given away: no copy.
+    whole = io.BytesIO()
+    packed = b""
+    position = 0
     try:
         while not reader.eof:
-            piece = reader.decompress(body, _UNPACKED_AT_A_TIME)
-            if not piece and not reader.eof:
+            # What is left of a piece is copied at each step, so the pieces are small.
+            if not packed:
+                packed = body[position : position + _PACKED_AT_A_TIME]
+                position += len(packed)
+            piece = reader.decompress(packed, _UNPACKED_AT_A_TIME)
+            packed = reader.unconsumed_tail
+            if not (piece or packed or reader.eof or position < len(body)):
                 return b""
             spend(len(piece))
-            whole += piece
-            if len(whole) > MAX_GUNZIPPED:
+            whole.write(piece)
+            if whole.tell() > MAX_GUNZIPPED:
                 return b""
-            body = reader.unconsumed_tail
     except zlib.error:
         return b""
-    return bytes(whole)
+    return whole.getvalue()

@@ -20,7 +20,7 @@ from atelier_serving.rest.answer import Answer, html_page, json_answer
 from atelier_serving.rest.api import RestApi
 from atelier_serving.rest.document_memory import DocumentMemory, LargeDocument
 from atelier_serving.rest.json.document import LARGE
-from atelier_serving.rest.limits import MAX_BODY_BYTES, MAX_CONNECTIONS, BodyReader, LimitedProtocol
+from atelier_serving.rest.limits import MAX_CONNECTIONS, BodyReader, LimitedProtocol
 from atelier_serving.rest.request import Request
 from atelier_serving.status import ServingError
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
@@ -30,13 +30,17 @@ Pages = dict[str, Callable[[str], Answer | Awaitable[Answer]]]
 _START_SECONDS = 10.0
 _ACCEPT_SECONDS = 0.1
 _REQUEST_SECONDS = 0.5
+_SENT_AT_A_TIME = 256 * 1024
 # The threads for large documents. Only one of these is read at a time; the others wait.
-_LARGE_THREADS = 16
+_LARGE_THREADS = 8
 _METHOD = re.compile(r":(predict|classify|regress)$")
 _BODY_ERRORS = {
     408: "The request's body did not arrive in time.",
-    413: f"The bodies of the requests that are open exceed {MAX_BODY_BYTES} bytes.",
+    413: "The bodies of all requests that are open exceed the memory that is left for them. Send less at a time.",
 }
+# What libevent, TensorFlow Serving's HTTP server, lets through; TRACE and all others end before a handler is asked.
+_METHODS = ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
+_NOT_IMPLEMENTED = Answer(501, html_page("501 Not Implemented"), "text/html; charset=ISO-8859-1")
 _NOT_FOUND = Answer(404, html_page("404 Not Found"), "text/html")
 
 
@@ -119,6 +123,7 @@ class RestApp:
         self._pool = pool
         self._pages = pages
         self._bodies = BodyReader(seconds)
+        LimitedProtocol.answer_seconds = seconds
         # Large documents have their own threads, so that those that wait for their turn occupy no thread of the pool.
         self._documents = DocumentMemory()
         self._large = ThreadPool(_LARGE_THREADS, "large")
@@ -126,9 +131,13 @@ class RestApp:
     def start(self, free: int) -> None:
         """Set the limit of documents. The models are loaded, and `free` bytes of memory are left."""
         self._documents.start(free)
+        self._bodies.start(free)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one request, as ASGI says."""
+        if scope["method"] not in _METHODS:
+            await _send(send, _NOT_IMPLEMENTED, scope["method"])
+            return
         path = scope["raw_path"].decode("latin-1")
         if page := self._pages.get(path):
             answer = page(_host(scope))
@@ -148,20 +157,25 @@ class RestApp:
         # Only `request` keeps the body, so that its memory is freed when the body has been read.
         size = len(body)
         del body
+        large = LargeDocument(self._documents) if request.packed or size > LARGE else None
         try:
-            await _send(send, await self._answered(scope, receive, request), scope["method"])
+            await _send(send, await self._answered(scope, receive, request, large), scope["method"])
         finally:
             self._bodies.release(size)
+            if large:
+                # Memory goes back to the system, which may take a while.
+                self._large.submit(large.end)
 
-    async def _answered(self, scope: Any, receive: Any, request: Request) -> Answer:
+    async def _answered(
+        self, scope: Any, receive: Any, request: Request, large: LargeDocument | None
+    ) -> Answer:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answer] = loop.create_future()
         client = scope["client"]
         peer = f"{client[0]}:{client[1]}" if client else ""
-        if not (request.packed or len(request.body) > LARGE):
+        if large is None:
             self._pool.submit(self._respond, loop, answered, request, peer)
             return await answered
-        large = LargeDocument(self._documents)
         watching = loop.create_task(_watch(receive, large))
         self._pool.submit(self._sort, loop, answered, request, peer, large)
         try:
@@ -227,10 +241,17 @@ def _set(future: asyncio.Future[Answer], answer: Answer) -> None:
 
 
 async def _send(send: Any, answer: Answer, method: str) -> None:
+    """Send an answer, a large one as fast as the client takes it; returns when most of it has gone."""
     headers = [
         (b"content-type", answer.media_type.encode()),
         (b"content-length", str(len(answer.body)).encode()),
         *((name.lower().encode(), value.encode()) for name, value in answer.headers.items()),
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+    body = b"" if method == "HEAD" else answer.body
+    start = 0
+    while len(body) - start > _SENT_AT_A_TIME:
+        part = body[start : start + _SENT_AT_A_TIME]
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+        start += _SENT_AT_A_TIME
+    await send({"type": "http.response.body", "body": body[start:] if start else body})

@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 _HEARTBEAT_SECONDS = 1.0
 # A worker that works always answers earlier: its answer needs only a thread and the interpreter.
 HUNG_SECONDS = 15.0
+# For a worker that starts: importing TensorFlow holds the interpreter, for longer on a slow disk.
+HUNG_START_SECONDS = 60.0
 # The pause before a worker is started again that died during its start. It doubles from the first to the last value.
 _FIRST_PAUSE = 1.0
 _LAST_PAUSE = 30.0
@@ -85,20 +87,29 @@ class Supervisor:
         self._events.put(worker)
 
     def _listen(self) -> None:
-        """Ask each ready worker whether it is alive. Kill one that does not answer; then it is replaced."""
+        """Ask each worker whether it is alive. Kill one that does not answer; then it is replaced."""
         asked: dict[Worker, tuple[Future[Any], float]] = {}
         while not self._signals:
+            began = time.monotonic()
             time.sleep(_HEARTBEAT_SECONDS)
-            ready = [worker for worker in self._pool.workers() if worker.ready]
-            asked = {worker: asked[worker] for worker in ready if worker in asked}
-            for worker in ready:
+            now = time.monotonic()
+            # As long as this process itself did not run, it could not hear the others.
+            unheard = now - began - _HEARTBEAT_SECONDS
+            workers = self._pool.workers()
+            asked = {
+                worker: (asked[worker][0], asked[worker][1] + unheard)
+                for worker in workers
+                if worker in asked
+            }
+            for worker in workers:
                 future, since = asked.get(worker, (None, 0.0))
+                allowed = HUNG_SECONDS if worker.ready else HUNG_START_SECONDS
                 if future is None or future.done():
-                    asked[worker] = worker.channel.ask("alive"), time.monotonic()
-                elif time.monotonic() - since > HUNG_SECONDS:
+                    asked[worker] = worker.channel.ask("alive"), now
+                elif now - since > allowed:
                     pid = worker.process.pid
-                    _log.info(
-                        f"Worker {pid} has not answered for {HUNG_SECONDS:.0f} s: it hangs, and is killed."
+                    _log.warning(
+                        f"Worker {pid} has not answered for {allowed:.0f} s: it hangs, and is killed."
                     )
                     worker.process.kill()
                     del asked[worker]

@@ -7,6 +7,7 @@ accepts it nevertheless (`Inf`), or the answer needs rapidjson's error.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -24,6 +25,7 @@ from atelier_serving.status import invalid
 LARGE = 128 * 1024
 # util/json_tensor.cc:225-236.
 _SHOWN_BYTES = 256
+_QUOTED_AT_A_TIME = 256 * 1024
 
 
 def parse_document(body: bytes, spend: Callable[[int], None] | None = None) -> dict[str, Any]:
@@ -80,7 +82,14 @@ def to_bytes(text: str) -> bytes:
 
 def quoted(text: str) -> str:
     """A JSON string literal. It escapes control characters, quotes and backslashes only."""
-    return json.dumps(text, ensure_ascii=False)
+    if len(text) <= _QUOTED_AT_A_TIME:
+        return json.dumps(text, ensure_ascii=False)
+    parts = []
+    for start in range(0, len(text), _QUOTED_AT_A_TIME):
+        parts.append(json.dumps(text[start : start + _QUOTED_AT_A_TIME], ensure_ascii=False)[1:-1])
+        # Here another thread may run.
+        time.sleep(0)
+    return f'"{"".join(parts)}"'
 
 
 def decimals(array: np.ndarray) -> list[str]:
@@ -123,7 +132,10 @@ def _pretty(value: Any) -> Iterator[str]:
         # A child needs at least one byte, and the text is cut: so no more children than bytes can appear.
         if isinstance(item, dict):
             for key, child in islice(item.items(), _SHOWN_BYTES):
-                parts += [("," if parts else "") + inner + f"{quoted(key)}: ", (child, depth + 1)]
+                parts += [
+                    ("," if parts else "") + inner + f"{quoted(key[:_SHOWN_BYTES])}: ",
+                    (child, depth + 1),
+                ]
             stack += [(outer if parts else "") + "}", *reversed(parts)]
             yield "{"
         elif isinstance(item, list | Packed):
@@ -134,4 +146,4 @@ def _pretty(value: Any) -> Iterator[str]:
         elif isinstance(item, float):
             yield json.dumps(item)
         else:
-            yield quoted(item) if isinstance(item, str) else json.dumps(item)
+            yield quoted(item[:_SHOWN_BYTES]) if isinstance(item, str) else json.dumps(item)

@@ -17,9 +17,8 @@ import numpy as np
 
 from atelier_serving.rest.json.decoder import decode
 from atelier_serving.rest.json.packed import Packed, pack
-from atelier_serving.rest.json.reader import Reader
+from atelier_serving.rest.json.reader import PIECE_BYTES, Reader
 
-_PIECE_BYTES = 64 * 1024
 _PAUSE_SECONDS = 0.0002
 # Bytes of memory: of an item, of a list or object, of the place of a member, and of a string without its characters.
 _ITEM = 40
@@ -49,10 +48,31 @@ class LargeReader(Reader):
         self._spend(_ITEM)
         return super()._value()
 
-    def _string(self) -> str:
-        text = super()._string()
-        self._spend(_STRING + len(text))
+    def _pause(self) -> None:
+        # The pause lets a thread that waits for the interpreter run.
+        time.sleep(_PAUSE_SECONDS)
+        self._spend(0)
+
+    def _add(self, content: bytearray, piece: bytes) -> None:
+        self._spend(len(piece))
+        if len(content) // PIECE_BYTES != (len(content) + len(piece)) // PIECE_BYTES:
+            self._pause()
+        super()._add(content, piece)
+
+    def _text(self, content: bytes | bytearray) -> str:
+        self._spend(_STRING + len(content) * width(content))
+        text = super()._text(content)
+        if isinstance(content, bytearray):
+            self._spend(-len(content))
         return text
+
+    def _object(self) -> dict[str, Any]:
+        self._spend(_CONTAINER)
+        return super()._object()
+
+    def _member(self, members: dict[str, Any], name: str, value: Any) -> None:
+        self._spend(_MEMBER)
+        super()._member(members, name, value)
 
     def _items(self) -> Any:
         items: list[Any] = []
@@ -96,7 +116,7 @@ class LargeReader(Reader):
 
     def _piece(self) -> tuple[list[Any], int] | None:
         """The whole items in the next piece of text, and their cost in bytes; None to read them byte by byte."""
-        window = self._body[self._at : self._at + _PIECE_BYTES]
+        window = self._body[self._at : self._at + PIECE_BYTES]
         # The same text with its escapes masked: now every quote begins or ends a string.
         codes = np.frombuffer(_ESCAPED.sub(b"__", window) if b"\\" in window else window, np.uint8)
         quotes = codes == _QUOTE
@@ -111,15 +131,14 @@ class LargeReader(Reader):
             return None
         colons = np.count_nonzero((codes[:size] == _COLON) & outside[:size])
         cost = (
-            size
+            size * (4 if b"\\u" in window else width(window))
             + _ITEM * (np.count_nonzero(commas[:size]) + 1)
             + _CONTAINER * np.count_nonzero(levels[:size] > 0)
             + (_MEMBER + _ITEM) * colons
             + _STRING * (np.count_nonzero(quotes[:size]) // 2)
         )
         self._spend(int(cost))
-        # The pause lets a thread that waits for the interpreter run.
-        time.sleep(_PAUSE_SECONDS)
+        self._pause()
         try:
             values, rest = decode(b"[" + window[:size] + b"]")
         except (ValueError, RecursionError):
@@ -130,6 +149,14 @@ class LargeReader(Reader):
             return None
         self._at += size
         return values, int(cost)
+
+
+def width(content: bytes | bytearray) -> int:
+    """The bytes that Python takes for each character of a text, at most: its widest character decides."""
+    if content.isascii():
+        return 1
+    # From these first bytes on a character is beyond U+FFFF.
+    return 4 if np.frombuffer(content, np.uint8).max() >= 0xF0 else 2
 
 
 def _same_form(block: Any, blocks: list[Any]) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from atelier_serving.tensors import MAX_DIMENSIONS
+
 _MIXED = {int, float}
 # Whole numbers that a double holds exactly.
 _EXACT = 2**53
@@ -71,6 +73,8 @@ def pack(items: list[Any]) -> tuple[np.ndarray, np.ndarray | None] | None:
         if len(set(map(len, level))) > 1:
             return None
         shape.append(len(level[0]))
+        if len(shape) > MAX_DIMENSIONS:
+            return None
         level = list(chain.from_iterable(level))
     kinds = set(map(type, level))
     # An empty list has no type of number.

@@ -8,15 +8,26 @@ from __future__ import annotations
 import re
 from typing import Any, TypeVar
 
+import orjson
+
 from atelier_serving.status import invalid
 
 _T = TypeVar("_T")
-_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
+# What one step may take: while it runs, no other thread does. A number must fit into it.
+PIECE_BYTES = 64 * 1024
+_WHOLE = re.compile(rb"0|[1-9][0-9]*")
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _PLAIN_STRING = re.compile(rb'"([^"\\\x00-\x1f]*)"')
+# Characters and whole escapes, but for half a surrogate pair.
+_CHARACTERS = re.compile(
+    rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}'
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})++"
+)
+_ESCAPE_RUN = re.compile(rb'(?:\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt]))++')
 _DIGITS = re.compile(rb"[0-9]+")
 _ESCAPES = {b'"': '"', b"\\": "\\", b"/": "/", b"b": "\b", b"f": "\f", b"n": "\n", b"r": "\r", b"t": "\t"}
 _MAX_DEPTH = 200
+_TOO_BIG = "Number too big to be stored in double."
 
 
 class Reader:
@@ -44,8 +55,16 @@ class Reader:
         self._at += found
         return found
 
+    def _pause(self) -> None:
+        """Between two steps that are long: others may run."""
+
     def _space(self) -> None:
-        self._at = _SPACE.match(self._body, self._at).end()  # type: ignore[union-attr]
+        while True:
+            end = self._at + PIECE_BYTES
+            self._at = _SPACE.match(self._body, self._at, end).end()  # type: ignore[union-attr]
+            if self._at < end:
+                return
+            self._pause()
 
     def _value(self) -> Any:
         head = self._peek()
@@ -82,13 +101,17 @@ class Reader:
             if not self._take(b":"):
                 raise self._error("Missing a colon after a name of object member.")
             self._space()
-            members.setdefault(name, self._value())
+            self._member(members, name, self._value())
             self._space()
             if self._take(b"}"):
                 return members
             if not self._take(b","):
                 raise self._error("Missing a comma or } after an object member.")
             self._space()
+
+    def _member(self, members: dict[str, Any], name: str, value: Any) -> None:
+        """Of equal names the first counts."""
+        members.setdefault(name, value)
 
     def _array(self) -> Any:
         self._at += 1
@@ -112,26 +135,33 @@ class Reader:
         return False
 
     def _string(self) -> str:
-        if plain := _PLAIN_STRING.match(self._body, self._at):
+        if plain := _PLAIN_STRING.match(self._body, self._at, self._at + PIECE_BYTES):
             self._at = plain.end()
-            return plain[1].decode("utf-8", "surrogateescape")
+            return self._text(plain[1])
         self._at += 1
-        text: list[str] = []
-        start = self._at
-        while True:
+        content = bytearray()
+        while not self._take(b'"'):
+            if found := _CHARACTERS.match(self._body, self._at, self._at + PIECE_BYTES):
+                self._at = found.end()
+                self._add(content, _unescaped(found[0]))
+                continue
             head = self._peek()
-            if head == b"\\" or head == b'"':
-                text.append(self._body[start : self._at].decode("utf-8", "surrogateescape"))
-                if self._take(b'"'):
-                    return "".join(text)
-                text.append(self._escape())
-                start = self._at
+            if head == b"\\":
+                # The UTF-8 bytes that rapidjson makes of it, also of half a surrogate pair.
+                self._add(content, self._escape().encode("utf-8", "surrogatepass"))
             elif head in (b"", b"\0"):
                 raise self._error("Missing a closing quotation mark in string.")
-            elif head < b" ":
-                raise self._error("Invalid escape character in string.")
             else:
-                self._at += 1
+                raise self._error("Invalid escape character in string.")
+        return self._text(content)
+
+    def _add(self, content: bytearray, piece: bytes) -> None:
+        """More of a string that is being read."""
+        content += piece
+
+    def _text(self, content: bytes | bytearray) -> str:
+        """A string that has been read."""
+        return content.decode("utf-8", "surrogateescape")
 
     def _escape(self) -> str:
         offset = self._at
@@ -167,29 +197,45 @@ class Reader:
         if self._take(b"I"):
             self._word(b"nf", None)
             return self._word(b"inity", sign * float("inf")) if self._peek() == b"i" else sign * float("inf")
-        match = _NUMBER.match(self._body, start)
+        end = start + PIECE_BYTES
+        match = _WHOLE.match(self._body, self._at, end)
         if not match:
             raise self._error("Invalid value.")
         self._at = match.end()
         whole = True
         if self._take(b"."):
-            self._digits("Miss fraction part in number.")
+            self._digits("Miss fraction part in number.", end)
             whole = False
         if self._take(b"e") or self._take(b"E"):
             _ = self._take(b"+") or self._take(b"-")
-            self._digits("Miss exponent in number.")
+            self._digits("Miss exponent in number.", end)
             whole = False
+        if self._at >= end:
+            raise self._error(_TOO_BIG, start)
         text = self._body[start : self._at]
         # rapidjson reads a whole number of more than 64 bits as a double.
         if whole and len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64:
             return number
         value = float(text)
         if value in (float("inf"), float("-inf")):
-            raise self._error("Number too big to be stored in double.", start)
+            raise self._error(_TOO_BIG, start)
         return value
 
-    def _digits(self, error: str) -> None:
-        match = _DIGITS.match(self._body, self._at)
-        if not match:
+    def _digits(self, error: str, end: int) -> None:
+        match = _DIGITS.match(self._body, self._at, end)
+        if match:
+            self._at = match.end()
+        elif self._at < end:
             raise self._error(error)
-        self._at = match.end()
+
+
+def _unescaped(piece: bytes) -> bytes:
+    """Bytes of a string that has whole escapes only."""
+    if b"\\" not in piece:
+        return piece
+    try:
+        text: str = orjson.loads(b'"%s"' % piece)
+        return text.encode()
+    except ValueError:
+        # Bytes that are no UTF-8, or a character that is cut at the end of the piece: they stay as they are.
+        return _ESCAPE_RUN.sub(lambda run: orjson.loads(b'"%s"' % run[0]).encode(), piece)

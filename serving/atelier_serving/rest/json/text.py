@@ -14,13 +14,32 @@ from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from atelier_serving.rest.json.document import decimals, quoted
+from atelier_serving.rest.json.large_reader import width
 from atelier_serving.status import invalid
 from atelier_serving.tensors import dtype_number, type_name
 
 _INDENT = "    "
 # The number of values that are written before other threads may run.
 _STEP = 8192
+# Bytes of a string that count as one value more.
+_TEXT_BYTES = 64
 _WRITABLE_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
+
+
+def longest_text(outputs: Mapping[str, np.ndarray]) -> int:
+    """Bytes of memory that writing the longest string of the outputs takes: it is written in one piece."""
+    most = 0
+    for alias, array in outputs.items():
+        item = max(array.flat, key=len, default=b"") if array.dtype == object else b""
+        if alias.endswith("_bytes"):
+            most = max(most, 4 * len(item))
+        else:
+            codes = np.frombuffer(item, np.uint8)
+            marks = np.count_nonzero(codes == ord('"')) + np.count_nonzero(codes == ord("\\"))
+            size = len(item) + 5 * int(np.count_nonzero(codes < ord(" "))) + int(marks)
+            # As a string, joined to others, and encoded.
+            most = max(most, (2 * width(item) + 1) * size)
+    return most
 
 
 def rows(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
@@ -37,7 +56,7 @@ def rows(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
         size = len(array)
     bare = len(outputs) == 1
     yield f'{{\n{_INDENT}"predictions": ['
-    for start, stop in _slabs(size, sum(array.size for array in outputs.values())):
+    for start, stop in _slabs(size, sum(map(_weight, outputs.values()))):
         if start:
             yield ", " if bare else ","
         yield from _rows({alias: array[start:stop] for alias, array in outputs.items()}, bare)
@@ -144,7 +163,7 @@ def _long_line(alias: str, array: np.ndarray, depth: int) -> Iterator[str]:
         yield from _texts(alias, array, depth)
         return
     yield "["
-    for start, stop in _slabs(len(array), array.size):
+    for start, stop in _slabs(len(array), _weight(array)):
         yield ", " if start else ""
         part = array[start:stop]
         if stop - start == 1 and part.size > _STEP:
@@ -165,7 +184,7 @@ def _stacked(alias: str, array: np.ndarray, depth: int) -> Iterator[str]:
     inner = "\n" + _INDENT * (depth + 1)
     outer = "\n" + _INDENT * depth
     yield "["
-    for start, stop in _slabs(len(array), array.size):
+    for start, stop in _slabs(len(array), _weight(array)):
         yield "," if start else ""
         part = array[start:stop]
         if stop - start == 1 and part.size > _STEP:
@@ -195,6 +214,11 @@ def _slabs(length: int, values: int) -> Iterator[tuple[int, int]]:
     step = max(1, _STEP * length // max(values, 1))
     for start in range(0, length, step):
         yield start, min(start + step, length)
+
+
+def _weight(array: np.ndarray) -> int:
+    """How many values a tensor counts for: a long string for many."""
+    return array.size + (sum(map(len, array.flat)) // _TEXT_BYTES if array.dtype == object else 0)
 
 
 def _groups(texts: list[str], shape: tuple[int, ...], axis: int) -> list[list[str]]:
