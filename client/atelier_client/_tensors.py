@@ -64,7 +64,9 @@ def as_array(value: Any) -> NDArray[Any]:
         # bytes beside str
         return np.asarray(value, object)
     except ValueError as error:
-        raise InputError(f"Not a rectangular array: {error}.") from None
+        raise InputError(
+            f"Not a rectangular array: {str(error).rstrip('.')}. Items of different shapes go in requests of their own."
+        ) from None
     if array.dtype == np.float64 and isinstance(value, (list, tuple)) and (array >= 2.0**63).any():
         return _whole(array, np.asarray(value, object))
     return np.asarray(value, object) if array.dtype.kind in "SU" else array

@@ -185,10 +185,19 @@ def _fitting(info: TensorInfo, value: ArrayLike) -> NDArray[Any]:
         array = _cast(info, array)
     if info.shape is None or _fits(info.shape, array.shape):
         return array
-    hint = ""
-    if array.ndim == len(info.shape) - 1 and info.shape[0] == -1:
-        hint = " One example still needs a batch dimension: " + ("array[None]." if array.ndim else "[value].")
+    hint = _axis_hint(info.shape, array.shape)
     raise InputError(f"Input {info} was expected, but an array of shape {_shape(array.shape)} came.{hint}")
+
+
+def _axis_hint(wanted: tuple[int, ...], got: tuple[int, ...]) -> str:
+    """The line that adds the one axis an array lacks; empty when none would make it fit."""
+    if not wanted or wanted[0] != -1:
+        return ""
+    if _fits(wanted, (*got, 1)) and len(got) > 0:
+        return " An axis of 1 is missing at its end: array[..., None]."
+    if _fits(wanted, (1, *got)):
+        return " One example still needs a batch dimension: " + ("array[None]." if got else "[value].")
+    return ""
 
 
 def _fits(wanted: tuple[int, ...], got: tuple[int, ...]) -> bool:

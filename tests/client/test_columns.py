@@ -132,6 +132,29 @@ def test_a_picture_is_refused_by_what_is_no_image_model(
         for_input((tmp_path / "a.png").read_bytes(), info, layout, "a.png")
 
 
+@pytest.mark.parametrize("shape", [(-1, -1, 3), (8, 8, 3)])
+def test_a_picture_is_refused_where_the_first_axis_may_be_its_height(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    Image.fromarray(np.zeros([8, 8, 3], np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: .*one picture without an axis of rows.*Python"):
+        for_input((tmp_path / "a.png").read_bytes(), TensorInfo("x", "uint8", shape), Layout(), "a.png")
+
+
+@pytest.mark.parametrize(
+    ("shape", "came"),
+    [((-1, -1, -1, 3), (4, 8, 3)), ((-1, -1, 16, 3), (8, 16, 3)), ((-1, 2, -1, 3), (2, 4, 3))],
+)
+def test_a_free_size_of_a_picture_keeps_its_proportions(
+    tmp_path: Path, shape: tuple[int, ...], came: tuple[int, ...]
+) -> None:
+    Image.fromarray(np.zeros([4, 8, 3], np.uint8)).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    assert for_input(data, TensorInfo("x", "uint8", shape), Layout(), "a.png").pixels.shape == came
+    of_floats = for_input(data, TensorInfo("x", "float32", shape), Layout(), "a.png")
+    assert of_floats.steps[-1].startswith("divided by 255")
+
+
 def test_the_card_tells_that_a_flat_input_is_a_picture(tmp_path: Path) -> None:
     pixels = np.arange(32, dtype=np.uint8).reshape(4, 8)
     Image.fromarray(pixels).save(tmp_path / "a.png")

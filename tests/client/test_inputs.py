@@ -81,6 +81,16 @@ def test_a_lone_string_wants_a_batch() -> None:
         signature("string").check("a film")
 
 
+def test_an_array_that_lacks_an_axis_is_told_which() -> None:
+    images = Signature("s", "", {"x": TensorInfo("x", "uint8", (-1, 4, 5, 1))}, {}, frozenset())
+    with pytest.raises(InputError, match=r"An axis of 1 is missing at its end: array\[\.\.\., None\]"):
+        images.check(np.zeros([3, 4, 5], np.uint8))
+    with pytest.raises(InputError, match=r"batch dimension: array\[None\]"):
+        images.check(np.zeros([4, 5, 1], np.uint8))
+    with pytest.raises(InputError, match=r"\[3,5,4,1\] came\.$"):
+        images.check(np.zeros([3, 5, 4, 1], np.uint8))
+
+
 def test_inputs_without_rows_and_with_different_rows() -> None:
     two = Signature("s", "", {name: TensorInfo(name, "float32", (-1,)) for name in "ab"}, {}, frozenset())
     with pytest.raises(InputError, match="a has 1, b has 2"):

@@ -40,10 +40,14 @@ def asked(server: RunningServer, connection: http.client.HTTPConnection | None =
 def test_a_worker_that_hangs_is_named_and_replaced(tmp_path: Path) -> None:
     save_toy(tmp_path)
     with running_server(tmp_path, *ONCE, "--workers=2", model="toy") as server:
+        deadline = time.monotonic() + 90
+        # One that is still starting has more time.
+        while server.log_text().count("Exporting HTTP/REST API") < 2:
+            assert time.monotonic() < deadline, server.log_text()[-1000:]
+            time.sleep(0.05)
         before = children(server.process.pid)
         hung = max(before)
         os.kill(hung, signal.SIGSTOP)
-        deadline = time.monotonic() + 90
         while hung in children(server.process.pid) or len(children(server.process.pid)) < 2:
             assert time.monotonic() < deadline, server.log_text()[-1000:]
             time.sleep(0.2)

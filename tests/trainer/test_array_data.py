@@ -63,7 +63,7 @@ GOOD = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:2], "y_test": LA
 @pytest.mark.parametrize(
     ("change", "data", "said"),
     [
-        ({"x_test": None}, {}, "x_test is missing"),
+        ({"x_test": None}, {}, "it has x_train, y_train, y_test, without x_test"),
         ({"x_train": IMAGES.astype(np.float32)}, {}, "expected images as uint8"),
         ({"x_train": IMAGES[:0], "y_train": LABELS[:0]}, {}, "N at least 1"),
         ({"x_train": IMAGES.reshape(6, 20)}, {}, "expected images as uint8"),

@@ -56,6 +56,11 @@ def test_the_shipped_job_is_found_by_name_and_by_path() -> None:
             "unknown key 'data.lable'. Did you mean label?",
         ),
         ("data: fashion-mnist", "data: {csv: a.csv, stream: true}", "needs a test file"),
+        ("data: fashion-mnist", "data: {npz: a.npz, test: b.npz}", "test belongs to csv and tfrecord"),
+        ("data: fashion-mnist", "data: {idx: ., test_split: 0.5}", "test_split belongs to csv"),
+        ("data: fashion-mnist", "data: {tfrecord: a, test: b, separator: ;}", "separator belongs to csv"),
+        ("data: fashion-mnist", "data: {name: imdb, class_names: [a, b]}", "class_names belongs to csv, npz"),
+        ("name: tiny", "name: my model", "expected a letter or digit, then letters, digits, _ . or -"),
         ("data: fashion-mnist", "data: {csv: a.csv, image: [784]}", "image is [height, width]"),
     ],
 )

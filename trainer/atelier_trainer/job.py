@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
 
 from atelier_trainer.label_key import same_label
 
@@ -16,6 +25,8 @@ NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 # A data section has exactly one of these keys.
 _ONE_OF = ("name", "csv", "npz", "idx", "tfrecord")
+_OF_CSV = ("separator", "decimal", "encoding", "columns", "missing", "text", "stream", "test_split")
+_OF_RECORDS = ("label", "image", "test", "validation")
 
 
 def _text(value: Any) -> Any:
@@ -36,7 +47,17 @@ def _by_text(value: Any) -> Any:
     return {_text(key): item for key, item in value.items()} if isinstance(value, dict) else value
 
 
+def _folder_name(value: str) -> str:
+    """Runs and models are folders of this name, and it stands in URLs."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
+        raise ValueError(
+            f"expected a letter or digit, then letters, digits, _ . or - (it names a folder), got {value!r}"
+        )
+    return value
+
+
 Text = Annotated[str, BeforeValidator(_text)]
+FolderName = Annotated[str, AfterValidator(_folder_name)]
 
 
 class _Section(BaseModel):
@@ -86,10 +107,16 @@ class DataSection(_Section):
 
     @model_validator(mode="after")
     def _written_as_said(self) -> DataSection:
-        if self.csv is None:
-            for key in ("separator", "decimal", "encoding", "columns", "missing", "text", "stream"):
-                if getattr(self, key) != type(self).model_fields[key].default:
-                    raise ValueError(f"{key} belongs to csv")
+        for key in self._without_use():
+            if getattr(self, key) != type(self).model_fields[key].default:
+                also = (
+                    " and tfrecord"
+                    if key in _OF_RECORDS
+                    else ", npz, idx and tfrecord"
+                    if key == "class_names"
+                    else ""
+                )
+                raise ValueError(f"{key} belongs to csv{also}")
         if self.stream and self.text:
             raise ValueError("stream reads tables and images; text is kept in memory: leave stream out")
         for key in ("columns", "missing"):
@@ -109,6 +136,14 @@ class DataSection(_Section):
         if self.columns.get(self.label):
             raise ValueError(f"columns: {self.label} is the label, which is no input")
         return self
+
+    def _without_use(self) -> tuple[str, ...]:
+        """The keys that say nothing of data from this origin: given, they would be passed over in silence."""
+        if self.csv is not None:
+            return ()
+        if self.tfrecord is not None:
+            return _OF_CSV
+        return _OF_CSV + _OF_RECORDS + (("class_names",) if self.name else ())
 
     @model_validator(mode="after")
     def _classes_differ(self) -> DataSection:
@@ -211,8 +246,8 @@ def _named(value: Any) -> Any:
 class Job(_Section):
     """One trained model: `model` is the name it is published and served under."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: FolderName
+    model: FolderName
     data: Annotated[DataSection, BeforeValidator(_named)]
     network: Network
     optimizer: Optimizer = Optimizer()

@@ -52,7 +52,6 @@ class Binding:
         self._labels: Labels | None = None
         self._inputs: dict[str, tuple[str, ...]] = {}
         self._scaled: bool | None = None
-        self.steps: tuple[str, ...] = ()
 
     def labels(self, table: Table, first: int, names: Sequence[str] | None, classes: int) -> NDArray[Any]:
         """Class numbers int64 [N] of a table whose first row has the number `first` (from 0). Raises `DataError`."""
@@ -145,7 +144,8 @@ class Binding:
             if files is not None:
                 name = f"{self._source}/{files[row]}"
             pictures.append(image_file.for_input(data, info, self._layout, name, self._dark))
-        self.steps = self.steps or pictures[0].steps
+        if not first and pictures[0].steps:
+            self._say(f"{self._source}: the first picture: {', '.join(pictures[0].steps)}.")
         try:
             pixels = np.stack([picture.pixels for picture in pictures])
         except ValueError:

@@ -106,9 +106,15 @@ class ColumnChoice:
             columns = self._whole(info, table, free) or self._columns_of_numbers(info, table, free)
         if columns is None:
             values = "one text" if info.dtype == NAMES[STRING] else f"{row_size(info)} numbers"
+            spare = len(free) == row_size(info) + 1 and self.label(table) is None
             raise DataError(
                 f"{self._source} does not fit the input {info}: it takes {values} a {self._row_word}, the columns are "
                 f"{name_list(free)}."
+                + (
+                    " If one of them is the label: evaluate takes --label-column NAME, predict a file without it."
+                    if spare
+                    else ""
+                )
             )
         return {info.name: columns}
 

@@ -40,6 +40,11 @@ def for_input(data: bytes, info: TensorInfo, layout: Layout, name: str, dark: bo
     Raises `DataError` that begins with `name`, also for a model that takes no picture.
     """
     shape = info.shape[1:] if info.shape else ()
+    if _lacks_rows(info):
+        raise DataError(
+            f"{name}: the input {info} may be one picture without an axis of rows, or rows of gray pictures {shape[1]} "
+            "wide; which, the signature does not tell. Send the array from Python: client.predict(array)."
+        )
     flat = len(shape) == 1 and math.prod(layout.shape) == shape[0] and len(layout.shape) > 1
     if (
         layout.kind not in (None, "image")
@@ -50,11 +55,14 @@ def for_input(data: bytes, info: TensorInfo, layout: Layout, name: str, dark: bo
             f"{name}: a picture does not fit an input of shape {list(shape)}: the model takes {info}, that is no image."
         )
     picture = decode(data, layout.shape if flat else shape, name, dark)
-    return Picture(picture.pixels.reshape(shape), picture.steps) if flat else picture
+    steps = picture.steps
+    if info.dtype == "float32":
+        steps += ("divided by 255, as an input of floats takes pixels",)
+    return Picture(picture.pixels.reshape(shape) if flat else picture.pixels, steps)
 
 
 def decode(data: bytes, shape: Sequence[int], name: str, dark: bool | None = None) -> Picture:
-    """Decode to uint8 of `shape`: [H,W] or [H,W,C]; -1 leaves a size as it is.
+    """Decode to uint8 of `shape`: [H,W] or [H,W,C]. A size of -1 follows the other one; two follow the picture.
 
     `dark` says how bright the background of what the model knows is; a picture of the other kind is inverted. None
     inverts nothing. Raises `DataError` that begins with `name`.
@@ -89,10 +97,11 @@ def decode(data: bytes, shape: Sequence[int], name: str, dark: bool | None = Non
         image = Image.fromarray(255 - np.asarray(image))
         border = 255 - border
         steps.append(f"inverted (the model knows {'dark' if dark else 'light'} backgrounds)")
-    if -1 not in (height, width) and image.size != (width, height):
+    width, height = _wanted(width, height, image.size)
+    if image.size != (width, height):
         image = _resized(image, width, height, border, steps)
     pixels = np.asarray(image)
-    return Picture(pixels.reshape([-1 if size == -1 else size for size in shape]), tuple(steps))
+    return Picture(pixels if len(shape) == pixels.ndim else pixels[..., None], tuple(steps))
 
 
 def dark_background(images: NDArray[Any]) -> bool | None:
@@ -110,6 +119,20 @@ def _size(shape: Sequence[int], name: str) -> tuple[int, int, int]:
     raise DataError(
         f"{name}: a picture does not fit an input of shape {list(sizes)}; expected [H,W] or [H,W,1|3|4]."
     )
+
+
+def _lacks_rows(info: TensorInfo) -> bool:
+    """True for [N,N,3] and [224,224,3]: the first axis there is hardly that of the rows."""
+    shape = info.shape or ()
+    return len(shape) == 3 and shape[2] in _MODES and (shape[1] < 0 or shape[0] > 1)
+
+
+def _wanted(width: int, height: int, came: tuple[int, int]) -> tuple[int, int]:
+    """The width and height to bring a picture to. One that is free (-1) keeps the picture's proportions."""
+    wide, high = came
+    if width < 0:
+        return (wide if height < 0 else max(1, round(wide * height / high))), (high if height < 0 else height)
+    return width, (height if height >= 0 else max(1, round(high * width / wide)))
 
 
 def _upright(image: Any) -> Any:

@@ -72,8 +72,10 @@ def read_npz(path: Path) -> list[np.ndarray]:
             missing = [name for name in NPZ_NAMES if name not in arrays.files]
             if missing:
                 raise DataInvalid(
-                    f"{path}: expected the arrays {', '.join(NPZ_NAMES)}, but {', '.join(missing)} is missing; "
-                    f"it has {', '.join(arrays.files) or 'none'}."
+                    f"{path}: expected the arrays {', '.join(NPZ_NAMES)} (images and integer labels, split by you); "
+                    f"it has {', '.join(arrays.files) or 'none'}, without {', '.join(missing)}. "
+                    "np.savez(file, x_train=images[:n], y_train=labels[:n], x_test=images[n:], y_test=labels[n:]) "
+                    "writes them, from images in a random order."
                 )
             return [arrays[name] for name in NPZ_NAMES]
     except FileNotFoundError:
