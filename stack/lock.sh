@@ -6,14 +6,15 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 compile() {
+    # Extras are kept: pip 23 looks for the newest `name[extra]` when only `name` is pinned, and has no hash for it.
     uv pip compile --universal --python-version 3.11 --quiet --no-header --no-annotate \
-        --generate-hashes --no-emit-index-url "$@"
+        --generate-hashes --no-emit-index-url --no-strip-extras "$@"
 }
 echo 'flit-core>=3.11,<4' > "$work/build.in"
 grep -ho '"tensorflow[a-z-]*==[^"]*"' serving/pyproject.toml | tr -d '"' > "$work/tensorflow.in"
 sed -E 's/"tensorflow==/"tensorflow[and-cuda]==/' trainer/pyproject.toml > "$work/pyproject.toml"
 compile "$work/pyproject.toml" serving/pyproject.toml client/pyproject.toml tests/requirements.in "$work/build.in" -o "$work/all.lock"
-sed -E 's/ \\$//; /^ +--hash/d; s/^tensorflow\[and-cuda\]/tensorflow/' "$work/all.lock" > "$work/all.txt"
+sed -E 's/ \\$//; /^ +--hash/d; s/^([a-z0-9-]+)\[[a-z,-]+\]/\1/' "$work/all.lock" > "$work/all.txt"
 for component in trainer serving client; do
     compile "$component/pyproject.toml" "$work/build.in" -c "$work/all.txt" -o "$component/requirements.lock"
 done
