@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from atelier_client import Client, __version__
-from atelier_client.report.page import data_uri
+from atelier_client.report.example import data_uri
 from numpy.typing import NDArray
 from PIL import Image
 

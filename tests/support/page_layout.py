@@ -33,6 +33,12 @@ class _Layout(HTMLParser):
         if tag not in _VOID:
             self._open.append((tag, scrolls))
 
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """An element that ends itself, such as those of an SVG, leaves the open ones as they are."""
+        self.handle_starttag(tag, attributes)
+        if tag not in _VOID:
+            self._open.pop()
+
     def handle_endtag(self, tag: str) -> None:
         while self._open and self._open.pop()[0] != tag:
             pass

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from atelier_client.cli import labelled_examples
 from atelier_client.cli.options import add_command, add_folder, connect, say
-from atelier_client.errors import InputError
-
-if TYPE_CHECKING:
-    from atelier_client._model_card import ModelCard
-    from atelier_client.data.table import Reader
 
 
 def register(commands: Any) -> None:
@@ -27,15 +22,7 @@ def register(commands: Any) -> None:
         "atelier-client evaluate holdout.csv --label-column species --slice region",
         "atelier-client evaluate --json --fail-under accuracy=0.88 --fail-under macro_f1=0.85",
     )
-    command.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        help="labelled examples: IDX (file or folder), .csv, .npz, .tfrecord, .parquet, or a folder of PNG or JPEG "
-        "files with one folder a class (default: the test split that the model card names)",
-    )
-    add_folder(command, "data", "the data folder")
-    add_folder(command, "models", "the model repository, for golden examples and class names")
+    labelled_examples.add_options(command)
     add_folder(command, "reports", "where evaluation.html, .json, .csv and .xml go")
     command.add_argument(
         "--slice",
@@ -53,33 +40,13 @@ def register(commands: Any) -> None:
         metavar="METRIC=NUMBER",
         help="exit 1 when a metric is lower, such as accuracy=0.88; may be repeated",
     )
-    command.add_argument(
-        "--class-names", metavar="A,B,C", help="the classes in the model's order (default: its model card's)"
-    )
-    command.add_argument(
-        "--label-column", metavar="NAME", help="the column of the label (default: found by its name)"
-    )
-    command.add_argument("--signature", default="serving_default", help="default: %(default)s")
-    command.add_argument(
-        "--output",
-        metavar="NAME",
-        help="the output with the probabilities (default: probabilities, or the only floats)",
-    )
-    command.add_argument(
-        "--patience",
-        type=float,
-        default=60.0,
-        metavar="SECONDS",
-        help="how long a server that stops answering is waited for (default: %(default)g)",
-    )
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from atelier_client._layout import UNKNOWN
     from atelier_client._model_card import card_path, read_card, read_golden
     from atelier_client.data.open import open_reader
     from atelier_client.evaluation import skew
-    from atelier_client.evaluation.evaluate import Settings, evaluate
+    from atelier_client.evaluation.evaluate import evaluate
     from atelier_client.evaluation.expression import Expression
     from atelier_client.evaluation.progress import Progress
     from atelier_client.evaluation.thresholds import Threshold, verdicts
@@ -99,56 +66,20 @@ def _evaluate(options: argparse.Namespace) -> int:
         folder = options.models / options.model / str(version)
         card = read_card(folder)
         golden = read_golden(folder)
-        names = card.class_names if card else None
-        if options.class_names:
-            names = tuple(name.strip() for name in options.class_names.split(","))
-        elif card is None and reader:
+        if card is None and reader and not options.class_names:
             say(
                 f"There is no model card to read at {card_path(folder)}. Classes have the names that the server "
                 "answers, or else their numbers; other names: --class-names A,B,C."
             )
-        own = card is not None and _is_test_file(options, card)
-        if reader is None:
-            chosen = _test_split(options, card, folder)
-        else:
-            chosen = open_reader(options.file, card.test_layout if own else card.layout) if card else reader
-        settings = Settings(
-            version=version,
-            signature=options.signature,
-            output=options.output,
-            class_names=names,
-            label_column=options.label_column,
-            layout=(card.test_layout if own else card.layout) if card else UNKNOWN,
-            label_kind=card.label_kind if card and own else chosen.label_kind,
-            slices=tuple(options.slices),
-            patience=options.patience,
-        )
+        examples = labelled_examples.find(options, card, folder, reader)
+        settings = examples.settings(options, version, card, slices=tuple(options.slices))
+        chosen = examples.reader
         with Progress(chosen.rows, f"evaluate {options.model}") as progress:
             result = evaluate(client, chosen, settings, progress)
         skewed = skew.measure(client, version, golden) if result.stopped is None else skew.UNKNOWN
         asked = {"name": client.model, "version": version, "label": options.label, "target": client.target}
     report = report_of(chosen, result, model=asked, card=card, skew=skewed, own_test_split=reader is None)
     return _finish(options, report, result, verdicts(thresholds, report["metrics"]))
-
-
-def _test_split(options: argparse.Namespace, card: ModelCard | None, folder: Path) -> Reader:
-    """The examples the model card names. Raises `InputError` when there is no card to read."""
-    from atelier_client._model_card import card_path
-    from atelier_client.evaluation.test_split import open_test_split
-
-    if card is None:
-        raise InputError(
-            f"There are no examples to evaluate on: {card_path(folder)}, which would name a test split, cannot be "
-            "read. Give a FILE of labelled examples (atelier-client evaluate FILE), or the folder that holds the model "
-            "repository (--models DIR)."
-        )
-    return open_test_split(options.data, card)
-
-
-def _is_test_file(options: argparse.Namespace, card: ModelCard) -> bool:
-    """True when the examples are the card's test examples, also when the user named their file."""
-    path = options.data / card.test_file["path"]
-    return options.file is None or (path.exists() and options.file.samefile(path))
 
 
 def _finish(

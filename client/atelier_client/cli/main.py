@@ -1,6 +1,7 @@
 """atelier-client: ask a model server, and find out how good its answers are.
 
     atelier-client evaluate
+    atelier-client diff 1 2
     atelier-client predict shoe.jpg
     atelier-client bench --concurrency 1,4,16 --batch 1,32 --p99 20
     atelier-client status --wait 60 --version 2
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from atelier_client import __version__
-from atelier_client.cli import bench, doctor, evaluate, predict, status
+from atelier_client.cli import bench, diff, doctor, evaluate, predict, status
 from atelier_client.cli.options import say
 from atelier_client.cli.standard_streams import open_closed_streams
 from atelier_client.errors import ClientError
@@ -54,6 +55,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("atelier-client", description=__doc__, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (evaluate, predict, bench, status, doctor):
+    for module in (evaluate, diff, predict, bench, status, doctor):
         module.register(commands)
     return parser

@@ -18,9 +18,18 @@ Run = Callable[[argparse.Namespace], int]
 
 
 def add_command(
-    commands: Any, name: str, run: Run, text: str, *examples: str, label: bool = True
+    commands: Any,
+    name: str,
+    run: Run,
+    text: str,
+    *examples: str,
+    version: bool = True,
+    label: bool = True,
 ) -> argparse.ArgumentParser:
-    """Declare a command with the options every command has; `label=False` for one that cannot ask by label."""
+    """Declare a command with the options every command has.
+
+    `version=False` is for one that names its versions otherwise, `label=False` for one that cannot ask by label.
+    """
     lines = "\n  ".join(examples)
     command: argparse.ArgumentParser = commands.add_parser(
         name,
@@ -29,7 +38,7 @@ def add_command(
         epilog=f"Example: {lines}" if len(examples) == 1 else f"Examples:\n  {lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, command=name)
     environ = os.environ
     command.add_argument(
         "--target",
@@ -42,10 +51,11 @@ def add_command(
         default=environ.get("ATELIER_MODEL") or None,
         help="the model [ATELIER_MODEL] (default: the only one that models.config lists)",
     )
-    which = command.add_mutually_exclusive_group()
-    which.add_argument("--version", type=int, help="this version, not the newest")
-    if label:
-        which.add_argument("--label", help="the version of this label")
+    if version:
+        which = command.add_mutually_exclusive_group()
+        which.add_argument("--version", type=int, help="this version, not the newest")
+        if label:
+            which.add_argument("--label", help="the version of this label")
     command.add_argument(
         "--timeout", type=float, default=30.0, help="seconds a request may take (default: %(default)s)"
     )

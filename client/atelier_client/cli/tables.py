@@ -13,6 +13,9 @@ from atelier_client._printable import printable
 from atelier_client.responses import VersionStatus
 from atelier_client.signature import Signature
 
+# Of many classes the table shows those that moved most.
+_MOVERS = 5
+
 
 def print_evaluation(report: Mapping[str, Any]) -> None:
     """The evaluation: the classes, the slices, the metrics with their 95 % intervals."""
@@ -61,6 +64,38 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
             f"values within {skew['max_abs_diff']:.1e}",
             highlight=False,
         )
+
+
+def print_comparison(document: Mapping[str, Any]) -> None:
+    """The comparison: the metrics of both versions, the classes that moved most, the verdict."""
+    console = Console()
+    model = document["model"]
+    a, b = (model[side]["version"] for side in ("a", "b"))
+    title = f"{model['name']} versions {a} and {b} on {document['dataset']['examples']:,} examples"
+    table = Table("metric", title=_text(title), title_justify="left")
+    for heading in (f"version {a}", f"version {b}", "difference", "95 %"):
+        table.add_column(heading, justify="right")
+    for row in document["metrics"]:
+        low, high = row["interval"]
+        table.add_row(
+            row["name"],
+            f"{row['a']:.4f}",
+            f"{row['b']:.4f}",
+            f"{row['difference']:+.4f}",
+            f"{low:+.4f} to {high:+.4f}",
+        )
+    table.add_section()
+    for row in document["classes"][:_MOVERS]:
+        low, high = row["interval"]
+        table.add_row(
+            _text(f"right in {row['label']}"),
+            f"{row['a']:.4f}",
+            f"{row['b']:.4f}",
+            f"{row['difference']:+.4f}",
+            f"{low:+.4f} to {high:+.4f}",
+        )
+    console.print(table)
+    console.print(_text(document["verdict"]))
 
 
 def _slices(rows: Sequence[Mapping[str, Any]]) -> Table:

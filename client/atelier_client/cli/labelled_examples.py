@@ -1,0 +1,112 @@
+"""The labelled examples of a command: the options that name them, and what the model card says of them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atelier_client.cli.options import add_folder
+from atelier_client.errors import InputError
+
+if TYPE_CHECKING:
+    from atelier_client._model_card import ModelCard
+    from atelier_client.data.table import Reader
+    from atelier_client.evaluation.classification import Settings
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Declare the file, where it is looked for, how it is read, and which output is measured."""
+    command.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        help="labelled examples: IDX (file or folder), .csv, .npz, .tfrecord, .parquet, or a folder of PNG or JPEG "
+        "files with one folder a class (default: the test split that the model card names)",
+    )
+    add_folder(command, "data", "the data folder")
+    add_folder(command, "models", "the model repository, for golden examples and class names")
+    command.add_argument(
+        "--class-names", metavar="A,B,C", help="the classes in the model's order (default: its model card's)"
+    )
+    command.add_argument(
+        "--label-column", metavar="NAME", help="the column of the label (default: found by its name)"
+    )
+    command.add_argument("--signature", default="serving_default", help="default: %(default)s")
+    command.add_argument(
+        "--output",
+        metavar="NAME",
+        help="the output with the probabilities (default: probabilities, or the only floats)",
+    )
+    command.add_argument(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long a server that stops answering is waited for (default: %(default)g)",
+    )
+
+
+@dataclass(frozen=True)
+class LabelledExamples:
+    """The source to read. `own` is True when it holds the model card's test examples."""
+
+    reader: Reader
+    own: bool
+
+    def settings(
+        self,
+        options: argparse.Namespace,
+        version: int,
+        card: ModelCard | None,
+        slices: tuple[str, ...] = (),
+    ) -> Settings:
+        """How to ask a version, of which `card` is the model card, about these examples."""
+        from atelier_client._layout import UNKNOWN
+        from atelier_client.evaluation.classification import Settings
+
+        names = card.class_names if card else None
+        if options.class_names:
+            names = tuple(name.strip() for name in options.class_names.split(","))
+        layout = UNKNOWN
+        if card:
+            layout = card.test_layout if self.own else card.layout
+        return Settings(
+            version=version,
+            signature=options.signature,
+            output=options.output,
+            class_names=names,
+            label_column=options.label_column,
+            layout=layout,
+            label_kind=card.label_kind if card and self.own else self.reader.label_kind,
+            slices=slices,
+            patience=options.patience,
+        )
+
+
+def find(
+    options: argparse.Namespace, card: ModelCard | None, folder: Path, reader: Reader | None
+) -> LabelledExamples:
+    """The examples of `options.file`, which `reader` has opened without a card, or else the card's test split.
+
+    `folder` is the version's. Raises `InputError` when there is neither a file nor a card.
+    """
+    from atelier_client._model_card import card_path
+    from atelier_client.data.open import open_reader
+    from atelier_client.evaluation.test_split import open_test_split
+
+    if reader is None and card is None:
+        raise InputError(
+            f"There are no examples to evaluate on: {card_path(folder)}, which would name a test split, cannot be "
+            f"read. Give a FILE of labelled examples (atelier-client {options.command} FILE), or the folder that holds "
+            "the model repository (--models DIR)."
+        )
+    if card is None:
+        assert reader is not None
+        return LabelledExamples(reader, own=False)
+    path = options.data / card.test_file["path"]
+    own = options.file is None or (path.exists() and options.file.samefile(path))
+    if reader is None:
+        return LabelledExamples(open_test_split(options.data, card), own)
+    return LabelledExamples(open_reader(options.file, card.test_layout if own else card.layout), own)
