@@ -44,6 +44,7 @@ class Flags:
     grpc_socket_path: str = ""
     grpc_channel_arguments: str = ""
     reload_from: str = ""
+    verify_manifest: bool = False
     rest_api_timeout_in_ms: int = 30_000
     workers: int = 1
     access_log_file: str = ""
@@ -61,6 +62,7 @@ class Flags:
 _OWN = {
     "host": "the address to listen on; 0.0.0.0 for all, which is TensorFlow Serving's way and the image's",
     "reload_from": "a folder: HandleReloadConfigRequest may name only models within it",
+    "verify_manifest": "load only versions whose files have the digests that their model card gives",
     "workers": "so many processes share the ports, each with the models in its memory",
     "access_log_file": "a line of JSON for each request; - is standard output",
     "log_format": "the server's own log on standard error: text, or json for a JSON object a line",

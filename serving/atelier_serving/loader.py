@@ -14,6 +14,7 @@ from atelier_serving.batching.parameters import (
 )
 from atelier_serving.flags import Flags
 from atelier_serving.inference.warmup import warm_up
+from atelier_serving.models import manifest
 from atelier_serving.models.servable import Servable
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.status import of_exception
@@ -41,6 +42,8 @@ class Loader:
         path = str(folder)
         began = time.perf_counter()
         try:
+            if self._flags.verify_manifest:
+                manifest.verify(folder)
             servable = Servable(folder, self._flags, self._batcher(folder))
         except Exception as error:
             self._metrics.loaded(path, of_exception(error).code.name, 0.0)
