@@ -1,4 +1,4 @@
-"""What gRPC alone takes: a grpcio server that answers each method's calls with what another server said to the first.
+"""What gRPC alone takes: a grpcio server that repeats what another server said to the first call of that kind and size.
 
 python -m benchmarks.canned_server HOST:PORT      prints its own address; ends with its stdin
 """
@@ -20,20 +20,21 @@ _UNLIMITED = [("grpc.max_receive_message_length", -1)]
 
 
 class Canned(grpc.GenericRpcHandler):
-    """Serialized answers, by method."""
+    """Serialized answers, by method and by the size of the request: fewer rows get fewer answers."""
 
     def __init__(self, target: str) -> None:
         self._channel = grpc.insecure_channel(target, options=_UNLIMITED)
-        self._answers: dict[str, bytes] = {}
+        self._answers: dict[tuple[str, int], bytes] = {}
 
     def service(self, details: Any) -> Any:
         """The handler of any method: bytes in, bytes out."""
         return grpc.unary_unary_rpc_method_handler(lambda request, _: self._answer(details.method, request))
 
     def _answer(self, method: str, request: bytes) -> bytes:
-        if method not in self._answers:
-            self._answers[method] = self._channel.unary_unary(method)(request)
-        return self._answers[method]
+        kind = (method, len(request))
+        if kind not in self._answers:
+            self._answers[kind] = self._channel.unary_unary(method)(request)
+        return self._answers[kind]
 
 
 @contextlib.contextmanager
