@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from stack import made
@@ -22,13 +23,18 @@ def clean(settings: Settings) -> None:
             engines.of_state(settings, state).stop(state)
         else:
             engines.stop_forgotten(settings)
-        engines.clean_all(settings, state)
+        used_containers = shutil.which("docker") or (settings.state_dir / "images.json").exists()
+        unreached = engines.clean_all(settings, state)
         found = made.sort(root)
         made.remove(found.made + (found.kept if settings.force else []))
         made.remove_empty(root)
-    note(
-        "Removed what make had written: models, data, reports, runs, .venv, .atelier, and the containers' volumes."
-    )
+    volumes = "." if unreached else ", and the containers' volumes."
+    note(f"Removed what make had written: models, data, reports, runs, .venv, .atelier{volumes}")
+    if unreached and used_containers:
+        note(
+            f"Not removed: this checkout's containers and volumes, if it has any, because {unreached}. "
+            "`make clean` again when it does."
+        )
     if found.kept and not settings.force:
         _name(root, found.kept)
 
@@ -36,7 +42,7 @@ def clean(settings: Settings) -> None:
 def _name(root: Path, kept: list[Path]) -> None:
     note("Kept, because make did not write it:")
     for path in kept[:NAMED]:
-        files = f"/  ({_count(path)} files)" if path.is_dir() and not path.is_symlink() else ""
+        files = f"/  (files: {_count(path)})" if path.is_dir() and not path.is_symlink() else ""
         note(f"  {path.relative_to(root)}{files}")
     if len(kept) > NAMED:
         note(f"  and {len(kept) - NAMED} more")

@@ -35,6 +35,7 @@ def up(settings: Settings) -> None:
         grpc_port, rest_port = _ports(settings, remembered, running=running is not None)
         if running:
             engine, state = running
+            service.require_awake(engine, state)
             engines.prepare_running(settings, engine, state)
         else:
             require_free(GRPC_PORT=grpc_port, REST_PORT=rest_port)

@@ -12,13 +12,14 @@ from stack import state as states
 from stack.console import note
 from stack.engines import engine as engines
 from stack.engines.engine import Engine
-from stack.errors import NotRunning, StackError, Unavailable
+from stack.errors import NotRunning, StackError, Unavailable, UsageError
 from stack.jobs import find_job
 from stack.settings import Settings
 from stack.state import State
 
 # A container's restart policy starts a killed server again within a second; it then loads its models.
 ANSWER_SECONDS = 30.0
+_HALTED = "The service has been halted from outside: it runs, and answers nobody."
 
 
 def evaluate(settings: Settings) -> None:
@@ -33,6 +34,12 @@ def predict(settings: Settings) -> None:
     engine, state = _asked_for(settings)
     wait_for_answers(engine, state)
     engine.client(["predict", "--rows", settings.rows], state)
+
+
+def require_awake(engine: Engine, state: State) -> None:
+    """Raise `NotRunning` for a service that somebody has halted: nothing comes of waiting for it."""
+    if command := engine.halted(state):
+        raise NotRunning(f"{_HALTED} `{command}` lets it go on, `make down` stops it.")
 
 
 def wait_for_answers(engine: Engine, state: State) -> None:
@@ -78,7 +85,12 @@ def ps(settings: Settings) -> None:
     engine = engines.of_state(settings, state)
     engine.ps(state)
     if not engine.running(state):
-        print("The service has stopped. `make up` starts it again on its ports; `make logs` shows why.")
+        print(
+            "The service has stopped. `make up` starts it again on its ports; `make logs` shows why, if it still can."
+        )
+        return
+    if command := engine.halted(state):
+        print(f"{_HALTED} `{command}` lets it go on, `make down` stops it.")
         return
     print(f"gRPC 127.0.0.1:{state.grpc_port}   REST http://127.0.0.1:{state.rest_port}")
     for model in _models(engine, state):
@@ -115,8 +127,18 @@ def _asked_for(settings: Settings) -> tuple[Engine, State]:
     engine = engines.of_state(settings, state) if state else None
     if state is None or engine is None or not engine.running(state):
         raise NotRunning(
-            "The service is not running. `make up` starts it; `make logs` shows the last one's log."
+            "The service is not running. `make up` starts it; `make logs` shows the last log, if there is one."
         )
+    if settings.engine not in ("auto", state.engine):
+        raise UsageError(
+            f"ENGINE={settings.engine}: a service runs with ENGINE={state.engine}; `make down` first."
+        )
+    asked = (settings.grpc_port or state.grpc_port, settings.rest_port or state.rest_port)
+    if asked != (state.grpc_port, state.rest_port):
+        note(
+            f"The service has the ports {state.grpc_port} and {state.rest_port}; `make down` first to move it."
+        )
+    require_awake(engine, state)
     models = _models(engine, state)
     if job is None:
         if len(models) > 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ ENGINES = ("auto", "compose", "local")
 DEFAULT_PORTS = {"GRPC_PORT": 8500, "REST_PORT": 8501}
 DEFAULT_JOB = "fashion-dense"
 DEFAULT_STUDY = "imdb"
+NAMES = ("ENGINE", "JOB", "GPU", "RETRAIN", "GRPC_PORT", "REST_PORT", "ROWS", "FORCE", "PART")
+# In MAKEFLAGS a space of a value is written with a backslash.
+_ASSIGNED = re.compile(r"(?<!\S)(?<!\\ )([A-Za-z_]\w*)[:+?]*=")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
             f"The checkout's path {root} holds a '{os.pathsep}', which separates paths for Python and for containers; "
             "move it to another folder."
         )
+    _require_known(environ.get("MAKEFLAGS", ""))
     engine = environ.get("ENGINE") or "auto"
     if engine not in ENGINES:
         raise UsageError(f"ENGINE={engine}: expected one of {', '.join(ENGINES)}.")
@@ -64,6 +70,17 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
         rows=environ.get("ROWS") or "0:5",
         force=_flag(environ, "FORCE"),
     )
+
+
+def _require_known(makeflags: str) -> None:
+    """Raise `UsageError` for a name on make's command line that is nearly a setting's: make takes any name.
+
+    Other names are left alone. make gives them to the programs as environment variables, and some are meant for these.
+    """
+    for name in _ASSIGNED.findall(makeflags):
+        near = difflib.get_close_matches(name.upper(), NAMES, n=1)
+        if near and name not in NAMES:
+            raise UsageError(f"{name}=..: there is no such setting. Did you mean {near[0]}?")
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

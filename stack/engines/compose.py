@@ -122,6 +122,11 @@ class Compose:
         found = container.find(self.project.name)
         return found is not None and found.serves
 
+    def halted(self, state: State) -> str:
+        """The command that lets a paused container go on; empty for one that is not paused."""
+        found = container.find(self.project.name)
+        return f"docker unpause {found.id[:12]}" if found and found.status == "paused" else ""
+
     def watch(self, state: State) -> Callable[[], bool]:
         """A function that returns True as long as the server runs and its container was not started again."""
         first = container.find(self.project.name)
@@ -170,6 +175,9 @@ class Compose:
 
     def ps(self, state: State) -> None:
         """The project's containers."""
+        if container.find(self.project.name) is None:
+            print("compose  serving  its container has been removed", flush=True)
+            return
         run_shown([*self.docker.compose, "ps"], self.project.state_environment(state))
 
     def models(self, state: State) -> str:

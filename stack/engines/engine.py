@@ -45,6 +45,9 @@ class Engine(Protocol):
     def running(self, state: State) -> bool:
         """Whether the service of this state runs."""
 
+    def halted(self, state: State) -> str:
+        """The command that lets a halted service go on; empty for one that is not halted."""
+
     def watch(self, state: State) -> Callable[[], bool]:
         """A function that returns True as long as the server that runs now goes on."""
 
@@ -122,7 +125,7 @@ def _docker() -> docker.Docker:
         return docker.find()
     except Unavailable as reason:
         raise Unavailable(
-            f"ENGINE=compose needs a container engine, but {reason}. Start it, or use ENGINE=local."
+            f"ENGINE=compose needs a container engine, but {reason}. Install or start one, or use ENGINE=local."
         ) from None
 
 
@@ -134,8 +137,11 @@ def stop_forgotten(settings: Settings) -> bool:
     return stopped
 
 
-def clean_all(settings: Settings, state: State | None) -> None:
-    """Let each engine that is there remove what it made; one that is absent made nothing."""
+def clean_all(settings: Settings, state: State | None) -> str:
+    """Let each engine remove what it made. Return why the container engine could not be asked, empty when it was."""
     Local(settings).clean(state)
-    with contextlib.suppress(Unavailable):
+    try:
         Compose(settings, docker.find()).clean(state)
+    except Unavailable as reason:
+        return str(reason)
+    return ""

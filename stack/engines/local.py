@@ -101,6 +101,10 @@ class Local:
         """True when the remembered pid is alive and is still our server (pids are used again)."""
         return processes.is_server(state.pid, self.root)
 
+    def halted(self, state: State) -> str:
+        """The command that lets a stopped process go on; empty for one that is not stopped."""
+        return f"kill -CONT {state.pid}" if processes.is_halted(state.pid) else ""
+
     def watch(self, state: State) -> Callable[[], bool]:
         """A function that returns True as long as the server runs."""
         return lambda: self.running(state)

@@ -17,6 +17,14 @@ def is_server(pid: int, root: Path) -> bool:
     return pid > 0 and _is_server(_command(pid), root)
 
 
+def is_halted(pid: int) -> bool:
+    """True for a process that SIGSTOP (or a debugger) has halted."""
+    asked = subprocess.run(
+        ["ps", "-p", str(pid), "-o", "state="], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip()[:1] in ("T", "t")
+
+
 def servers(root: Path) -> list[int]:
     """The pids of all servers that were started from the checkout, also of those that no state file names."""
     return [pid for pid, command in _commands() if _is_server(command, root)]
@@ -25,6 +33,8 @@ def servers(root: Path) -> list[int]:
 def stop(pid: int, root: Path, seconds: float) -> bool:
     """SIGTERM, a wait for the drain, then SIGKILL; False when it had to be killed."""
     os.kill(pid, signal.SIGTERM)
+    # A halted process takes the signal only when it goes on.
+    os.kill(pid, signal.SIGCONT)
     deadline = time.monotonic() + seconds
     while is_server(pid, root):
         if time.monotonic() > deadline:

@@ -131,6 +131,14 @@ def test_a_configuration_with_something_of_the_users_stays(checkout: Checkout) -
     assert not config.exists()
 
 
+def test_an_engine_that_does_not_answer_is_said_to_keep_its_volumes(checkout: Checkout) -> None:
+    write(checkout.path, [*MADE, ".atelier/images.json"])
+    text = checkout.make("clean", DOCKER_HOST="unix:///nonexistent/engine.sock")
+    assert "and the containers' volumes" not in text
+    assert "Not removed: this checkout's containers and volumes" in text
+    assert not any((checkout.path / name).exists() for name in made.FOLDERS)
+
+
 def test_an_environment_that_somebody_else_made_is_neither_removed_nor_replaced(checkout: Checkout) -> None:
     write(checkout.path, [".venv/bin/python", ".venv/lib/mine.py"])
     assert ".venv/" in checkout.make("clean")

@@ -37,11 +37,19 @@ def test_defaults_are_auto_engine_and_the_dense_job() -> None:
         ({"RETRAIN": "true"}, "RETRAIN=true: expected 1 or 0"),
         ({"GRPC_PORT": "8501"}, "must differ"),
         ({"FORCE": "yes"}, "FORCE=yes: expected 1 or 0"),
+        ({"MAKEFLAGS": " -- Job=a"}, "Job=..: there is no such setting. Did you mean JOB?"),
+        ({"MAKEFLAGS": "s -j2 --jobserver-auth=3,4 -- GRPCPORT:=1 ROWS=0:5"}, "Did you mean GRPC_PORT?"),
+        ({"MAKEFLAGS": " -- JOB=a\\ b=c ENGNE=local"}, "ENGNE=..: there is no such setting"),
     ],
 )
 def test_a_wrong_setting_is_named(environ: dict[str, str], named: str) -> None:
     with pytest.raises(UsageError, match=re.escape(named)):
         read_settings(ROOT, environ)
+
+
+def test_names_that_are_no_setting_of_make_are_left_to_the_programs() -> None:
+    flags = r"s -j2 --jobserver-auth=3,4 -- JOB=my\ ROW=1 PART=client COMPOSE_PROJECT_NAME=a TF_CPP_MIN_LOG_LEVEL=0"
+    read_settings(ROOT, {"MAKEFLAGS": flags})
 
 
 def test_two_checkouts_have_two_compose_projects(tmp_path: Path) -> None:
