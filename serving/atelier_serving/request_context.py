@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 _local = threading.local()
+
+
+def _unlimited(size: int) -> None:
+    """The `claim` of a request whose memory is limited otherwise."""
 
 
 class RequestContext:
@@ -16,11 +21,13 @@ class RequestContext:
 
     `deadline` is the client's (time.monotonic(), or None). `waited` is the time until a thread took the request.
     `queued` and `ran` are the times in the batching queue and in the session, summed over the runs of the request.
-    `rows` is the number of its own rows, `batch` the number of rows in its batch.
+    `rows` is the number of its own rows, `batch` the number of rows in its batch. `claim` is called with the bytes of
+    memory that the request takes beyond those that it has sent; it may raise `ServingError`.
     """
 
     __slots__ = (
         "batch",
+        "claim",
         "code",
         "deadline",
         "method",
@@ -45,6 +52,7 @@ class RequestContext:
         self.rows = 0
         self.batch = 0
         self.code = "OK"
+        self.claim: Callable[[int], object] = _unlimited
 
 
 # Warm-up runs without a request. It writes into this context, which nobody reads.

@@ -8,6 +8,8 @@ values beyond the shape are ignored.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -39,6 +41,13 @@ _NUMBERS = {dtype: number for number, (dtype, _) in _KINDS.items()}
 MAX_DIMENSIONS = 64
 # A proto of a few bytes may claim any shape. At most so many values are filled in beyond those it has.
 MAX_IMPLIED = 1 << 26
+# What a repeated string takes for each byte of its place in the array: it is copied for the runtime, and answered.
+_STRING_SHARE = 4
+# From so many bytes on, the values that are filled in are counted.
+_COUNTED_BYTES = 1 << 20
+# As many values are read or written in one step: between two of them other threads run, and only their Python objects
+# are in memory.
+_STEP = 1 << 16
 
 
 # Types that TensorFlow has, but that no signature here can take (quantized types, handles, ...).
@@ -75,8 +84,15 @@ def type_name(number: int) -> str:
         return f"unknown dtype enum ({number})"
 
 
-def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
-    """The proto's tensor. Numbers in `tensor_content` are not copied: the array is a view. Raises `TensorError`."""
+def _uncounted(size: int) -> None:
+    """The `claim` of those who trust the proto."""
+
+
+def decode(proto: tensor_pb2.TensorProto, claim: Callable[[int], object] = _uncounted) -> np.ndarray:
+    """The proto's tensor. Numbers in `tensor_content` are not copied: the array is a view. Raises `TensorError`.
+
+    `claim` is called with the bytes that its shape takes beyond its values, if they are many; it may raise.
+    """
     if proto.dtype in _FOREIGN and proto.dtype < 100:
         raise ForeignTensorError(proto.dtype)
     if proto.dtype not in _KINDS:
@@ -97,6 +113,9 @@ def decode(proto: tensor_pb2.TensorProto) -> np.ndarray:
     values = getattr(proto, field)
     if count > MAX_IMPLIED + len(values):
         raise TensorError(f"{len(values)} values for a shape of {count}")
+    implied = (count - len(values)) * dtype.itemsize
+    if implied >= _COUNTED_BYTES:
+        claim(implied * (_STRING_SHARE if field == "string_val" else 1))
     return _from_list(values, field, dtype, count).reshape(shape)
 
 
@@ -113,20 +132,32 @@ def encode(array: np.ndarray, proto: tensor_pb2.TensorProto, as_content: bool) -
         proto.tensor_shape.dim.add(size=size)
     field = _KINDS[number][1]
     if field == "string_val":
-        items = array.ravel().tolist()
-        # The runtime gives only bytes; these need no conversion.
-        if set(map(type, items)) - {bytes}:
-            items = [item if isinstance(item, bytes) else str(item).encode() for item in items]
-        proto.string_val.extend(items)
+        for items in _steps(array.ravel()):
+            # The runtime gives only bytes; these need no conversion.
+            if set(map(type, items)) - {bytes}:
+                items = [item if isinstance(item, bytes) else str(item).encode() for item in items]
+            proto.string_val.extend(items)
     elif as_content:
         proto.tensor_content = array.tobytes()
     elif field == "half_val":
-        proto.half_val.extend(array.ravel().view(np.uint16).tolist())
+        _extend(proto.half_val, array.ravel().view(np.uint16))
     elif field.endswith("complex_val"):
         parts = np.float32 if field == "scomplex_val" else np.float64
-        getattr(proto, field).extend(np.ascontiguousarray(array).ravel().view(parts).tolist())
+        _extend(getattr(proto, field), np.ascontiguousarray(array).ravel().view(parts))
     else:
-        getattr(proto, field).extend(array.ravel().tolist())
+        _extend(getattr(proto, field), array.ravel())
+
+
+def _steps(values: Any) -> Iterator[list[Any]]:
+    """An array [N] or a proto's list as Python values, some at a time."""
+    for start in range(0, len(values), _STEP):
+        part = values[start : start + _STEP]
+        yield part.tolist() if isinstance(part, np.ndarray) else part
+
+
+def _extend(target: Any, array: np.ndarray) -> None:
+    for items in _steps(array):
+        target.extend(items)
 
 
 def _from_string_content(content: bytes, count: int) -> np.ndarray:
@@ -162,24 +193,33 @@ def _from_string_content(content: bytes, count: int) -> np.ndarray:
     return array
 
 
-def _from_list(values: object, field: str, dtype: np.dtype, count: int) -> np.ndarray:
+def _from_list(values: Sequence[Any], field: str, dtype: np.dtype, count: int) -> np.ndarray:
     if field == "string_val":
-        items = list(values)[:count]  # type: ignore[call-overload]
         array = np.empty(count, object)
-        array[:] = b""
-        array[: len(items)] = items
-        if items:
-            array[len(items) :] = items[-1]
+        array[len(values) :] = values[-1] if values else b""
+        for start in range(0, min(len(values), count), _STEP):
+            stop = min(start + _STEP, count, len(values))
+            array[start:stop] = values[start:stop]
         return array
     if field == "half_val":
-        given: np.ndarray = np.fromiter(values, np.uint32).astype(np.uint16).view(dtype)  # type: ignore[call-overload]
+        given: np.ndarray = _numbers(values, np.uint32, np.uint16).view(dtype)
     elif field.endswith("complex_val"):
         parts = np.float32 if field == "scomplex_val" else np.float64
-        given = np.array(values, parts)
+        given = _numbers(values, parts, parts)
         given = given[: len(given) // 2 * 2].view(dtype)
     else:
         # The cast goes through 64 bits: so a value that is too large for a small type wraps as in C++, and is no error.
-        given = np.array(values, np.int64).astype(dtype) if field == "int_val" else np.array(values, dtype)
+        given = _numbers(values, np.int64 if field == "int_val" else dtype, dtype)
     if len(given) >= count:
         return given[:count]
     return np.concatenate([given, np.full(count - len(given), given[-1] if len(given) else 0, dtype)])
+
+
+def _numbers(values: Sequence[Any], wide: Any, dtype: Any) -> np.ndarray:
+    """A proto's list of numbers as `dtype`, by way of `wide`."""
+    if len(values) <= _STEP:
+        return np.array(values, wide).astype(dtype, copy=False)
+    array = np.empty(len(values), dtype)
+    for start in range(0, len(values), _STEP):
+        array[start : start + _STEP] = np.array(values[start : start + _STEP], wide).astype(dtype, copy=False)
+    return array

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from atelier_serving.grpc.slow_clients import MAX_UNREAD_MESSAGES
-from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import predict_pb2, regression_pb2
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from tests.support.memory_limit import memory_limit
 from tests.support.peer import ONCE, Peer
 from tests.support.server import RunningServer, running_server
 from tests.support.stalled_link import stalled_link
+from tests.support.toy_models import save_regressor
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 MB = 2**20
@@ -159,3 +161,54 @@ def test_large_messages_at_once_do_not_fill_the_memory(models: Path) -> None:
         ask = again.unary_unary(PREDICT)
         assert ask(data, timeout=60)
     assert server.process.returncode == 0
+
+
+def test_shapes_that_claim_much_do_not_fill_the_memory(models: Path) -> None:
+    """A shape without values is filled in: a message of 60 bytes may claim as much as a large one sends."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "toy"
+    request.inputs["x"].dtype = tf.float32.as_datatype_enum
+    size = request.inputs["x"].tensor_shape.dim.add()
+    with limited_server(models, 1800 * MB) as server, grpc.insecure_channel(server.grpc) as channel:
+        ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
+        size.size = 60 * MB
+        calls = [ask.future(request.SerializeToString(), timeout=120) for _ in range(8)]
+        assert {call.code() for call in calls} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert "claims 251658240 bytes more than it has values for" in str(calls[0].details())
+        # What is refused or answered is not counted any more.
+        size.size = MB // 2
+        for _ in range(100):
+            assert ask(request.SerializeToString(), timeout=60)
+    assert server.process.returncode == 0
+
+
+def test_many_examples_hold_up_no_other_request(tmp_path: Path) -> None:
+    save_regressor(tmp_path)
+    request = regression_pb2.RegressionRequest()
+    request.model_spec.name = "half"
+    request.input.example_list_with_context.context.features.feature["x"].float_list.value.append(3.0)
+    # Empty examples, two bytes each.
+    request.input.example_list_with_context.MergeFromString(b"\x0a\x00" * 450_000)
+    one = regression_pb2.RegressionRequest.FromString(request.SerializeToString())
+    del one.input.example_list_with_context.examples[1:]
+    waits: list[float] = []
+    with running_server(tmp_path, *ONCE, model="half") as server, contextlib.ExitStack() as stack:
+        first, second = (
+            stack.enter_context(
+                grpc.insecure_channel(
+                    server.grpc, options=[*UNLIMITED, ("grpc.use_local_subchannel_pool", 1)]
+                )
+            )
+            for _ in range(2)
+        )
+        ask = PredictionServiceStub(first).Regress
+        calls = [ask.future(request, timeout=120) for _ in range(3)]
+        look = PredictionServiceStub(second).Regress
+        while not all(call.done() for call in calls):
+            began = time.monotonic()
+            assert look(one, timeout=60).result.regressions[0].value == 1.5
+            waits.append(time.monotonic() - began)
+        values = {item.value for item in calls[0].result().result.regressions}
+        assert values == {1.5}
+    # What a busy machine adds is left aside: the fault were 10 s and more.
+    assert max(waits) < 5

@@ -56,3 +56,24 @@ def test_strings_travel_whole(items: list[bytes], as_content: bool) -> None:
 def test_a_proto_that_is_no_tensor_is_refused(proto: tensor_pb2.TensorProto) -> None:
     with pytest.raises(TensorError):
         decode(proto)
+
+
+@pytest.mark.parametrize(
+    "kind", [tf.float32, tf.int8, tf.int64, tf.bool, tf.float16, tf.complex64, tf.string]
+)
+def test_long_lists_are_read_and_written_piece_by_piece(kind: tf.DType) -> None:
+    # More than one piece, and the last one not whole.
+    size = 3 * 2**16 + 5
+    numbers = np.arange(size) % 100
+    array = numbers.astype("S3").astype(object) if kind == tf.string else numbers.astype(kind.as_numpy_dtype)
+    proto = tensor_pb2.TensorProto()
+    encode(array, proto, as_content=False)
+    np.testing.assert_array_equal(tf.make_ndarray(proto), array)
+    np.testing.assert_array_equal(decode(proto), array)
+    # A longer shape repeats the last value, a shorter one leaves values out.
+    for wanted in (size + 7, size - 7):
+        proto.tensor_shape.dim[0].size = wanted
+        got = decode(proto)
+        np.testing.assert_array_equal(got[: min(wanted, size)], array[:wanted])
+        assert len(got) == wanted
+        assert set(got[size:].tolist()) <= {array[-1]}

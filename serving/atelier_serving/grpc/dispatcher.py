@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -18,10 +19,11 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from atelier_serving.grpc.large_messages import LargeMessages
 from atelier_serving.inference.api import Api
 from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.request_context import begin
-from atelier_serving.status import Code, of_exception, truncated
+from atelier_serving.status import Code, ServingError, of_exception, truncated
 from atelier_serving.thread_pool import seconds_waited
 
 _log = logging.getLogger(__name__)
@@ -37,8 +39,9 @@ class Dispatcher:
 
     closed = False
 
-    def __init__(self, api: Api, recorder: RequestRecorder) -> None:
+    def __init__(self, api: Api, recorder: RequestRecorder, large: LargeMessages) -> None:
         self._api = api
+        self._large = large
         self._recorder = recorder
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
@@ -59,6 +62,7 @@ class Dispatcher:
             if self.closed:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "The server is stopping.")
             request_context = begin(name, _deadline(context), seconds_waited())
+            request_context.claim = functools.partial(self._claim, context)
             failure = result = None
             try:
                 result = call(message, context)
@@ -75,6 +79,17 @@ class Dispatcher:
         return grpc.unary_unary_rpc_method_handler(
             answer, request_deserializer=request.FromString, response_serializer=response.SerializeToString
         )
+
+    def _claim(self, context: grpc.ServicerContext, size: int) -> None:
+        """Count `size` bytes as those of a large message until the call has ended. Raises `ServingError`."""
+        reserved = self._large.reserve(size)
+        if isinstance(reserved, str):
+            text = f"The shape of a tensor claims {size} bytes more than it has values for. {reserved}"
+            raise ServingError(Code.RESOURCE_EXHAUSTED, text)
+        held = [reserved]
+        del reserved
+        if not context.add_callback(held.clear):
+            held.clear()
 
 
 def _deadline(context: grpc.ServicerContext) -> float | None:

@@ -72,7 +72,7 @@ class GrpcServer:
             ],
             maximum_concurrent_rpcs=_MAX_REQUESTS,
         )
-        self._dispatcher = Dispatcher(api, recorder)
+        self._dispatcher = Dispatcher(api, recorder, self._large)
         self._server.add_generic_rpc_handlers(self._dispatcher.handlers())
         self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

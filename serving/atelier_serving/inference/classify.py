@@ -126,21 +126,23 @@ def fill_regressions(value: np.ndarray, examples: int, result: regression_pb2.Re
 def serialized_examples(inputs: input_pb2.Input) -> np.ndarray:
     """The serialized examples, object [N], each with the features of the context. Raises `ServingError`."""
     field = inputs.WhichOneof("kind")
-    examples = list(getattr(inputs, field).examples) if field else []
-    if not examples:
+    given = getattr(inputs, field) if field else None
+    if given is None or not given.examples:
         raise invalid("Input is empty.")
-    array = np.empty(len(examples), object)
     # A parser merges concatenated protos. The last value counts, so the example's own features come after the
     # context's.
     has_context = field == "example_list_with_context"
-    context = inputs.example_list_with_context.context.SerializeToString() if has_context else b""
-    if len(context) * len(examples) > _MAX_REPEATED:
+    context = given.context.SerializeToString() if has_context else b""
+    if len(context) * len(given.examples) > _MAX_REPEATED:
         raise ServingError(
             Code.RESOURCE_EXHAUSTED,
-            f"A context of {len(context)} bytes for each of {len(examples)} examples is more than {_MAX_REPEATED} "
-            "bytes. Send fewer examples at a time.",
+            f"A context of {len(context)} bytes for each of {len(given.examples)} examples is more than "
+            f"{_MAX_REPEATED} bytes. Send fewer examples at a time.",
         )
-    array[:] = [context + example.SerializeToString() for example in examples]
+    array = np.empty(len(given.examples), object)
+    # One at a time: an object for each of a million at once takes 17 s, and other threads wait for all of that.
+    for row, example in enumerate(given.examples):
+        array[row] = context + example.SerializeToString()
     return array
 
 

@@ -13,6 +13,7 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from atelier_serving.models.servable import Servable
+from atelier_serving.request_context import current
 from atelier_serving.status import Code, ServingError, invalid
 from atelier_serving.tensors import ForeignTensorError, TensorError, decode, type_name
 
@@ -80,6 +81,7 @@ def _feeds(
         )
     feeds = []
     used = []
+    claim = current().claim
     for alias in sorted(signature.inputs):
         name = signature.inputs[alias].name
         value = inputs.get(alias) if alias in inputs else defaults.get(alias)
@@ -90,7 +92,7 @@ def _feeds(
                 f"{','.join(sorted(defaults))}"
             )
         try:
-            feeds.append((name, value if isinstance(value, np.ndarray) else decode(value)))
+            feeds.append((name, value if isinstance(value, np.ndarray) else decode(value, claim)))
         except ForeignTensorError as error:
             want = type_name(signature.inputs[alias].dtype)
             got = type_name(error.number)
