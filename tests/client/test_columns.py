@@ -208,6 +208,46 @@ def test_one_input_that_is_a_column_is_found_by_its_name_alone(tmp_path: Path) -
         bound(written(tmp_path, "City,label\nx,a\n"), served, layout=layout)
 
 
+@pytest.mark.parametrize("header", ["features,width,height", "width,features,height"])
+def test_the_columns_of_training_go_before_one_of_the_inputs_name(tmp_path: Path, header: str) -> None:
+    path = written(tmp_path, f"{header},label\n1,2,3,a\n")
+    row = dict(zip(header.split(","), [1, 2, 3], strict=False))
+    inputs, _ = bound(path, TABLE, layout=SIZES)
+    assert inputs["features"].tolist() == [[row["width"], row["height"]]]
+    own = Layout("table", (2,), "label", None, ("features", "height"))
+    inputs, _ = bound(path, TABLE, layout=own)
+    assert inputs["features"].tolist() == [[row["features"], row["height"]]]
+    with pytest.raises(DataError, match="has no column 'depth'"):
+        bound(path, TABLE, layout=Layout("table", (2,), "label", None, ("features", "depth")))
+    one = signature(TensorInfo("features", "float32", (-1, 1)))
+    inputs, _ = bound(path, one, layout=Layout("table", (1,), "label", None, ("height",)))
+    assert inputs["features"].tolist() == [[row["height"]]]
+
+
+def test_the_text_of_training_goes_before_a_column_called_text(tmp_path: Path) -> None:
+    path = written(tmp_path, "text,review,label\nother,right,a\n")
+    served = signature(TensorInfo("text", "string", (-1,)))
+    inputs, _ = bound(path, served, layout=Layout("text", (), "label", "review"))
+    assert inputs["text"].tolist() == ["right"]
+
+
+def test_an_array_that_fits_does_not_replace_the_columns_of_training(tmp_path: Path) -> None:
+    columns = {"embedding": [[8.0, 9.0]], "height": [2.0], "label": ["a"], "width": [1.0]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "file.parquet")
+    inputs, _ = bound(tmp_path / "file.parquet", TABLE, layout=SIZES)
+    assert inputs["features"].tolist() == [[1, 2]]
+
+
+def test_lists_of_one_value_are_columns_beside_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "file.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"width": [[1.0]], "height": [2.0], "label": ["a"]}), path)
+    inputs, _ = bound(path, TABLE, layout=SIZES)
+    assert inputs["features"].tolist() == [[1, 2]]
+    pyarrow.parquet.write_table(pyarrow.table({"width": [[1.0, 3.0]], "height": [2.0], "label": ["a"]}), path)
+    with pytest.raises(DataError, match=r"column width: expected one value a row, got \[2\]"):
+        bound(path, TABLE, layout=SIZES)
+
+
 def test_pixels_are_found_by_the_names_of_training(tmp_path: Path) -> None:
     served = signature(TensorInfo("images", "uint8", (-1, 1, 2)))
     layout = Layout("image", (1, 2), "label", None, ("p1", "p2"))

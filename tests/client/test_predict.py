@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from atelier_client._layout import Layout
 from atelier_client.data.image_file import decode
+from atelier_client.data.prediction_inputs import of_json_lines
+from atelier_client.errors import DataError
+from atelier_client.signature import Signature, TensorInfo
 from atelier_client.testing import InMemoryServer
 from numpy.typing import NDArray
 from PIL import Image
@@ -161,6 +165,21 @@ def test_rows_of_every_kind_of_file(
     assert [row["row"] for row in printed[0]] == [2, 3, 4]
     last = predict(server.grpc, tmp_path / "rows.npy", "--rows=-1:", "--models", models)
     assert [row["row"] for row in last] == [5]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"features": [1, NaN]}', "NaN is no number there"),
+        ("[-Infinity, 1]", "-Infinity is no number there"),
+        ('{"features": [1, 2], "features": [3, 4]}', "the name 'features' is there twice"),
+    ],
+)
+def test_json_lines_that_a_trained_model_would_answer_wrongly_are_refused(line: str, told: str) -> None:
+    info = TensorInfo("features", "float32", (-1, 2))
+    served = Signature("serving_default", "", {"features": info}, {}, frozenset())
+    with pytest.raises(DataError, match=f"stdin, line 1: .*{told}"):
+        list(of_json_lines([line], "stdin", served, Layout("table", (2,)), slice(None)))
 
 
 def test_json_lines_of_objects_or_of_the_only_inputs_values(target: str) -> None:

@@ -103,7 +103,7 @@ class Binding:
         if dtype is None:
             raise DataError(f"Input {info}: this client cannot send {info.dtype}.")
         if len(columns) > 1:
-            column = np.stack([table[name] for name in columns], axis=1)
+            column = np.stack([self._one_value(table[name], name) for name in columns], axis=1)
         numbers = cell_values.numbers(column, dtype, self._layout, place)
         if self._are_pixels(column, numbers):
             numbers = (numbers / np.float32(255)).astype(dtype)
@@ -112,6 +112,16 @@ class Binding:
                 f"{self._source}: no pixel is above 1, where the model was trained on 0 (black) to 255 (white)."
             )
         return self._shaped(info, columns, numbers)
+
+    def _one_value(self, cells: NDArray[Any], name: str) -> NDArray[Any]:
+        """A column [N] of one that is [N], or [N,1] as lists of one value. Raises `DataError` for any other."""
+        if cells.ndim > 1 and cells[0].size == 1:
+            cells = cells.reshape(len(cells))
+        if cells.ndim > 1:
+            raise DataError(
+                f"{self._source}, column {name}: expected one value a {self._row_word}, got {list(cells.shape[1:])}."
+            )
+        return cells
 
     def _are_pixels(self, cells: NDArray[Any], numbers: NDArray[Any]) -> bool:
         """True when pixels 0..255 of an image model go into an input of floats, which takes them in [0,1]

@@ -83,7 +83,11 @@ class ColumnChoice:
     def inputs(self, table: Table) -> dict[str, tuple[str, ...]]:
         """The columns of each input. Raises `DataError` when the table does not have them."""
         inputs = self._signature.inputs
-        if all(name in table or name in self._signature.optional for name in inputs):
+        if trained_on := self._of_card(table):
+            return {self._signature.required[0].name: trained_on}
+        if all(name in table or name in self._signature.optional for name in inputs) and not (
+            self._is_one_of_many(table)
+        ):
             return {name: (name,) for name in inputs if name in table}
         if self._signature.ragged:
             name = next(iter(self._signature.ragged))
@@ -118,6 +122,27 @@ class ColumnChoice:
             )
         return {info.name: columns}
 
+    def _of_card(self, table: Table) -> tuple[str, ...] | None:
+        """The columns that training read for the only input, when they are all there with one value a row.
+
+        They go before a column that only has the input's name, as a column `text` beside the trained one `review`.
+        """
+        layout = self._layout
+        if len(self._signature.required) != 1 or layout.kinds:
+            return None
+        wanted = (layout.text,) if layout.kind == "text" and layout.text else layout.columns
+        return wanted if wanted and all(name in table and table[name].ndim == 1 for name in wanted) else None
+
+    def _is_one_of_many(self, table: Table) -> bool:
+        """True when the only input's name is that of one column of those that training read for it."""
+        name = self._signature.required[0].name if len(self._signature.required) == 1 else None
+        return (
+            len(self._layout.columns) > 1
+            and not self._layout.kinds
+            and name in table
+            and table[name].ndim == 1
+        )
+
     def _columns_of_text(self, table: Table, free: Sequence[str]) -> tuple[str, ...] | None:
         wanted = self._layout.text
         if wanted in table:
@@ -136,6 +161,7 @@ class ColumnChoice:
         whole = [
             name
             for name in free
+            if not (len(self._layout.columns) > 1 and name in self._layout.columns)
             if image_file.is_image(table[name][0])
             or (table[name].ndim > 1 and (size < 0 or table[name][0].size == size))
         ]

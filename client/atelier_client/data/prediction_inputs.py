@@ -80,7 +80,7 @@ def of_json_lines(
         if not line.strip():
             continue
         if number >= first and (last is None or number < last):
-            row = _json_row(line, f"{name}, line {line_number}", signature)
+            row = _json_row(line, f"{name}, line {line_number}", signature, layout)
             for column, kind in layout.kinds.items():
                 if column in row and row[column] is None:
                     row[column] = math.nan if kind == "number" else ""
@@ -146,9 +146,11 @@ def _only_input(signature: Signature, what: str) -> Any:
     )
 
 
-def _json_row(line: str, where: str, signature: Signature) -> dict[str, Any]:
+def _json_row(line: str, where: str, signature: Signature, layout: Layout) -> dict[str, Any]:
+    # Python reads NaN and Infinity, which JSON does not have. A card says what the model takes: no such number.
+    constant = _no_constant if layout.kind is not None else float
     try:
-        value = json.loads(line, parse_float=_float)
+        value = json.loads(line, parse_float=_float, parse_constant=constant, object_pairs_hook=_once_each)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: it is no JSON ({error}).") from None
     if not isinstance(value, dict):
@@ -168,6 +170,19 @@ def _float(text: str) -> float:
     if math.isinf(value):
         raise ValueError(f"{text} is beyond a double")
     return value
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number there; a missing value, where the model takes such, is null")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's values by name. Raises `ValueError` for a name that is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
 
 
 def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str, signature: Signature) -> InputBatch:
