@@ -1,6 +1,7 @@
 """Many requests at once from one thread, with asyncio; a wrong one among them disturbs no other.
 
 make up
+make venv                                # .venv with the client; ENGINE=compose alone needs none
 .venv/bin/python examples/async_requests.py
 """
 

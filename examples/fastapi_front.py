@@ -1,6 +1,7 @@
 """A web service of your own before the model server: FastAPI, with one AsyncClient for all requests.
 
     make up JOB=imdb-l2
+    make venv                                # .venv with the client, FastAPI and uvicorn
     ATELIER_MODEL=imdb .venv/bin/uvicorn --app-dir examples fastapi_front:app --port 8080
     curl -s -d '{"text": ["A film to remember."]}' -H 'Content-Type: application/json' 127.0.0.1:8080/predict
 

@@ -1,5 +1,6 @@
 """Batching on the server: how many requests of one row it runs together.
 
+    make up ENGINE=local                  # once: the model in models/, and .venv
     .venv/bin/atelier-serving --model_name=fashion --model_base_path=$PWD/models/fashion \\
         --port=9500 --rest_api_port=9501 --enable_batching \\
         --batching_parameters_file=examples/batching/batching.config &

@@ -1,5 +1,6 @@
 """Mutual TLS: the server shows a certificate to its clients, and lets in only clients that show theirs.
 
+    make up ENGINE=local                  # once: the model in models/, and .venv
     examples/mutual_tls/make_certificates.sh keys
     .venv/bin/atelier-serving --model_name=fashion --model_base_path=$PWD/models/fashion --port=9500 \\
         --ssl_config_file=keys/ssl.config &

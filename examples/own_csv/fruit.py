@@ -1,5 +1,6 @@
 """Your own data, from a CSV file to answers of a served model.
 
+    make venv                                              # .venv; ENGINE=compose alone needs none
     .venv/bin/python examples/own_csv/fruit.py write       # fruit.csv beside this file: 600 fruits, measured
     make up JOB=examples/own_csv/job.yaml                  # trains, publishes, serves and evaluates
     .venv/bin/python examples/own_csv/fruit.py ask

@@ -331,6 +331,19 @@ def test_names_labels_signatures_and_limits(memory: Any) -> None:
         assert "the first dimension is fixed" in found
 
 
+def test_a_models_folder_that_nobody_asked_for_is_no_error_beside_a_server(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ATELIER_MODELS", raising=False)
+    with small_server(memory) as running:
+        monkeypatch.setenv("ATELIER_TARGET", running.address)
+        findings = doctor("--model", "good")
+        assert [item["state"] for item in findings if item["check"] == "models directory"] == ["warning"]
+        monkeypatch.setenv("ATELIER_MODELS", "models")
+        assert "models directory: models does not exist." in faults("--model", "good")
+
+
 def test_versions_that_failed_and_labels_that_are_not_set(tmp_path: Path) -> None:
     """A server of version 1 that failed on version 2, and has not heard of a label that models.config sets since."""
     models = tmp_path / "models"

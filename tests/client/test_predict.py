@@ -221,6 +221,7 @@ def test_text_from_the_command_a_file_and_a_csv(target: str, tmp_path: Path) -> 
         (["a.csv", "b.csv", "--model", "table"], "", "only when all are images"),
         (["--text", "x", "--top", "0", "--model", "reviews"], "", "expected 1 or more"),
         (["a.csv", "--rows", "a:b", "--model", "table"], "", "expected A:B"),
+        (["-", "--rows", "7:9", "--model", "table"], "[1, 2]\n", "--rows 7:9 names no row"),
     ],
 )
 def test_a_mistake_is_one_message(target: str, arguments: list[Any], text: str, said: str) -> None:

@@ -39,6 +39,26 @@ def test_quickstart_prints_five_labels(server: RunningServer, tmp_path: Path) ->
     assert all(re.fullmatch(r"\S.* +\d+\.\d%", line) for line in lines), lines
 
 
+def test_quickstart_needs_no_file_of_the_checkout(server: RunningServer, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "quickstart.py"), server.grpc]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_each_example_says_what_makes_the_environment_that_it_runs_in() -> None:
+    """`make up` with containers makes no .venv and no models on the host, and never installs uvicorn."""
+    for script in EXAMPLES.rglob("*.py"):
+        docstring = script.read_text(encoding="utf-8").split('"""')[1]
+        before, environment, _ = docstring.partition(".venv/bin/")
+        if environment and "uvicorn" not in docstring:
+            assert "make venv" in before or "make up ENGINE=local" in before, script
+        elif environment:
+            assert "make venv" in before, script
+        if "$PWD/models" in docstring:
+            assert "make up ENGINE=local" in before, script
+
+
 def test_quickstart_says_that_nobody_answers(tmp_path: Path) -> None:
     file = tmp_path / "images"
     file.write_bytes(bytes(16 + 784))

@@ -62,19 +62,28 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     from atelier_client.doctor.connection import check_connection
-    from atelier_client.doctor.finding import Severity, error
+    from atelier_client.doctor.finding import Severity, error, warning
     from atelier_client.doctor.folder import check_folder
     from atelier_client.doctor.served import check_served
     from atelier_client.errors import ClientError, SettingsError
     from atelier_client.tls import TLS
 
     both = options.target is None and options.models is None
+    named = options.models is not None or "ATELIER_MODELS" in os.environ
     models = options.models or (Path(os.environ.get("ATELIER_MODELS", "models")) if both else None)
     options.target = (
         options.target or os.environ.get("ATELIER_TARGET", "127.0.0.1:8500") if both else options.target
     )
     with suppress(ClientError):
         choose_model(options)
+    if models is not None and not named and not os.path.lexists(models):
+        # Nobody has asked for this folder. With containers the repository is in a volume.
+        yield warning(
+            "models directory",
+            f"there is no folder {models} here: only the server is looked at.",
+            "Give the folder that holds a folder a model: --models. A repository in a container's volume has none.",
+        )
+        models = None
     if models is not None:
         yield from check_folder(models, options.model)
     if options.target is None:

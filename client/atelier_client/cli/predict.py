@@ -79,6 +79,10 @@ def _predict(options: argparse.Namespace) -> int:
                     from atelier_client.cli.terminal_picture import draw
 
                     Console().print(draw(picture.pixels))
+    if not readable and options.rows != ":":
+        raise InputError(
+            f"--rows {options.rows} names no row: there are fewer, or its end is not after its start."
+        )
     if options.json:
         print(json.dumps({"version": version, "predictions": readable}))
     else:
