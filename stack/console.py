@@ -25,7 +25,7 @@ CLEAN_UP_SECONDS = 30.0
 # Lines of container tools about their own work. They are left out of what the step prints.
 _ENGINE_CHATTER = re.compile(
     r"^\s*(Creating|Starting|Recreating|Stopping|Removing|Network|Volume|Container)\b.*|^\s*$"
-    r"|.*Found orphan containers.*"
+    r"|.*Found orphan containers.*|Aborting\.$"
 )
 # pip prints these lines last before a minute of silence. Shown that long, they would look as if packages were removed.
 _PIP_CHATTER = re.compile(

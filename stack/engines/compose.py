@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import secrets
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,7 @@ class Compose:
     def trainer(self, arguments: Sequence[str]) -> str:
         """Run the trainer's container; return its stdout."""
         environment = self.project.environment(self.images, self.settings.gpu)
-        options = ["--rm", "-T"]
+        options: list[str] = []
         names = self.project.host_names()
         for variable in LOCAL_SOURCES:
             given = os.environ.get(variable, "")
@@ -93,20 +95,31 @@ class Compose:
             if given:
                 options += ["-e", f"{variable}={f'/sources/{local.name}' if local else given}"]
         options += self.mounts.options()
-        command = [*self.docker.compose, "run", *options, "trainer", *arguments]
-        with writable(self.project.runs), writable(self.project.reports):
+        with writable(self.project.runs), writable(self.project.reports), self._one_off("trainer") as run:
+            command = [*run, *options, "trainer", *arguments]
             return run_shown(command, environment, capture=True, quiet_engine=True, rewrite=HostNames(names))
 
     def client(self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None) -> None:
         """Run the client's container against the serving one."""
-        options = ["--rm", "-T", "--no-deps", "-e", f"ATELIER_MODEL={state.model}"]
-        command = [*self.docker.compose, "run", *options, "client", *arguments]
-        with writable(self.project.reports):
+        options = ["--no-deps", "-e", f"ATELIER_MODEL={state.model}"]
+        with writable(self.project.reports), self._one_off("client") as run:
+            command = [*run, *options, "client", *arguments]
             environment = self.project.state_environment(state)
             # In the container the service has another address than on the host.
             address = {"serving:8500": f"127.0.0.1:{state.grpc_port}"}
             names = HostNames(self.project.host_names() | address)
             run_shown(command, environment, quiet_engine=True, rewrite=names, alive=alive)
+
+    @contextlib.contextmanager
+    def _one_off(self, service: str) -> Iterator[list[str]]:
+        """The begin of a command that runs a container of its own. Whatever ends it, the container is removed."""
+        name = f"{self.project.name}_{service}_run_{secrets.token_hex(6)}"
+        try:
+            yield [*self.docker.compose, "run", "--rm", "-T", "--name", name]
+        except BaseException:
+            # A compose tool that is interrupted between creating and starting a container leaves it behind.
+            docker.ask("rm", "--force", name)
+            raise
 
     def serve(self, state: State) -> State:
         """Start the serving container (no effect on one that runs as configured)."""

@@ -27,7 +27,7 @@ def test_an_exit_code_is_passed_on() -> None:
 
 
 def test_the_engines_bookkeeping_is_not_shown_but_messages_are(capsys: pytest.CaptureFixture[str]) -> None:
-    script = r"import sys; sys.stderr.write('Creating main_trainer_run ... done\nepoch 1\n')"
+    script = r"import sys; sys.stderr.write('Creating main_trainer_run ... done\nepoch 1\nAborting.\n')"
     run_shown([sys.executable, "-c", script], os.environ, quiet_engine=True)
     assert capsys.readouterr().err == "epoch 1\n"
 

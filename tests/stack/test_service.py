@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,30 @@ def test_a_paused_container_is_named_and_a_removed_one_too(
     assert container.find(project_name(tmp_path)) is None
     service.ps(settings)
     assert "its container has been removed" in capsys.readouterr().out
+
+
+def test_an_interrupted_compose_tool_leaves_no_container(tmp_path: Path, engine: Docker) -> None:
+    """A script stands in for the tool: it creates the container and never starts it, a moment that is hard to meet."""
+    if not (images := ask("image", "ls", "--quiet", "atelier-base").stdout.split()):
+        pytest.skip("this machine has no image to make a container of")
+    tool = tmp_path / "compose"
+    tool.write_text(
+        '#!/bin/sh\nwhile [ "$1" != --name ]; do shift || exit; done\n'
+        f'docker create --name "$2" {images[0]} true && echo "$2" > {tmp_path}/name\nexec sleep 60\n'
+    )
+    tool.chmod(0o755)
+
+    def interrupt() -> None:
+        while not (tmp_path / "name").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    compose = Compose(read_settings(tmp_path, {}), Docker((str(tool),), ()))
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        compose.client(["evaluate"], State("compose", 1, 2, "model", base_image=images[0], embedded=True))
+    assert ask("container", "inspect", (tmp_path / "name").read_text().strip()).returncode != 0
 
 
 def test_settings_that_do_not_fit_the_service_are_not_passed_over(
