@@ -134,7 +134,12 @@ def _layout(path: Path, card: Any) -> Layout:
     given = _value(path, card, "input", dict)
     for key in ("label", "text", "separator", "decimal", "encoding"):
         if given.get(key) is not None:
-            _value(path, card, f"input.{key}", str)
+            value = _value(path, card, f"input.{key}", str)
+            if key in ("separator", "decimal") and len(value) != 1:
+                got = json.dumps(value)[:60]
+                raise DataError(
+                    f"{path} is damaged: the key input.{key}: expected one character, got {got}. {_AGAIN}"
+                )
     kinds = _value(path, card, "input.kinds", dict) if given.get("kinds") else {}
     sizes = given.get("shape")
     shape = sizes if isinstance(sizes, list) and all(isinstance(size, int) for size in sizes) else ()
@@ -183,8 +188,8 @@ def read_golden(version_folder: Path) -> Golden | None:
         len(array) if isinstance(array, np.ndarray) and array.ndim else -1
         for array in sides["inputs/"].values()
     }
-    if len(rows) != 1 or -1 in rows:
-        raise DataError(f"{path} is damaged: expected arrays inputs/NAME of equally many rows.")
+    if len(rows) != 1 or not rows.isdisjoint((-1, 0)):
+        raise DataError(f"{path} is damaged: expected arrays inputs/NAME of equally many rows, and not none.")
     return Golden(sides["inputs/"], sides["outputs/"])
 
 

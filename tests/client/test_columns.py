@@ -192,6 +192,12 @@ def test_bytes_of_another_encoding_are_told(tmp_path: Path) -> None:
         bound(path, TABLE, layout=SIZES)
 
 
+def test_a_file_without_the_mark_of_its_encoding_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path, "width,height,label\n1,2,a\n")
+    with pytest.raises(DataError, match=r"file\.csv, after row 0: it is no utf-16 text"):
+        list(open_reader(path, Layout(columns=("width", "height"), encoding="utf-16")).tables(10))
+
+
 def test_inputs_with_an_axis_of_one_take_columns(tmp_path: Path) -> None:
     served = signature(TensorInfo("text", "string", (-1, 1)))
     inputs, _ = bound(written(tmp_path, "label,text\na,hello\nb,\n"), served)

@@ -131,7 +131,7 @@ def test_a_golden_file_that_is_a_bomb_is_told(tmp_path: Path) -> None:
         read_golden(tmp_path)
 
 
-@pytest.mark.parametrize("what", ["pipe", "folder", "promise", "nothing", "rows", "text"])
+@pytest.mark.parametrize("what", ["pipe", "folder", "promise", "nothing", "rows", "empty", "text"])
 def test_a_golden_file_that_is_none_is_told(tmp_path: Path, what: str) -> None:
     path = golden(tmp_path)
     if what == "pipe":
@@ -150,6 +150,9 @@ def test_a_golden_file_that_is_none_is_told(tmp_path: Path, what: str) -> None:
         np.savez(path, **arrays)
     elif what == "rows":
         arrays = {"inputs/x": np.zeros(3), "inputs/y": np.array(1)}
+        np.savez(path, **arrays)
+    elif what == "empty":
+        arrays = {"inputs/x": np.zeros([0, 2]), "outputs/y": np.zeros(0)}
         np.savez(path, **arrays)
     else:
         path.write_text("{}")

@@ -113,6 +113,8 @@ def test_a_version_without_a_card_has_none(tmp_path: Path) -> None:
         (changed("metrics.test", [1]), "the key metrics.test: expected an object"),
         (changed("metrics.test.accuracy", "good"), "the key metrics.test.accuracy: expected a number"),
         (changed("input.columns", {}), "the key input.columns: expected a list"),
+        (changed("input.separator", ";;"), 'the key input.separator: expected one character, got ";;"'),
+        (changed("input.decimal", ""), 'the key input.decimal: expected one character, got ""'),
     ],
 )
 def test_a_damaged_card_is_an_error_with_its_place(tmp_path: Path, text: str | bytes, place: str) -> None:

@@ -167,6 +167,22 @@ def test_images_that_are_all_0_or_1_are_a_warning(tmp_path: Path) -> None:
     assert any("no pixel is above 1" in warning for warning in load(tmp_path, npz="a.npz").warnings)
 
 
+@pytest.mark.parametrize("kind", ["tfrecord", "csv"])
+@pytest.mark.parametrize("brightest", [1, 2])
+def test_streamed_images_that_are_all_0_or_1_are_a_warning(tmp_path: Path, kind: str, brightest: int) -> None:
+    rows: list[list[float]] = [[0, 1], [1, 0], [brightest, 1]]
+    if kind == "tfrecord":
+        records(tmp_path / "a.tfrecord", rows, [0, 1, 1], "int64")
+        records(tmp_path / "b.tfrecord", rows[:1], [0], "int64")
+        loaded = load(tmp_path, tfrecord="a.tfrecord", test="b.tfrecord", image=[1, 2])
+    else:
+        lines = [f"{a},{b},{label}\n" for (a, b), label in zip(rows, "xyy", strict=True)]
+        (tmp_path / "a.csv").write_text("a,b,label\n" + "".join(lines))
+        (tmp_path / "b.csv").write_text("a,b,label\n" + lines[0])
+        loaded = load(tmp_path, csv="a.csv", test="b.csv", stream=True, image=[1, 2])
+    assert any("no pixel is above 1" in warning for warning in loaded.warnings) == (brightest == 1)
+
+
 def test_times_in_a_tfrecord_are_looked_at_as_they_are(tmp_path: Path) -> None:
     times = [[1_700_000_000 + number, number] for number in SHUFFLED]
     records(tmp_path / "a.tfrecord", times, [row % 2 for row in range(ROWS)], "int64")

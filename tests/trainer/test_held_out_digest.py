@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from atelier_trainer.data.dataset import DataSet, Examples
-from atelier_trainer.data.held_out_file import write_test_file
+from atelier_trainer.data.held_out_file import read_test_file, write_test_file
+from atelier_trainer.errors import DataCorrupt, DataInvalid
 
 
 def test_a_csv_has_the_digest_of_its_bytes_and_the_same_examples_the_same(tmp_path: Path) -> None:
@@ -16,3 +19,26 @@ def test_a_csv_has_the_digest_of_its_bytes_and_the_same_examples_the_same(tmp_pa
     file = write_test_file(data, tmp_path)
     assert file["sha256"] == hashlib.sha256((tmp_path / file["path"]).read_bytes()).hexdigest()
     assert write_test_file(data, tmp_path) == file
+
+
+def test_a_file_that_was_changed_since_is_refused(tmp_path: Path) -> None:
+    examples = Examples(np.array([b"one", b"two"], object), np.array([0, 1]), "0" * 64)
+    file = write_test_file(DataSet("reviews", "text", ("a", "b"), (), examples, examples, {}), tmp_path)
+    assert read_test_file(file, "text", ("a", "b"), (), tmp_path).labels.tolist() == [0, 1]
+    path = tmp_path / file["path"]
+    path.write_text(path.read_text().replace("b,two", "a,two"))
+    with pytest.raises(DataCorrupt, match=r"\.csv has another SHA-256 than the model card says"):
+        read_test_file(file, "text", ("a", "b"), (), tmp_path)
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "test.csv")
+    with pytest.raises(DataInvalid, match=r"test\.csv is no file"):
+        read_test_file({"format": "csv", "path": "test.csv"}, "text", ("a", "b"), (), tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"label,text\n", b"PK\x03\x04 cut"])
+def test_damaged_images_are_told_as_such(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "test.npz").write_bytes(content)
+    with pytest.raises(DataInvalid, match=r"test\.npz is no readable \.npz of images and labels"):
+        read_test_file({"format": "npz", "path": "test.npz"}, "image", ("a", "b"), (), tmp_path)

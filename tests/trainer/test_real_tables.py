@@ -321,6 +321,7 @@ def test_contradictions_in_a_table_are_named(
         ({"encoding": "utf-99"}, "Python knows no 'utf-99'"),
         ({"encoding": "base64"}, "Python knows no 'base64'"),
         ({"columns": {"bought": "category"}}, "bought is the label"),
+        ({"text": "bought"}, "text: bought is the label"),
         ({"columns": {"a": "categry"}}, "Did you mean category"),
         ({"missing": [None]}, "write it in quotes"),
         ({"text": "a", "missing": "NA"}, "missing belongs to tables"),

@@ -156,7 +156,10 @@ def test_lines_that_a_stream_would_read_otherwise_are_refused(
         ([], "is empty"),
         ([{"a": record(1, 0)["a"]}], "record 1: expected one int64 in the feature 'label'"),
         ([{**record(1, 0), "t": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"]))}], "feature t"),
-        ([record(1, 0), {"label": record(1, 0)["label"]}], "after record 0"),
+        (
+            [record(1, 0), {"label": record(1, 0)["label"]}],
+            "record 2, feature a: expected 2 of float_list.* got none",
+        ),
         ([record(1, 0), {**record(1, 1), "a": NAN}], "record 2, feature a0"),
         ([record(1, 0), record(2, -1)], "record 2: the label -1 is out of range"),
         ([record(1, 0), record(2, 5)], "record 2: the label 5 is out of range"),
@@ -169,6 +172,20 @@ def test_a_wrong_record_is_named(
     write_records(tmp_path / "test.tfrecord", [record(1, 0)])
     data = {"tfrecord": "train.tfrecord", "test": "test.tfrecord", "class_names": ["x", "y"]}
     with pytest.raises(DataInvalid, match=said):
+        job_data.load(job(data, tmp_path), tmp_path)
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "train.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(tf.train.Example(features=tf.train.Features(feature=record(1, 0))).SerializeToString())
+        writer.write(b"\xff\xff\xff")
+    data = {"tfrecord": "train.tfrecord", "test": "train.tfrecord"}
+    with pytest.raises(DataInvalid, match=r"train\.tfrecord, record 2: it is no tf\.Example\.$"):
+        job_data.load(job(data, tmp_path), tmp_path)
+    write_records(path, [record(1, 0), record(2, 1)])
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(DataInvalid, match=r"after record 1: the file is damaged or cut off\.$"):
         job_data.load(job(data, tmp_path), tmp_path)
 
 

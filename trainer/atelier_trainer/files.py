@@ -8,9 +8,12 @@ import os
 import shutil
 import stat
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING
 
 from atelier_trainer.errors import AtelierTrainerError, WriteFailed
@@ -19,6 +22,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+# What NumPy raises of a damaged .npz. A header is a Python literal: its reader of old ones uses Python's tokenizer.
+UNREADABLE_NPZ = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_text(path: Path) -> str:

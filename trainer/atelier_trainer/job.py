@@ -133,6 +133,8 @@ class DataSection(_Section):
             raise ValueError(
                 f"encoding: Python knows no {self.encoding!r}; usual are utf-8, latin-1, cp1252, utf-16"
             ) from None
+        if self.text == self.label:
+            raise ValueError(f"text: {self.label} is the label, which is no input")
         if self.columns.get(self.label):
             raise ValueError(f"columns: {self.label} is the label, which is no input")
         return self

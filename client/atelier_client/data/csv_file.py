@@ -50,7 +50,7 @@ class CsvReader:
                 while part := list(itertools.islice(found, rows)):
                     yield self._table(header, part, done)
                     done += len(part)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise DataError(
                 f"{self._path}, after row {done}: it is no {self._layout.encoding} text ({error}). Save it as "
                 "UTF-8, or name its encoding in the job the model is trained with (data: encoding)."

@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from atelier_trainer.data.held_out_file import write_test_file
 from atelier_trainer.data.idx import parse_idx
 from atelier_trainer.data.labels import check_numbers, class_numbers, integer_labels, require_two
 from atelier_trainer.errors import DataCorrupt, DataInvalid
+from atelier_trainer.files import UNREADABLE_NPZ
 from atelier_trainer.job import Job
 
 NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -62,6 +62,8 @@ def load(job: Job, data_folder: Path) -> DataSet:
 
 def read_npz(path: Path) -> list[np.ndarray]:
     """The arrays x_train, y_train, x_test, y_test. Raises `DataInvalid`."""
+    if path.is_dir():
+        raise DataInvalid(f"{path} is a folder: name the .npz file in it.")
     try:
         if path.is_file() and not zipfile.is_zipfile(path):
             # np.load takes a file that is no archive for one array, or for pickled objects.
@@ -82,17 +84,7 @@ def read_npz(path: Path) -> list[np.ndarray]:
         raise DataInvalid(
             f"{path} does not exist. Paths in a job start from the job file's folder."
         ) from None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        MemoryError,
-        RuntimeError,
-        SyntaxError,
-        TokenError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except UNREADABLE_NPZ as error:
         raise DataInvalid(f"{path} is no readable .npz: {error}.") from None
 
 

@@ -105,18 +105,24 @@ def findings(train: Examples | Stream, test: Examples, class_names: tuple[str, .
             f"class imbalance: {counts.min():,} examples of {rare}, {counts.max():,} of {common}; "
             "fit.class_weight: balanced weighs them equally"
         )
-    if test.inputs.dtype == np.uint8 and test.inputs.max(initial=0) <= 1:
-        brightest = train.inputs.max(initial=0) if isinstance(train, Examples) else 255
-        if brightest <= 1:
-            warnings.append(
-                "no pixel is above 1: images go from 0 (black) to 255 (white); were they scaled before?"
-            )
+    if test.inputs.dtype == np.uint8 and test.inputs.max(initial=0) <= 1 and _all_0_or_1(train):
+        warnings.append(
+            "no pixel is above 1: images go from 0 (black) to 255 (white); were they scaled before?"
+        )
     if isinstance(train, Examples):
         seen = set(_keys(train.inputs))
         shared = sum(key in seen for key in _keys(test.inputs))
         if shared:
             warnings.append(f"{shared:,} of {len(test):,} test examples are among the training examples too")
     return tuple(warnings)
+
+
+def _all_0_or_1(train: Examples | Stream) -> bool:
+    """True when no pixel of training is above 1."""
+    if isinstance(train, Examples):
+        return bool(train.inputs.max(initial=0) <= 1)
+    # Of whole numbers from 0, those above 1 alone make the mean of the squares greater than the mean.
+    return bool(np.allclose(train.variance + train.mean**2, train.mean, rtol=0, atol=1e-9))
 
 
 def sha256_of(*parts: bytes | memoryview) -> str:

@@ -15,10 +15,10 @@ from atelier_trainer.data.columns import Column, rows_of
 from atelier_trainer.data.csv_cells import PLAIN, Dialect
 from atelier_trainer.data.csv_file import Schema
 from atelier_trainer.data.data_folder import filling, half
-from atelier_trainer.data.dataset import DataSet, Examples, sha256_of
+from atelier_trainer.data.dataset import DataSet, Examples, file_digest, sha256_of
 from atelier_trainer.data.labels import class_ids
-from atelier_trainer.errors import DataInvalid
-from atelier_trainer.files import read_text
+from atelier_trainer.errors import DataCorrupt, DataInvalid
+from atelier_trainer.files import UNREADABLE_NPZ, read_text
 
 
 def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
@@ -66,10 +66,13 @@ def read_test_file_of(version: Path, data_folder: Path) -> Examples:
     try:
         card = json.loads(read_text(path))
         kinds = dict(card["input"].get("kinds", {}))
+        if not set(kinds.values()) <= {"number", "category"}:
+            raise TypeError(f"input.kinds holds {', '.join(map(str, kinds.values()))}")
         features = [Column(str(name), kind) for name, kind in kinds.items()]
         file = dict(card["data"]["test"]["file"])
         names = [str(name) for name in card["class_names"]]
-        wrong = [key for key in ("format", "path") if not isinstance(file[key], str)]
+        texts = ("format", "path", *(key for key in ("label", "labels", "sha256") if key in file))
+        wrong = [key for key in texts if not isinstance(file[key], str)]
         if wrong:
             raise TypeError(f"data.test.file.{wrong[0]} is no text")
         kind = str(card["input"]["kind"])
@@ -100,9 +103,21 @@ def read_test_file(
         imdb.fetch(data_folder)
     if not path.exists():
         raise DataInvalid(f"{path} is missing. Training the job again writes it.")
+    if not path.is_file():
+        raise DataInvalid(
+            f"{path} is no file, but a folder, a pipe or a device: expected the test examples there."
+        )
     if file["format"] == "npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return Examples(arrays["images"], arrays["labels"].astype(np.int64), "")
+        return _read_images(path)
+    if file["format"] != "csv":
+        raise DataInvalid(
+            f"{path}: expected the format idx, npz or csv in the model card, got {file['format']}."
+        )
+    if "sha256" in file and file_digest(path) != file["sha256"]:
+        raise DataCorrupt(
+            f"{path} has another SHA-256 than the model card says: these are not the examples that the model was "
+            "tested on. Training the job again writes them."
+        )
     if kind == "text":
         inputs, cells = csv_file.read_text(path, label, "text")
     else:
@@ -120,6 +135,20 @@ def read_test_file(
     if file.get("labels") == "names":
         return Examples(inputs, class_ids(cells, names, path, label), "")
     return Examples(inputs, class_ids(cells, [str(number) for number in range(len(names))], path, label), "")
+
+
+def _read_images(path: Path) -> Examples:
+    """The test examples in an .npz. Raises `DataInvalid`."""
+    try:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
+            images, labels = arrays["images"], arrays["labels"]
+    except UNREADABLE_NPZ as error:
+        raise DataInvalid(
+            f"{path} is no readable .npz of images and labels: {error}. Training the job again writes it."
+        ) from None
+    if len(images) != len(labels) or labels.dtype.kind not in "iu":
+        raise DataInvalid(f"{path}: expected as many labels, whole numbers, as images.")
+    return Examples(images, labels.astype(np.int64), "")
 
 
 def _label_column(data_set: DataSet) -> str:

@@ -130,11 +130,36 @@ class Layout:
                     as_bytes(numbers, path, self.columns, done + 1)
                 yield numbers, labels
                 done += len(labels)
-        except tf.errors.OpError as error:
-            detail = str(error.message).splitlines()[0][:300]
-            raise DataInvalid(f"{path}, in the {CHECK_BATCH} records after record {done}: {detail}") from None
+        except (tf.errors.OpError, UnicodeDecodeError) as error:
+            # Of a record that is no tf.Example, TensorFlow's message holds bytes that Python cannot decode.
+            raise DataInvalid(
+                self._fault(path, done) or f"{path}, after record {done}: not readable as tf.Example: {error}"
+            ) from None
         if not done:
             raise DataInvalid(f"{path} is empty: expected records of tf.Example.")
+
+    def _fault(self, path: Path, done: int) -> str | None:
+        """The message about the first wrong record after the record `done`, None when each is right."""
+        import tensorflow as tf
+
+        number = done
+        expected = {**self.features, self.label: ("int64_list", 1)}
+        try:
+            for number, record in enumerate(tf.data.TFRecordDataset(str(path)).skip(done), done + 1):
+                found = tf.train.Example.FromString(record.numpy()).features.feature
+                for name, (kind, length) in expected.items():
+                    got = found[name].WhichOneof("kind") if name in found else None
+                    count = len(getattr(found[name], got).value) if got else 0
+                    if (got, count) != (kind, length):
+                        return (
+                            f"{path}, record {number}, feature {name}: expected {length} of {kind}, as in the first "
+                            f"record, got {f'{count} of {got}' if got else 'none'}."
+                        )
+        except DecodeError:
+            return f"{path}, record {number}: it is no tf.Example."
+        except tf.errors.OpError:
+            return f"{path}, after record {number}: the file is damaged or cut off."
+        return None
 
 
 class TfrecordShards:

@@ -44,7 +44,14 @@ class ExportedModel:
         for start in range(0, len(inputs), EVALUATION_BATCH):
             rows = inputs[start : start + EVALUATION_BATCH]
             named = {field: rows[field] for field in rows.dtype.names} if rows.dtype.names else {name: rows}
-            parts.append(self.predict(named)["probabilities"])
+            try:
+                parts.append(self.predict(named)["probabilities"])
+            except (tf.errors.InvalidArgumentError, TypeError, ValueError, KeyError) as error:
+                reason = (str(error).splitlines() or [""])[0][:200]
+                raise AtelierTrainerError(
+                    f"The model does not take the examples, which have {', '.join(named)}: the model card or the test "
+                    f"file belongs to another model ({reason})."
+                ) from None
         return np.concatenate(parts)
 
     def evaluate(self, examples: Examples) -> dict[str, float | int]:
