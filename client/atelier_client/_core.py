@@ -96,8 +96,8 @@ class Core:
             chosen.check_outputs(asked)
             return chosen, chosen.check(inputs)
 
-        frame = predict_frame(self._model, signature, version, label, asked)
         chosen, arrays = yield from self._checked(check, version, label)
+        frame = predict_frame(self._model, signature, version, label, asked)
         requests = predict_requests(frame, chosen, arrays, rows_per_request, asked)
         prediction = yield from self._all(PREDICT, requests, version)
         if missing := [name for name in asked if name not in prediction]:

@@ -164,7 +164,7 @@ def choose_by_method(signatures: Mapping[str, Signature], method: str) -> Signat
 
 
 def _near(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1)
+    near = difflib.get_close_matches(str(name), list(names), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

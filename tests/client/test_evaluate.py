@@ -31,6 +31,9 @@ from tests.support.page_layout import what_overflows
 from tests.support.ports import free_port
 from tests.support.server import running_server
 
+# The classes of Fashion-MNIST in another order than the card's.
+SORTED = "Ankle boot,Bag,Coat,Dress,Pullover,Sandal,Shirt,Sneaker,T-shirt/top,Trouser"
+
 
 def evaluate(server: Any, models: Path, data: Path, reports: Path, *more: Any) -> Any:
     return command(
@@ -146,6 +149,7 @@ def test_csv_and_junit_say_the_same_as_the_json(
         (["--output", "label"], "is no probability for each class"),
         (["--output", "probs"], "no output 'probs'"),
         (["--class-names", "a,b,c"], "do not belong together"),
+        (["--class-names", SORTED], "has these classes in another order"),
         (["--label-column", "kind"], "has no column 'kind'"),
         (["--signature", "scald"], "Did you mean 'scaled'"),
         (["--version", "77"], "Specific"),

@@ -76,6 +76,16 @@ def test_what_cannot_be_sent_is_refused_before_anything_is(rows_per_request: Any
     assert [call.method for call in server.calls] == ["metadata"]
 
 
+def test_names_that_are_no_text_are_refused_like_unknown_ones(client: Client, images: NDArray[Any]) -> None:
+    wrong: Any = 3
+    with pytest.raises(InputError, match="has no signature 3"):
+        client.predict(images[:1], signature=wrong)
+    with pytest.raises(InputError, match="has no output 3"):
+        client.predict(images[:1], outputs=[wrong])
+    with pytest.raises(InputError, match="has no input 3"):
+        client.predict({wrong: images[:1]})
+
+
 def test_a_lone_string_wants_a_batch() -> None:
     with pytest.raises(InputError, match=r"batch dimension: \[value\]"):
         signature("string").check("a film")

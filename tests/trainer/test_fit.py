@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from atelier_trainer.data import job_data
+from atelier_trainer.errors import TrainingFailed
 from atelier_trainer.job import Job
 
 from tests.support.trainer_command import COMMAND, trainer
@@ -252,6 +253,13 @@ def test_every_optimizer_trains(tmp_path: Path, folder: Path, name: str) -> None
     rows, result = fitted(tmp_path, folder, epochs=1, optimizer=settings)
     assert type(result.model.optimizer).__name__.lower() == name
     assert np.isfinite(rows()[0]["loss"])
+
+
+def test_a_training_that_diverges_is_not_published(tmp_path: Path, folder: Path) -> None:
+    # Each step multiplies the weights by -9.
+    optimizer = {"name": "sgd", "learning_rate": 10.0, "weight_decay": 1.0}
+    with pytest.raises(TrainingFailed, match=r"Epoch \d+: the loss is (nan|inf)"):
+        fitted(tmp_path, folder, epochs=20, optimizer=optimizer)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "exponential", "inverse_time"])

@@ -169,6 +169,10 @@ def test_a_damaged_artifact_is_one_clear_error(
     victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
     with pytest.raises(RunError, match="is damaged"):
         model_files.restore(path)
+    if format == "json":
+        path.write_text("{}")
+        with pytest.raises(RunError, match="is damaged"):
+            model_files.restore(path)
     model_files._sidecar(path).write_bytes(b"no zip")
     with pytest.raises(RunError, match="is damaged"):
         model_files.restore(path)

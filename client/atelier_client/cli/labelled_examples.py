@@ -69,6 +69,11 @@ class LabelledExamples:
         names = card.class_names if card else None
         if options.class_names:
             names = tuple(name.strip() for name in options.class_names.split(","))
+            if card and names != card.class_names and set(names) == set(card.class_names):
+                raise InputError(
+                    f"--class-names {options.class_names}: the model card has these classes in another order "
+                    f"({','.join(card.class_names)}), which is that of the model's answers. Leave the option out."
+                )
         layout = UNKNOWN
         if card:
             layout = card.test_layout if self.own else card.layout

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from atelier_trainer.data.dataset import DataSet, file_digest
+from atelier_trainer.errors import TrainingFailed
 from atelier_trainer.files import read_text
 from atelier_trainer.job import Job
 from atelier_trainer.printable import say
@@ -38,6 +40,11 @@ def write(
     write_warmup(extra / "tf_serving_warmup_requests", job.model, fitted.spec)
     exported = ExportedModel(folder)
     metrics = exported.evaluate(data_set.test)
+    if not math.isfinite(metrics["loss"]):
+        raise TrainingFailed(
+            f"The trained model answers the test examples with a loss of {metrics['loss']}, so some probabilities are "
+            "no numbers. A smaller optimizer.learning_rate may help. Nothing was published."
+        )
     write_golden(extra / "golden.npz", exported, fitted.spec, data_set.test.inputs)
     print(
         f"test: accuracy {metrics['accuracy']:.4f}  loss {metrics['loss']:.4f}  (exported model)",

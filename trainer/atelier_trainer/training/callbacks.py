@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from atelier_trainer import interrupt
+from atelier_trainer.errors import TrainingFailed
 from atelier_trainer.job import EarlyStopping
 from atelier_trainer.training.checkpoint import Checkpoints
 from atelier_trainer.training.feed import TrainingFeed
@@ -54,6 +56,11 @@ class CheckpointCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         rate = float(keras.ops.convert_to_tensor(self.model.optimizer.learning_rate).numpy())
         values = {name: float(value) for name, value in (logs or {}).items()}
+        if not math.isfinite(values.get("loss", 0.0)):
+            raise TrainingFailed(
+                f"Epoch {epoch + 1}: the loss is {values['loss']}: the weights have grown without end. A smaller "
+                "optimizer.learning_rate, or smaller network.l1 and l2, may keep them finite. Nothing was published."
+            )
         seconds = round(time.monotonic() - self._started, 3)
         self.history.append({"epoch": epoch + 1, **values, "learning_rate": rate, "seconds": seconds})
         self._run.write_history(self.history)

@@ -131,7 +131,10 @@ def _load(path: Path, format: Format, job: Job, spec: Spec, encoding: Any, steps
         return keras.models.load_model(path)
     model = compiled(job, spec, encoding, steps)
     if format == "json":
-        return keras.models.model_from_json(path.read_text())
+        model = keras.models.model_from_json(path.read_text())
+        if not isinstance(model, keras.Model):
+            raise ValueError("it describes no model")
+        return model
     # Both formats hold the optimizer's state, too. It can be loaded only after the optimizer's variables are made.
     model.optimizer.build(model.trainable_variables)
     if format == "weights":
