@@ -68,21 +68,27 @@ class PairCounts:
         truth, guess_a = np.divmod(rest, self.classes)
         return truth, guess_a, guess_b, counts
 
-    def accuracy(self, label: int | None = None) -> PairedAccuracy:
-        """Which of the two was right, of all examples or of those of one class."""
+    def accuracies(self) -> list[PairedAccuracy]:
+        """Which of the two was right, of the examples of each class in turn."""
         truth, guess_a, guess_b, counts = self.cells()
-        of_class = np.ones(len(truth), bool) if label is None else truth == label
         right_a = guess_a == truth
         right_b = guess_b == truth
 
-        def count(cells: NDArray[Any]) -> int:
-            return int(counts[of_class & cells].sum())
+        def by_class(cells: NDArray[Any]) -> list[int]:
+            # Whole numbers up to 2**53 are exact as the weights, which are floats.
+            return [int(count) for count in np.bincount(truth[cells], counts[cells], self.classes)]
 
+        kinds = (right_a & right_b, right_a & ~right_b, ~right_a & right_b, ~right_a & ~right_b)
+        return [PairedAccuracy(*row) for row in zip(*map(by_class, kinds), strict=True)]
+
+    def accuracy(self) -> PairedAccuracy:
+        """Which of the two was right, of all examples."""
+        classes = self.accuracies()
         return PairedAccuracy(
-            count(right_a & right_b),
-            count(right_a & ~right_b),
-            count(~right_a & right_b),
-            count(~right_a & ~right_b),
+            sum(one.both for one in classes),
+            sum(one.only_a for one in classes),
+            sum(one.only_b for one in classes),
+            sum(one.neither for one in classes),
         )
 
     def changed(self) -> int:

@@ -83,8 +83,7 @@ def _better(name: str, interval: tuple[float, float]) -> str | None:
 def _classes(counts: PairCounts, names: Sequence[str]) -> list[dict[str, Any]]:
     """The share of each class's examples that each version classified rightly; the biggest movers first."""
     rows = []
-    for label, name in enumerate(names):
-        paired = counts.accuracy(label)
+    for name, paired in zip(names, counts.accuracies(), strict=True):
         if not paired.examples:
             continue
         rows.append(
