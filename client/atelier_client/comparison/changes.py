@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client.evaluation.mistakes import example_at
+
 KEPT = 16
 KINDS = ("mended", "broken", "other")
 
@@ -53,10 +55,6 @@ class Changes:
             rows = np.flatnonzero(chosen)
             kept = self.clearest[kind]
             for row in rows[np.argsort(-clear[rows], kind="stable")][:KEPT].tolist():
-                example = {
-                    name: np.copy(array[row]) if array.ndim > 1 else array[row]
-                    for name, array in inputs.items()
-                }
                 kept.append(
                     Change(
                         first + row,
@@ -65,7 +63,7 @@ class Changes:
                         int(guess_b[row]),
                         float(a[row].max()),
                         float(b[row].max()),
-                        example,
+                        example_at(inputs, row),
                     )
                 )
             kept.sort(key=lambda change: -(change.confidence_a + change.confidence_b))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,11 @@ class Mistake:
     inputs: dict[str, Any]
 
 
+def example_at(inputs: Mapping[str, NDArray[Any]], row: int) -> dict[str, Any]:
+    """One row of each input, copied: a view would keep the whole batch in memory."""
+    return {name: np.copy(array[row]) if array.ndim > 1 else array[row] for name, array in inputs.items()}
+
+
 class Mistakes:
     """Keeps the few worst mistakes of all examples added."""
 
@@ -35,9 +41,7 @@ class Mistakes:
         limit = self._truth(self.worst[-1]) if len(self.worst) == KEPT else np.inf
         wrong = np.flatnonzero((probabilities.argmax(axis=1) != labels) & (truth < limit))
         for row in wrong[np.argsort(truth[wrong], kind="stable")][:KEPT]:
-            example = {
-                name: np.copy(array[row]) if array.ndim > 1 else array[row] for name, array in inputs.items()
-            }
+            example = example_at(inputs, int(row))
             self.worst.append(
                 Mistake(first + int(row), int(labels[row]), np.copy(probabilities[row]), example)
             )
