@@ -12,17 +12,14 @@ from collections.abc import Callable
 _local = threading.local()
 
 
-def _unlimited(size: int) -> None:
-    """The `claim` of a request whose memory is limited otherwise."""
-
-
 class RequestContext:
     """One request. Times are seconds of time.perf_counter(), durations seconds.
 
     `deadline` is the client's (time.monotonic(), or None). `waited` is the time until a thread took the request.
     `queued` and `ran` are the times in the batching queue and in the session, summed over the runs of the request.
     `rows` is the number of its own rows, `batch` the number of rows in its batch. `claim` is called with the bytes of
-    memory that the request takes beyond those that it has sent; it may raise `ServingError`.
+    memory that the request takes beyond those that it has sent, and may raise `ServingError`; None where memory is
+    limited otherwise.
     """
 
     __slots__ = (
@@ -52,7 +49,7 @@ class RequestContext:
         self.rows = 0
         self.batch = 0
         self.code = "OK"
-        self.claim: Callable[[int], object] = _unlimited
+        self.claim: Callable[[int], object] | None = None
 
 
 # Warm-up runs without a request. It writes into this context, which nobody reads.

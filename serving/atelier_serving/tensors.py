@@ -84,11 +84,7 @@ def type_name(number: int) -> str:
         return f"unknown dtype enum ({number})"
 
 
-def _uncounted(size: int) -> None:
-    """The `claim` of those who trust the proto."""
-
-
-def decode(proto: tensor_pb2.TensorProto, claim: Callable[[int], object] = _uncounted) -> np.ndarray:
+def decode(proto: tensor_pb2.TensorProto, claim: Callable[[int], object] | None = None) -> np.ndarray:
     """The proto's tensor. Numbers in `tensor_content` are not copied: the array is a view. Raises `TensorError`.
 
     `claim` is called with the bytes that its shape takes beyond its values, if they are many; it may raise.
@@ -114,7 +110,7 @@ def decode(proto: tensor_pb2.TensorProto, claim: Callable[[int], object] = _unco
     if count > MAX_IMPLIED + len(values):
         raise TensorError(f"{len(values)} values for a shape of {count}")
     implied = (count - len(values)) * dtype.itemsize
-    if implied >= _COUNTED_BYTES:
+    if claim is not None and implied >= _COUNTED_BYTES:
         claim(implied * (_STRING_SHARE if field == "string_val" else 1))
     return _from_list(values, field, dtype, count).reshape(shape)
 
