@@ -21,6 +21,7 @@ from atelier_serving.rest.api import RestApi
 from atelier_serving.rest.document_memory import DocumentMemory, LargeDocument
 from atelier_serving.rest.json.document import LARGE
 from atelier_serving.rest.limits import MAX_CONNECTIONS, BodyReader, LimitedProtocol
+from atelier_serving.rest.listening_socket import refuse_connections
 from atelier_serving.rest.request import Request
 from atelier_serving.status import ServingError
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
@@ -94,9 +95,9 @@ class RestServer:
         """Refuse new connections. Requests in flight have up to `seconds` to end."""
         deadline = time.monotonic() + seconds
         if self._server.servers:
-            # When a listening socket closes, the connections that wait to be accepted are reset. So the backlog is set
-            # to 0 first: no new connections come, and the waiting ones are accepted before the socket closes.
-            self._socket.listen(0)
+            # When a listening socket closes, the connections that wait to be accepted are reset. So it lets no new ones
+            # in first, and those that wait are accepted before it closes.
+            refuse_connections(self._socket)
             time.sleep(_ACCEPT_SECONDS)
             loop = self._server.servers[0].get_loop()
             for listening in self._server.servers:
