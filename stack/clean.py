@@ -9,6 +9,7 @@ from stack import made
 from stack import state as states
 from stack.console import note
 from stack.engines import engine as engines
+from stack.engines import venv
 from stack.settings import Settings
 
 NAMED = 10
@@ -25,9 +26,10 @@ def clean(settings: Settings) -> None:
             engines.stop_forgotten(settings)
         used_containers = shutil.which("docker") or (settings.state_dir / "images.json").exists()
         unreached = engines.clean_all(settings, state)
-        found = made.sort(root)
-        made.remove(found.made + (found.kept if settings.force else []))
-        made.remove_empty(root)
+        with venv.alone(root):
+            found = made.sort(root)
+            made.remove(found.made + (found.kept if settings.force else []))
+            made.remove_empty(root)
     volumes = "." if unreached else ", and the containers' volumes."
     note(f"Removed what make had written: models, data, reports, runs, .venv, .atelier{volumes}")
     if unreached and used_containers:

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import IO
 
-from stack.errors import Unavailable
+from stack.errors import Unavailable, UsageError
 
 
 def open_regular(path: Path) -> io.BufferedReader:
@@ -69,6 +69,17 @@ def make_folder(path: Path) -> None:
         path.mkdir(exist_ok=True)
     except FileExistsError:
         raise _in_the_way(path) from None
+
+
+def require_folder(path: Path) -> None:
+    """Raise `UsageError` for what is neither a folder, nor a link to one, nor free to become one."""
+    if path.is_dir() or not os.path.lexists(path):
+        return
+    if path.is_symlink() and not path.exists():
+        raise UsageError(
+            f"{path} is a link to {os.readlink(path)}, which does not exist: make that folder, or remove the link."
+        )
+    raise UsageError(f"{path} is no folder, and make keeps its files there: move it away.")
 
 
 def _in_the_way(path: Path) -> Unavailable:

@@ -22,7 +22,7 @@ _FILES = {
     "reports": r"(evaluation|bench|tuning|tuned)\.(html|json|csv|xml)|batching\.config"
     rf"|\.[^/]+\.(html|json|csv|xml|config)\.[0-9a-f]{{32}}|compare-[^/]+{_NEW}",
     "runs": r"",
-    ".atelier": r"lock|(state|images)\.json(\.new)?|serving\.log|logs/[^/]+\.log",
+    ".atelier": r"(venv\.)?lock|(state|images)\.json(\.new)?|serving\.log|logs/[^/]+\.log",
 }
 # Inside of a folder that is a version or a run, which its card or its lock shows.
 _VERSION = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import time
 from dataclasses import replace
@@ -111,13 +110,17 @@ def remembered(settings: Settings) -> State | None:
 
 
 def running(settings: Settings, state: State | None) -> tuple[Engine, State] | None:
-    """The remembered service with its engine, None when it does not run or its engine is not available."""
-    with contextlib.suppress(Unavailable):
-        if state:
-            engine = engines.of_state(settings, state)
-            if engine.running(state):
-                return engine, state
-    return None
+    """The remembered service with its engine, None when it does not run or this machine has not its engine now.
+
+    Raises `Unavailable` when the engine is there and does not say whether the service runs.
+    """
+    if state is None:
+        return None
+    try:
+        engine = engines.of_state(settings, state)
+    except Unavailable:
+        return None
+    return (engine, state) if engine.running(state) else None
 
 
 def _asked_for(settings: Settings) -> tuple[Engine, State]:

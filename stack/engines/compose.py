@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from stack import files
 from stack import state as states
 from stack.console import note, run_logged, run_shown
 from stack.engines import build, container, docker
 from stack.engines.images import PYTHON_IMAGE, Images, choose
 from stack.engines.mounts import HostNames, Mounts, writable
 from stack.engines.project import Project
-from stack.errors import NotRunning
+from stack.errors import NotRunning, Unavailable
 from stack.jobs import JobFile, seen_of
 from stack.settings import Settings
 from stack.state import State
@@ -41,6 +42,8 @@ class Compose:
 
     def prepare(self, running: State | None) -> dict[str, Any]:
         """Find and build the images; a running service keeps the images it was started with."""
+        for folder in (self.project.runs, self.project.reports):
+            files.require_folder(folder)
         logs = self.settings.state_dir / "logs"
         if running:
             self.images = Images(running.base_image, running.embedded)
@@ -67,10 +70,10 @@ class Compose:
 
         The trainer's container could be asked instead, but it takes seconds to start.
         """
-        files = [(str(path), path.stat()) for path in seen_of(job)]
+        seen = [(str(path), path.stat()) for path in seen_of(job)]
         parts = (
             job.text,
-            [(name, status.st_size, status.st_mtime_ns) for name, status in files],
+            [(name, status.st_size, status.st_mtime_ns) for name, status in seen],
             [os.environ.get(name, "") for name in LOCAL_SOURCES],
             [build.image_id(self.project.image(service)) for service in ("trainer", "client")],
         )
@@ -141,11 +144,17 @@ class Compose:
         return f"docker unpause {found.id[:12]}" if found and found.status == "paused" else ""
 
     def watch(self, state: State) -> Callable[[], bool]:
-        """A function that returns True as long as the server runs and its container was not started again."""
+        """A function that returns True as long as the server runs and its container was not started again.
+
+        An engine that does not answer for a moment says nothing of the server, which is then left to go on.
+        """
         first = container.find(self.project.name)
 
         def alive() -> bool:
-            now = container.find(self.project.name)
+            try:
+                now = container.find(self.project.name)
+            except Unavailable:
+                return True
             return bool(first and now and now.serves and (now.id, now.restarts) == (first.id, first.restarts))
 
         return alive

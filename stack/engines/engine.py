@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -132,9 +131,11 @@ def _docker() -> docker.Docker:
 def stop_forgotten(settings: Settings) -> bool:
     """Stop what this checkout started and no state file tells of, with either engine; True when there was something."""
     stopped = Local(settings).stop_forgotten()
-    with contextlib.suppress(Unavailable):
-        stopped = Compose(settings, docker.find()).stop_forgotten() or stopped
-    return stopped
+    try:
+        compose = Compose(settings, docker.find())
+    except Unavailable:
+        return stopped
+    return compose.stop_forgotten() or stopped
 
 
 def clean_all(settings: Settings, state: State | None) -> str:

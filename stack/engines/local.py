@@ -36,6 +36,8 @@ class Local:
         """Install what is missing; with GPU=1 refuse a host without an NVIDIA driver first."""
         if self.settings.gpu and shutil.which("nvidia-smi") is None:
             raise Unavailable("GPU=1 needs an NVIDIA driver, and nvidia-smi was not found on this machine.")
+        for name in ("models", "data", "runs", "reports"):
+            files.require_folder(self.root / name)
         venv.ensure(self.root, gpu=self.settings.gpu)
         return {}
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from stack import files
 from stack.console import note, run_logged
 from stack.errors import Unavailable
 
@@ -27,8 +31,39 @@ def ensure(root: Path, tests: bool = False, gpu: bool = False) -> Path:
         locks.append(root / "tests" / "requirements.lock")
     done = _read(venv / "atelier-installed")
     wanted = {lock.parent.name + lock.name: _digest(lock, root) for lock in locks}
-    if all(done.get(name) == digest for name, digest in wanted.items()):
+    if wanted.items() <= done.items():
         return venv / "bin"
+    with alone(root):
+        # Another command may have installed it meanwhile.
+        done = _read(venv / "atelier-installed")
+        if not wanted.items() <= done.items():
+            _install(root, locks, done, wanted)
+    return venv / "bin"
+
+
+@contextlib.contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Hold the lock of `.venv`; another command that sets it up is waited for. Raises `OSError`."""
+    path = root / ".atelier" / "venv.lock"
+    with contextlib.ExitStack() as held:
+        while True:
+            files.make_folder(path.parent)
+            handle = held.enter_context(files.open_own(path))
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                note("Another make command is setting up .venv: waiting for it.")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                # `make clean` removes the file with all others; those who come then would lock the next one.
+                if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+                    break
+        yield
+
+
+def _install(root: Path, locks: list[Path], done: dict[str, str], wanted: dict[str, str]) -> None:
+    """Make `.venv` where there is none, and install the locked packages and the components."""
+    venv = root / ".venv"
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
     log = root / ".atelier" / "logs" / "install.log"
     stamp = venv / "atelier-installed"
@@ -52,7 +87,6 @@ def ensure(root: Path, tests: bool = False, gpu: bool = False) -> Path:
     run_logged([*pip, "--no-deps", "--no-build-isolation", *editable], "Installing the components", log)
     lines = "".join(f"{name} {digest}\n" for name, digest in {**done, **wanted}.items())
     stamp.write_text(lines)
-    return venv / "bin"
 
 
 def find_python() -> str:

@@ -153,6 +153,8 @@ def test_csv_and_junit_say_the_same_as_the_json(
         (["--label-column", "kind"], "has no column 'kind'"),
         (["--signature", "scald"], "Did you mean 'scaled'"),
         (["--version", "77"], "Specific"),
+        (["--patience", "-1"], "expected a number of seconds, 0 or more, not '-1'"),
+        (["--patience", "nan"], "expected a number of seconds, 0 or more, not 'nan'"),
         (["nowhere.csv"], "nowhere.csv does not exist"),
     ],
 )

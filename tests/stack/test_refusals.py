@@ -70,6 +70,51 @@ def test_gpu_without_a_driver_stops_local_runs_before_building(checkout: Checkou
     assert not (checkout.path / ".venv").exists()
 
 
+@pytest.fixture
+def broken_docker(tmp_path: Path) -> str:
+    """A PATH whose docker command says what it is, and fails at everything else: an engine that has just died."""
+    script = tmp_path / "broken" / "docker"
+    script.parent.mkdir()
+    script.write_text(
+        "#!/bin/sh\ncase $1 in info) echo {};; compose) ;; *) echo 'unexpected EOF' >&2; exit 1;; esac\n"
+    )
+    script.chmod(0o755)
+    return f"{script.parent}:{os.environ['PATH']}"
+
+
+def test_an_engine_that_fails_is_not_taken_for_a_service_that_is_gone(
+    checkout: Checkout, broken_docker: str
+) -> None:
+    state = checkout.path / ".atelier"
+    assert "does not say whether the service runs" in checkout.make("down", expect=1, PATH=broken_docker)
+    states.save(state, State("compose", 1, 2, "fashion", base_image="none"))
+    for command in ("evaluate", "predict", "ps", "logs", "up", "study"):
+        text = checkout.make(command, expect=1, PATH=broken_docker)
+        assert "The container engine does not say whether the service runs (unexpected EOF)" in text
+    assert states.load(state) is not None
+
+
+@pytest.mark.parametrize(
+    ("engine_name", "folder", "command"),
+    [
+        ("local", "runs", "up"),
+        ("local", "models", "up"),
+        ("local", "data", "study"),
+        ("local", "reports", "up"),
+        ("compose", "runs", "up"),
+        ("compose", "reports", "study"),
+    ],
+)
+def test_a_link_to_nothing_in_place_of_a_folder_is_named_before_anything_is_set_up(
+    checkout: Checkout, broken_docker: str, engine_name: str, folder: str, command: str
+) -> None:
+    (checkout.path / folder).symlink_to("/nonexistent/place")
+    text = checkout.make(command, f"ENGINE={engine_name}", expect=2, PATH=broken_docker)
+    assert f"{folder} is a link to /nonexistent/place, which does not exist" in text
+    assert not (checkout.path / ".venv").exists()
+    assert not (checkout.path / ".atelier" / "logs").exists()
+
+
 def test_data_that_are_not_there_are_named_before_anything_is_set_up(checkout: Checkout) -> None:
     (checkout.path / "mine.yaml").write_text("name: a\nmodel: a\ndata: {csv: gone.csv}\n")
     text = checkout.make("up", "JOB=mine.yaml", expect=2)

@@ -292,6 +292,8 @@ def test_balanced_weights_give_each_class_the_same_sum() -> None:
     assert class_weights(Fit(batch_size=1, epochs=1, class_weight={"b": 3}), data) == {0: 1.0, 1: 3}
     with pytest.raises(JobError, match="there is no class 'c'; the classes are a, b"):
         class_weights(Fit(batch_size=1, epochs=1, class_weight={"c": 3}), data)
+    with pytest.raises(JobError, match=r"a class of weight 0 is not learned, which leaves b; expected two"):
+        class_weights(Fit(batch_size=1, epochs=1, class_weight={"a": 0}), data)
 
 
 def test_half_precision_trains_and_answers_in_float32(tmp_path: Path, folder: Path) -> None:

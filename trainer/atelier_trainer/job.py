@@ -20,13 +20,19 @@ from pydantic import (
 
 from atelier_trainer.label_key import same_label
 
-Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+# TensorFlow counts sizes and epochs in int32 in places; a larger number is a slip of the pen.
+LARGEST_COUNT = 2**31 - 1
 # A data section has exactly one of these keys.
 _ONE_OF = ("name", "csv", "npz", "idx", "tfrecord")
 _OF_CSV = ("separator", "decimal", "encoding", "columns", "missing", "text", "stream", "test_split")
 _OF_RECORDS = ("label", "image", "test", "validation")
+
+
+def _number(value: Any) -> Any:
+    """Refuses truth values, which pydantic takes for 0 and 1: `epochs: yes` is no number of epochs."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, got {value}")
+    return value
 
 
 def _text(value: Any) -> Any:
@@ -44,7 +50,14 @@ def _texts(value: Any) -> Any:
 
 
 def _by_text(value: Any) -> Any:
-    return {_text(key): item for key, item in value.items()} if isinstance(value, dict) else value
+    """Keys as texts. Raises `ValueError` for two that become one: `1` and `"1"` would leave one of the values only."""
+    if not isinstance(value, dict):
+        return value
+    by_text = {_text(key): item for key, item in value.items()}
+    if len(by_text) < len(value):
+        twice = next(name for name in by_text if sum(_text(key) == name for key in value) > 1)
+        raise ValueError(f"the key {twice!r} is there twice, once as a number and once as a text")
+    return by_text
 
 
 def _folder_name(value: str) -> str:
@@ -56,6 +69,9 @@ def _folder_name(value: str) -> str:
     return value
 
 
+Positive = Annotated[int, BeforeValidator(_number), Field(ge=1, le=LARGEST_COUNT)]
+NonNegative = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
 Text = Annotated[str, BeforeValidator(_text)]
 FolderName = Annotated[str, AfterValidator(_folder_name)]
 
@@ -197,7 +213,7 @@ class Optimizer(_Section):
     name: Literal[
         "adam", "adamw", "nadam", "adamax", "adagrad", "adadelta", "rmsprop", "sgd", "ftrl", "lion"
     ] = "adam"
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001
+    learning_rate: Annotated[float, BeforeValidator(_number), Field(gt=0, le=10)] = 0.001
     schedule: Literal["constant", "cosine", "linear", "exponential", "inverse_time"] = "constant"
     warmup: Share = 0.0
     momentum: Share = 0.0
@@ -226,7 +242,7 @@ class Fit(_Section):
 
     batch_size: Positive
     epochs: Positive
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**31)] = 0
     deterministic: bool = False
     validation_split: Share = 0.0
     early_stopping: EarlyStopping | None = None
@@ -238,6 +254,13 @@ class Fit(_Section):
     # Measured in docs/benchmarks.md and docs/decisions.md.
     steps_per_execution: Positive = 64
     jit_compile: bool = False
+
+    @model_validator(mode="after")
+    def _weighs_a_class_once(self) -> Fit:
+        twice = same_label(list(self.class_weight)) if isinstance(self.class_weight, dict) else None
+        if twice:
+            raise ValueError(f"class_weight: {twice[0]} and {twice[1]} are one class")
+        return self
 
 
 def _named(value: Any) -> Any:

@@ -53,7 +53,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """The document of a YAML text. Raises `yaml.YAMLError`, or `ValueError` when its aliases expand too far."""
+    """The document of a YAML text. Raises `yaml.YAMLError`, or `ValueError` when its aliases expand too far or a
+    mapping has a key twice: PyYAML would take the last one and say nothing."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -62,6 +63,7 @@ def parse_yaml(text: str) -> Any:
         # A few lines of aliases can expand to millions of nodes: the nodes are counted before they are expanded.
         if _expanded_size(node, {}) > LARGEST_DOCUMENT:
             raise ValueError(f"its aliases unfold to more than {LARGEST_DOCUMENT:,} values")
+        _require_different_keys(loader, node, set())
         return loader.construct_document(node)
     except RecursionError:
         raise ValueError("it is nested too deeply, or an alias stands within itself") from None
@@ -79,6 +81,26 @@ def _expanded_size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
             children = node.value
         known[node] = 1 + sum(_expanded_size(child, known) for child in children)
     return known[node]
+
+
+def _require_different_keys(loader: yaml.SafeLoader, node: yaml.Node, done: set[yaml.Node]) -> None:
+    """Raises `ValueError` with the line of a mapping's second equal key. What `<<` merges may be overridden."""
+    if node in done:
+        return
+    done.add(node)
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _require_different_keys(loader, item, done)
+    elif isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            _require_different_keys(loader, value, done)
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            found = loader.construct_object(key)
+            if found in seen:
+                raise ValueError(f"line {key.start_mark.line + 1}: the key {key.value!r} is there twice")
+            seen.add(found)
 
 
 def find(name: str) -> Path:

@@ -141,4 +141,11 @@ def class_weights(settings: Fit, data_set: DataSet) -> dict[int, float] | None:
         raise JobError(
             f"fit.class_weight: there is no class {unknown[0]!r}; the classes are {', '.join(names)}."
         ) from None
-    return dict.fromkeys(range(len(names)), 1.0) | dict(zip(ids.tolist(), wanted.values(), strict=True))
+    weights = dict.fromkeys(range(len(names)), 1.0) | dict(zip(ids.tolist(), wanted.values(), strict=True))
+    weighed = [name for number, name in enumerate(names) if weights[number]]
+    if len(weighed) < 2:
+        raise JobError(
+            f"fit.class_weight: a class of weight 0 is not learned, which leaves {', '.join(weighed) or 'none'}"
+            "; expected two classes or more with a weight above 0."
+        )
+    return weights
