@@ -94,17 +94,25 @@ def decode(proto: tensor_pb2.TensorProto, claim: Callable[[int], object] | None 
     if proto.dtype not in _KINDS:
         raise TensorError(f"dtype {proto.dtype} is not a type")
     dtype, field = _KINDS[proto.dtype]
-    shape = () if proto.tensor_shape.unknown_rank else tuple(dim.size for dim in proto.tensor_shape.dim)
+    # TensorFlow does not look at `unknown_rank` here, either.
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     count = math.prod(shape)
     too_many = len(shape) > MAX_DIMENSIONS
-    if too_many or any(size < 0 for size in shape) or math.prod(size or 1 for size in shape) >= 2**62:
+    # numpy needs the bytes without the empty dimensions to be an int64, as TensorFlow needs it of the elements.
+    extent = math.prod(size or 1 for size in shape) * dtype.itemsize
+    if too_many or any(size < 0 for size in shape) or extent >= 2**63:
         raise TensorError(f"shape {shape} is not a tensor's")
+    # TensorFlow reads no values of a tensor without elements, whatever was sent.
+    if not count:
+        return np.empty(shape, dtype)
     # `content` is read once, because each access to the field copies it.
     if content := proto.tensor_content:
         if field == "string_val":
             return _from_string_content(content, count).reshape(shape)
         if len(content) != count * dtype.itemsize:
             raise TensorError(f"{len(content)} bytes for {count} elements of {dtype.itemsize}")
+        if field == "bool_val" and content.strip(b"\0\1"):
+            raise TensorError("a byte of a bool is neither 0 nor 1")
         return np.frombuffer(content, dtype).reshape(shape)
     values = getattr(proto, field)
     if count > MAX_IMPLIED + len(values):

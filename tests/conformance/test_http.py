@@ -69,6 +69,25 @@ def test_a_connection_of_http_1_0_is_kept_when_asked_for(server: RunningServer) 
     assert [(code, body) for code, _, body in answers] == [(200, ANSWER)] * 3
     assert all(b"connection: keep-alive" in headers for _, headers, _ in answers)
     assert len(exchanged(server, predict + LENGTH, answers=2)) == 1
+    # An offer does not ask for it: the client waits for the end of the connection.
+    ((_, headers, _),) = exchanged(server, predict + OFFER + LENGTH)
+    assert b"connection: close" in headers
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("requests", [1, 3])
+def test_a_client_that_sends_no_more_gets_its_answers(
+    server: RunningServer, version: bytes, requests: int
+) -> None:
+    """As `printf ... | socat - TCP:host:port` does: it shuts down its side of the connection, and waits."""
+    url = urlsplit(server.rest)
+    kept = b"Connection: keep-alive\r\n"
+    request = b"POST %s:predict HTTP/%s\r\nHost: h\r\n%s%s" % (TOY.encode(), version, kept, LENGTH)
+    with socket.create_connection((str(url.hostname), url.port or 0), timeout=10) as connection:
+        connection.sendall(request * requests)
+        connection.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.count(ANSWER) == received.count(b"200 OK") == requests
 
 
 def page(title: str) -> bytes:

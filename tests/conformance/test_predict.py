@@ -276,6 +276,21 @@ def test_an_unknown_rank_is_read_as_a_scalar(predict: Callable[..., Any]) -> Non
     assert tf.make_ndarray(answer.outputs["y"]).tolist() == 4.0
 
 
+@pytest.mark.parametrize("kind", [tf.float32, tf.string, tf.bool], ids=lambda kind: str(kind.name))
+def test_what_is_sent_for_a_tensor_without_elements_is_not_read(
+    predict: Callable[..., Any], kind: tf.DType
+) -> None:
+    proto = tensor((0, 2), kind.as_datatype_enum, tensor_content=b"xyz")
+    answer = predict(predict_request(signature=f"type_{kind.name}", x=proto), timeout=10)
+    assert tf.make_ndarray(answer.outputs["y"]).shape == (0, 2)
+
+
+def test_a_byte_of_a_bool_is_0_or_1(predict: Callable[..., Any]) -> None:
+    proto = tensor((3,), tf.bool.as_datatype_enum, tensor_content=b"\0\1\2")
+    code, text = refusal(predict, predict_request(signature="type_bool", x=proto))
+    assert (code, text) == (INVALID, "tensor parsing error: x")
+
+
 def _values(kind: tf.DType) -> np.ndarray:
     if kind == tf.string:
         return np.array([b"a", b"\xff\0", b""], object)

@@ -25,6 +25,7 @@ OVERRIDDEN = {
     "on_body": ["body"],
     "on_message_complete": [],
     "on_response_complete": [],
+    "eof_received": [],
     "pause_writing": [],
     "resume_writing": [],
     "_unsupported_upgrade_warning": [],
@@ -60,7 +61,7 @@ def test_nothing_else_of_the_protocol_is_overridden() -> None:
 def test_the_protocol_names_none_of_the_attributes_that_the_subclass_adds() -> None:
     source = inspect.getsource(HttpToolsProtocol)
     added = ["_header_bytes", "_in_headers", "_header_timer", "_around", "_begun", "_refusal", "_refuse"]
-    added += ["_offered", "_peer", "_answer_timer", "answer_seconds"]
+    added += ["_offered", "_peer", "_body_bytes", "_answer_timer", "answer_seconds"]
     assert [name for name in added if name in source] == [], ADVICE
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from atelier_serving.tensors import TensorError, decode, encode
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tensorflow.core.framework import tensor_pb2
@@ -51,11 +51,65 @@ def test_strings_travel_whole(items: list[bytes], as_content: bool) -> None:
         tensor_pb2.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 1}] * 255}),
         tensor_pb2.TensorProto(dtype=1, tensor_shape={"dim": [{"size": 0}, {"size": 1 << 62}]}),
         tensor_pb2.TensorProto(dtype=10, tensor_shape={"dim": [{"size": (1 << 26) + 2}]}, bool_val=[True]),
+        tensor_pb2.TensorProto(dtype=2, tensor_shape={"dim": [{"size": 0}, {"size": 1 << 60}]}),
+        tensor_pb2.TensorProto(dtype=10, tensor_shape={"dim": [{"size": 2}]}, tensor_content=b"\1\2"),
     ],
 )
 def test_a_proto_that_is_no_tensor_is_refused(proto: tensor_pb2.TensorProto) -> None:
     with pytest.raises(TensorError):
         decode(proto)
+
+
+KINDS_OF_TENSORFLOW = [
+    *(tf.as_dtype(np.dtype(kind)) for kind in KINDS),
+    tf.bfloat16,
+    tf.complex64,
+    tf.complex128,
+    tf.string,
+]
+PROTOS = st.builds(
+    lambda kind, dims, unknown, content, numbers, texts: tensor_pb2.TensorProto(
+        dtype=kind.as_datatype_enum,
+        tensor_shape={"dim": [{"size": size} for size in dims], "unknown_rank": unknown},
+        tensor_content=content,
+        half_val=[number & 0xFFFF for number in numbers],
+        int_val=numbers,
+        float_val=numbers,
+        double_val=numbers,
+        int64_val=numbers,
+        uint32_val=map(abs, numbers),
+        uint64_val=map(abs, numbers),
+        bool_val=[number % 2 == 0 for number in numbers],
+        scomplex_val=numbers,
+        dcomplex_val=numbers,
+        string_val=texts,
+    ),
+    st.sampled_from(KINDS_OF_TENSORFLOW),
+    st.lists(st.sampled_from([-1, 0, 1, 2, 3, 1 << 58]), max_size=3),
+    st.booleans(),
+    st.just(b"") | st.binary(max_size=24) | st.lists(st.sampled_from([0, 1, 2]), max_size=9).map(bytes),
+    st.lists(st.integers(-(2**31) + 1, 2**31 - 1), max_size=7),
+    st.lists(st.binary(max_size=2), max_size=7),
+)
+
+
+@given(PROTOS)
+@settings(max_examples=1000, deadline=None)
+def test_any_proto_is_what_tensorflow_takes_it_for(proto: tensor_pb2.TensorProto) -> None:
+    kind = tf.as_dtype(proto.dtype)
+    try:
+        wanted = tf.io.parse_tensor(proto.SerializeToString(), kind).numpy()
+    except (tf.errors.InvalidArgumentError, ValueError):
+        # ValueError: numpy has no array of this shape.
+        with pytest.raises(TensorError):
+            decode(proto)
+        return
+    got = decode(proto)
+    assert got.shape == np.shape(wanted)
+    if kind == tf.string:
+        assert got.ravel().tolist() == np.ravel(np.asarray(wanted, object)).tolist()
+    else:
+        assert got.tobytes() == np.asarray(wanted).tobytes()
 
 
 @pytest.mark.parametrize(

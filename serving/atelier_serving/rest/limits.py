@@ -13,6 +13,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from atelier_serving.rest.answer import html_page
+from atelier_serving.rest.json.document import LARGE
 
 MAX_CONNECTIONS = 1000
 # Connections of one address: a client that opens too many must not lock out all others.
@@ -56,6 +57,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_headers = True
         self._around = 0
+        self._body_bytes = 0
         self._offered = False
         self._begun = b""
         self._refusal = b""
@@ -113,6 +115,21 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refusal and last and not self.transport.is_closing():
             self._refuse()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. Many shut down their side after a request, and then read its answer.
+
+        True keeps the connection for the answers to the requests that are whole. Not while a large document may be
+        read: that ends when its client has gone, and both look the same. TLS connections have no half.
+        """
+        cycle = self.cycle
+        if self.scheme != "http" or cycle is None or cycle.more_body or cycle.response_complete:
+            return False
+        packed = any(name == b"content-encoding" for name, _ in cycle.scope["headers"])
+        if packed or self._body_bytes > LARGE:
+            return False
+        cycle.keep_alive = False
+        return True
+
     def pause_writing(self) -> None:
         """The client takes its answer more slowly than it is written."""
         super().pause_writing()
@@ -132,7 +149,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _without_offer(self) -> bytes:
         """The request line and headers again, without the offer."""
-        lines = [b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url)]
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
         for name, value in self.headers:
             if name == b"connection":
                 kept = [part for part in value.split(b",") if part.strip().lower() != b"upgrade"]
@@ -153,6 +171,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Called when all headers are read."""
         self._in_headers = False
         self._around = 0
+        self._body_bytes = 0
         self._header_timer.cancel()
         self._offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if self._offered:
@@ -171,6 +190,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._around = max(0, self._around - len(body) * (1 + _MOST_AROUND))
+        self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
