@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from atelier_client._arguments import (
+    check_asked,
+    check_label,
+    check_signature,
+    is_amount,
+    is_text,
+    output_names,
+    shown,
+)
 from atelier_client._requests import (
     IN_FLIGHT,
     Request,
-    check_asked,
     example_requests,
     make_model_spec,
     metadata_request,
@@ -65,10 +72,12 @@ class Core:
         retry: Retry,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not isinstance(model, str) or not model:
-            raise SettingsError(f"The model needs a name, not {model!r}.")
-        if not _is_number(timeout) or not 0 < timeout < math.inf:
-            raise SettingsError(f"timeout must be a number of seconds above 0, not {timeout!r}.")
+        if not is_text(model):
+            raise SettingsError(f"The model needs a name, not {shown(model)}.")
+        if not is_amount(timeout) or not timeout:
+            raise SettingsError(f"timeout must be a number of seconds above 0, not {shown(timeout)}.")
+        if not isinstance(retry, Retry):
+            raise SettingsError(f"retry must be a Retry, such as Retry(attempts=1), not {shown(retry)}.")
         self.target = ",".join(target.address for target in targets)
         self._addresses = [target.address for target in targets]
         self._model = model
@@ -89,7 +98,8 @@ class Core:
         """See `Client.predict`."""
 
         check_asked(version, label, rows_per_request)
-        asked = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        check_signature(signature)
+        asked = output_names(outputs)
 
         def check(served: Mapping[str, Signature]) -> tuple[Signature, dict[str, NDArray[Any]]]:
             chosen = choose(served, signature)
@@ -120,9 +130,11 @@ class Core:
         """See `Client.classify` and `Client.regress`."""
 
         def check(served: Mapping[str, Signature]) -> Signature:
-            return choose(served, signature) if signature else choose_by_method(served, method.name)
+            return choose_by_method(served, method.name) if signature is None else choose(served, signature)
 
         check_asked(version, label, rows_per_request)
+        if signature is not None:
+            check_signature(signature)
         examples = to_examples(rows)
         chosen = yield from self._checked(check, version, label)
         asked = make_model_spec(self._model, chosen.name, version, label)
@@ -152,6 +164,7 @@ class Core:
 
     def version_of(self, label: str) -> Routine[int]:
         """See `Client.version_of`."""
+        check_label(label)
         response, _ = yield from self._sender.send(METADATA, metadata_request(self._model, None, label))
         return int(response.model_spec.version.value)
 
@@ -171,8 +184,8 @@ class Core:
     def wait_ready(self, seconds: float, version: int | None) -> Routine[int]:
         """See `Client.wait_ready`."""
         check_asked(version, None)
-        if not _is_number(seconds) or not 0 <= seconds < math.inf:
-            raise SettingsError(f"wait_ready takes a number of seconds, 0 or more, not {seconds!r}.")
+        if not is_amount(seconds):
+            raise SettingsError(f"wait_ready takes a number of seconds, 0 or more, not {shown(seconds)}.")
         deadline = self._clock() + seconds
         lowest = None
         for replica in range(len(self._addresses)):
@@ -255,7 +268,3 @@ class Core:
         wanted = self._model if version is None else f"{self._model} version {version}"
         where = f" at {self._addresses[replica]}" if len(self._addresses) > 1 else ""
         raise TimedOut(f"{wanted} was not ready{where} within {seconds:g} s. Last seen: {reason}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

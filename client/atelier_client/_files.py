@@ -9,7 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
-from atelier_client.errors import DataError
+from atelier_client.errors import DataError, SettingsError
 
 ABANDONED_SECONDS = 60.0
 
@@ -23,13 +23,25 @@ def read_bytes(path: Path) -> bytes:
 def require_file(path: Path) -> None:
     """Raises `DataError` when something else than a file has the name."""
     if path.exists() and not path.is_file():
-        raise DataError(f"{path} is damaged: it is no file, but a folder, a pipe or a device.")
+        raise DataError(f"{path} is no file, but a folder, a pipe or a device: expected a file.")
+
+
+def check_folder(path: Path) -> None:
+    """Raises `SettingsError` when something else than a folder has the name, or that of a folder above."""
+    nearest = next(part for part in (path, *path.parents) if os.path.lexists(part) or part == part.parent)
+    if os.path.lexists(nearest) and not nearest.is_dir():
+        what = "a file" if nearest.is_file() else "a broken link, a pipe or a device"
+        raise SettingsError(f"{nearest} is {what}; expected a folder, or a name that is free for one.")
 
 
 def write_text(text: str, path: Path) -> None:
-    """Replace a file in one step, so that nobody reads half of it. Raises `OSError` that names the file."""
+    """Replace a file in one step, so that nobody reads half of it.
+
+    Raises `OSError` that names the file, and `SettingsError` where its folder cannot be.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
+        check_folder(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_halves(path)
         temporary.write_text(text, encoding="utf-8")

@@ -27,17 +27,6 @@ IN_FLIGHT = 4
 Request = Callable[[], bytes]
 
 
-def check_asked(version: object, label: object, rows_per_request: object = None) -> None:
-    """Check the arguments that name a version, a label and a number of rows. Raises `InputError`."""
-    whole = isinstance(version, (int, np.integer)) and not isinstance(version, bool)
-    if version is not None and not (whole and 0 <= int(version) < 2**63):  # type: ignore[call-overload]
-        raise InputError(f"A version is a whole number from 0, not {version!r}.")
-    if label is not None and not isinstance(label, str):
-        raise InputError(f"A label is a text, not {label!r}.")
-    if rows_per_request is not None and not isinstance(rows_per_request, (int, np.integer)):
-        raise InputError(f"rows_per_request is a whole number, not {rows_per_request!r}.")
-
-
 def make_model_spec(
     model: str, signature: str = "", version: int | None = None, label: str | None = None
 ) -> pb.ModelSpec:

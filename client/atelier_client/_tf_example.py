@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from atelier_client._arguments import is_text, shown
 from atelier_client._tensors import as_array, utf8
 from atelier_client.errors import InputError
 from atelier_client.protos import serving_pb2 as pb
@@ -24,6 +25,13 @@ def to_examples(rows: FeatureRows) -> list[pb.Example]:
     """
     if isinstance(rows, Mapping):
         rows = _by_row(rows)
+    try:
+        rows = list(rows)
+    except TypeError:
+        raise InputError(
+            "Rows are a list of mappings from feature to value, or one mapping from feature to an array; "
+            f"{shown(rows)} came."
+        ) from None
     if not rows:
         raise InputError("There are no rows; classify and regress need one or more.")
     examples = []
@@ -34,6 +42,8 @@ def to_examples(rows: FeatureRows) -> list[pb.Example]:
             )
         example = pb.Example()
         for name, value in row.items():
+            if not is_text(name):
+                raise InputError(f"Row {number}: a feature's name is a text, not {shown(name)}.")
             _fill(example.features.feature[name], value, f"row {number}, feature {name!r}")
         examples.append(example)
     return examples

@@ -11,7 +11,7 @@ from atelier_client._core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target, parse_targets
 from atelier_client._tf_example import FeatureRows
-from atelier_client.client import check_token
+from atelier_client.client import checked_tls
 from atelier_client.errors import ServerError, SettingsError
 from atelier_client.model_config import ServedModel
 from atelier_client.responses import Prediction, VersionStatus
@@ -40,7 +40,7 @@ class AsyncClient:
         connect: Callable[[Target], AsyncTransport] | None = None,
     ) -> None:
         targets = parse_targets(target)
-        self._core = Core(targets, model, timeout, retry or Retry())
+        self._core = Core(targets, model, timeout, Retry() if retry is None else retry)
         self.target = self._core.target
         self.model = model
         self.timeout = timeout
@@ -180,8 +180,7 @@ class AsyncClient:
 
 def make_async_transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> AsyncTransport:
     """The transport to a target; the settings are those of `AsyncClient`."""
-    settings = TLS() if tls is True else tls or None
-    check_token(target, settings, token)
+    settings = checked_tls(target, tls, token, proxy)
     if target.scheme in ("http", "https"):
         from atelier_client.transports.rest import AsyncRestTransport
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
+from atelier_client._arguments import check_token, shown
 from atelier_client._core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target, parse_targets
@@ -55,7 +56,7 @@ class Client:
         connect: Callable[[Target], Transport] | None = None,
     ) -> None:
         targets = parse_targets(target)
-        self._core = Core(targets, model, timeout, retry or Retry())
+        self._core = Core(targets, model, timeout, Retry() if retry is None else retry)
         self.target = self._core.target
         self.model = model
         self.timeout = timeout
@@ -227,8 +228,7 @@ class _Work:
 
 def make_transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> Transport:
     """The transport to a target; the settings are those of `Client`."""
-    settings = TLS() if tls is True else tls or None
-    check_token(target, settings, token)
+    settings = checked_tls(target, tls, token, proxy)
     if target.scheme in ("http", "https"):
         from atelier_client.transports.rest import RestTransport
 
@@ -236,9 +236,20 @@ def make_transport(target: Target, tls: TLS | bool, token: Token | None, proxy: 
     return GrpcTransport(target, settings, token, proxy)
 
 
-def check_token(target: Target, tls: TLS | None, token: Token | None) -> None:
-    """Raises `SettingsError` for a token that others could read on its way."""
-    if token is not None and tls is None and target.scheme != "https" and not target.local:
+def checked_tls(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> TLS | None:
+    """The settings of TLS, None without it. Raises `SettingsError` for settings that cannot work.
+
+    So are a token that others could read on its way, and one that no header can carry.
+    """
+    if not isinstance(tls, (bool, TLS)):
+        raise SettingsError(f"tls is True, False or a TLS, such as TLS(ca='ca.pem'), not {shown(tls)}.")
+    if not isinstance(proxy, bool):
+        raise SettingsError(f"proxy is True or False, not {shown(proxy)}.")
+    settings = TLS() if tls is True else tls or None
+    if token is not None and not callable(token):
+        check_token(token)
+    if token is not None and settings is None and target.scheme != "https" and not target.local:
         raise SettingsError(
             f"A token sent to {target.address} without TLS could be read by others. Use TLS (tls=True, --tls)."
         )
+    return settings

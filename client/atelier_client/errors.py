@@ -155,6 +155,10 @@ KINDS: dict[grpc.StatusCode, type[ServerError]] = {
 }
 
 
+# What a REST transport says of an answer in HTTP/2.
+SPEAKS_GRPC = "it answers in HTTP/2"
+# What gRPC says of a server that answers in HTTP/1, without TLS and with it.
+_REST_PORT = ("Trying to connect an http1.x server", "missing selected ALPN property")
 # What the batcher says of a batch, and gRPC of a message.
 _TOO_LARGE = ("larger than maximum input batch size", "message larger than max")
 _QUEUE_FULL = "The batch scheduling queue"
@@ -186,6 +190,13 @@ def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float
         kind = Overloaded
     elif details.startswith(_NO_SIGNATURE):
         kind = ModelNotFound
+    elif any(mark in details for mark in _REST_PORT):
+        message = (
+            f"{target} speaks HTTP/1, not gRPC: it is the REST port, or another server. Give the gRPC port "
+            f"(TensorFlow Serving: 8500), or ask over REST (--target http://HOST:PORT)."
+        )
+    elif details == SPEAKS_GRPC:
+        message = f"{target} is a gRPC port: {details}. Give it without http:// (--target HOST:PORT)."
     elif kind is NotReachable and any(mark in details for mark in _TLS):
         message = (
             f"No TLS connection to {target}: {details}. The usual causes: its certificate is signed by another "
@@ -193,10 +204,11 @@ def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float
             "client (--cert, --key), or it does not speak TLS."
         )
     elif kind is NotReachable:
+        port = "this port is that of gRPC" if target.startswith("http") else "it listens on another port"
         message = (
             f"Cannot reach a model server at {target} ({details or code.name}). The usual causes: it is not started "
-            "(`make up`), it listens on another port (--target HOST:PORT), it wants TLS (--tls) or also a certificate "
-            "of the client (--cert, --key), or a firewall is in between."
+            f"(`make up`), {port} (--target HOST:PORT), it wants TLS (--tls) or also a certificate of the client "
+            "(--cert, --key), or a firewall is in between."
         )
     elif kind is TimedOut:
         message = (

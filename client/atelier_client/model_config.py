@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atelier_client._arguments import is_text, is_version, is_whole, shown
 from atelier_client._files import read_bytes
 from atelier_client.errors import DataError, InputError
 from atelier_client.protos import serving_pb2 as pb
@@ -27,6 +28,10 @@ class ServedModel:
 
 def reload_request(models: Sequence[ServedModel]) -> pb.ReloadConfigRequest:
     """A request that replaces the served models. Raises `InputError` for models that every server refuses."""
+    if not isinstance(models, (list, tuple)) or not all(isinstance(model, ServedModel) for model in models):
+        raise InputError(
+            f"reload takes a list of ServedModel, such as [ServedModel('shoes', '/models/shoes')], not {shown(models)}."
+        )
     request = pb.ReloadConfigRequest()
     # Set also when empty: an empty list is legal and unloads everything.
     request.config.model_config_list.SetInParent()
@@ -49,8 +54,21 @@ def reload_request(models: Sequence[ServedModel]) -> pb.ReloadConfigRequest:
 
 
 def _check(model: ServedModel) -> None:
-    if not model.name:
-        raise InputError("A model without a name cannot be served.")
+    if not is_text(model.name):
+        raise InputError(f"A model needs a name, which is a text, not {shown(model.name)}.")
+    if not is_text(model.base_path):
+        raise InputError(f"Model {model.name!r}: base_path is a text, not {shown(model.base_path)}.")
+    if not isinstance(model.versions, (list, tuple, range)) or not all(map(is_version, model.versions)):
+        raise InputError(
+            f"Model {model.name!r}: versions are whole numbers from 0, not {shown(model.versions)}."
+        )
+    if not is_whole(model.latest) or model.latest >= 2**32:
+        raise InputError(f"Model {model.name!r}: latest is a whole number, not {shown(model.latest)}.")
+    labels = model.labels.items() if isinstance(model.labels, Mapping) else [(model.labels, None)]
+    if not all(is_text(label) and is_version(version) for label, version in labels):
+        raise InputError(
+            f"Model {model.name!r}: labels are versions by name, such as {{'stable': 1}}, not {shown(model.labels)}."
+        )
     if not model.base_path.startswith("/") and "://" not in model.base_path:
         raise InputError(
             f"Model {model.name!r}: base_path must be absolute on the server, or a URI; got {model.base_path!r}."

@@ -12,6 +12,7 @@ import random
 import threading
 from dataclasses import dataclass
 
+from atelier_client._arguments import is_amount, is_whole
 from atelier_client.errors import Overloaded, ServerError, SettingsError
 
 
@@ -31,8 +32,11 @@ class Retry:
     refill: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.first < 0 or self.most < 0 or self.budget < 0 or self.refill < 0:
-            raise SettingsError(f"{self}: attempts must be 1 or more, the other values 0 or more.")
+        others = (self.first, self.most, self.budget, self.refill)
+        if not is_whole(self.attempts) or self.attempts < 1 or not all(map(is_amount, others)):
+            raise SettingsError(
+                f"{self}: attempts must be a whole number from 1, the other values numbers, 0 or more."
+            )
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row."""

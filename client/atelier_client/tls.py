@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 
+from atelier_client._arguments import is_text, shown
 from atelier_client.errors import SettingsError
 
 
@@ -24,6 +25,12 @@ class TLS:
     server_name: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("ca", "cert", "key"):
+            path = getattr(self, name)
+            if path is not None and not isinstance(path, (str, Path)):
+                raise SettingsError(f"TLS takes a path for {name}, not {shown(path)}.")
+        if self.server_name is not None and not is_text(self.server_name):
+            raise SettingsError(f"TLS takes a host's name for server_name, not {shown(self.server_name)}.")
         if (self.cert is None) != (self.key is None):
             raise SettingsError(
                 "A client certificate needs both files: cert and key (--cert FILE --key FILE)."

@@ -244,6 +244,19 @@ def test_an_array_that_fits_does_not_replace_the_columns_of_training(tmp_path: P
     assert inputs["features"].tolist() == [[1, 2]]
 
 
+@pytest.mark.parametrize("others", [{"height": np.ones([2, 3])}, {"height": np.ones(2)}, {}])
+def test_an_array_with_a_trained_columns_name_is_not_all_of_them(tmp_path: Path, others: Any) -> None:
+    path = arrays(tmp_path, width=np.eye(2), label=LABELS, **others)
+    with pytest.raises(DataError, match=r"expected one value a row, got \[2\]|has no column 'height'"):
+        bound(path, TABLE, layout=SIZES)
+    # Under the input's own name it is all of them.
+    served = signature(TensorInfo("width", "float32", (-1, 2)))
+    inputs, _ = bound(arrays(tmp_path, width=np.eye(2), label=LABELS), served, layout=SIZES)
+    assert inputs["width"].tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(DataError, match="has no column 'height'"):
+        bound(arrays(tmp_path, width=np.ones(2), label=LABELS), served, layout=SIZES)
+
+
 def test_lists_of_one_value_are_columns_beside_numbers(tmp_path: Path) -> None:
     path = tmp_path / "file.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"width": [[1.0]], "height": [2.0], "label": ["a"]}), path)
@@ -306,7 +319,7 @@ def test_an_array_under_another_name_is_said(tmp_path: Path) -> None:
         "file: the input features: float32 [N,2] is taken from the array 'weights', the only one that fits."
     ]
     path = arrays(tmp_path, weights=np.eye(2), other=np.eye(2), label=LABELS)
-    with pytest.raises(DataError, match="has no column 'width'"):
+    with pytest.raises(DataError, match="The model was trained on width, height"):
         bound(path, TABLE, layout=SIZES)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from atelier_client import AsyncClient, Client
+from atelier_client import TLS, AsyncClient, Client, Retry, ServedModel
 from atelier_client._files import write_text
 from atelier_client._model_card import read_golden
 from atelier_client._printable import printable
@@ -24,7 +24,8 @@ from atelier_client._tensors import decode
 from atelier_client.cli.prediction_rows import readable_rows
 from atelier_client.data.csv_file import CsvReader
 from atelier_client.data.npz import open_numpy
-from atelier_client.errors import ClientError, DataError, InputError, ServerFailure, SettingsError
+from atelier_client.data.open import open_reader
+from atelier_client.errors import DataError, InputError, NotReachable, ServerFailure, SettingsError
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.report.files import as_csv, as_junit
 from atelier_client.responses import Prediction
@@ -32,7 +33,7 @@ from atelier_client.testing import InMemoryServer
 from atelier_client.transports.base import METADATA, PREDICT
 
 from tests.support.client_command import COMMAND, command
-from tests.support.small_server import small_server
+from tests.support.small_server import make_certificates, small_server
 
 SPECS = {"x": ("float32", (-1,))}
 X = np.zeros(2, np.float32)
@@ -107,7 +108,7 @@ def test_labels_without_rows_and_pipes_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="x has 2, label has 0"):
         open_numpy(tmp_path / "a.npz")
     os.mkfifo(tmp_path / "b.npz")
-    with pytest.raises(DataError, match="it is a pipe"):
+    with pytest.raises(DataError, match="is no file, but a folder, a pipe"):
         open_numpy(tmp_path / "b.npz")
 
 
@@ -156,7 +157,7 @@ def test_a_golden_file_that_is_none_is_told(tmp_path: Path, what: str) -> None:
         np.savez(path, **arrays)
     else:
         path.write_text("{}")
-    with pytest.raises(DataError, match=r"golden\.npz is damaged"):
+    with pytest.raises(DataError, match=r"golden\.npz is (damaged|no file)"):
         read_golden(tmp_path)
 
 
@@ -173,7 +174,7 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
     assert f"File too large: '{path}'" in done.stdout
     assert not list(tmp_path.iterdir())
     (tmp_path / "reports").write_text("a file")
-    with pytest.raises(OSError, match=r"reports/evaluation\.json"):
+    with pytest.raises(SettingsError, match="reports is a file; expected a folder"):
         write_text("x", tmp_path / "reports" / "evaluation.json")
 
 
@@ -327,12 +328,151 @@ def test_an_async_client_belongs_to_one_event_loop() -> None:
             asyncio.run(client.predict(X))
 
 
-def test_http_on_a_grpc_port_is_told_without_control_bytes() -> None:
-    with small_server(echo()) as server:
-        client = Client(f"http://{server.address}", "m", timeout=3)
-        with client, pytest.raises(ClientError) as told:
-            client.predict(X)
-    assert printable(str(told.value)) == str(told.value)
+ONCE = Retry(attempts=1)
+
+
+def test_rest_on_a_grpc_port_is_told_and_the_reverse(server: Any, tmp_path: Path) -> None:
+    for target, said in (
+        (f"http://{server.grpc}", "is a gRPC port: it answers in HTTP/2. Give it without http://"),
+        (server.rest.removeprefix("http://"), "speaks HTTP/1, not gRPC: it is the REST port"),
+        (f"https://{server.grpc}", "or it does not speak TLS"),
+    ):
+        with Client(target, "fashion", timeout=5, retry=ONCE) as client, pytest.raises(NotReachable) as told:
+            client.status()
+        assert said in str(told.value)
+        assert printable(str(told.value)) == str(told.value)
+    certificates = make_certificates(tmp_path)
+    own = grpc.ssl_server_credentials([(certificates.read("server.key"), certificates.read("server.pem"))])
+    with small_server(echo(), credentials=own) as secure:
+        client = Client(f"https://{secure.address}", "m", retry=ONCE, tls=TLS(ca=tmp_path / "ca.pem"))
+        with client, pytest.raises(NotReachable, match="this port is that of gRPC"):
+            client.status()
+
+
+# What a program gives by mistake: one value of each kind that has nothing to do with the argument.
+WRONG: list[Any] = [
+    3.5,
+    b"x",
+    object(),
+    {3},
+    [1],
+    [[]],
+    {"x": None},
+    np.zeros((2, 2)),
+    np.array(3),
+    "\ud800",
+    True,
+]
+
+
+def test_arguments_of_other_types_are_told() -> None:
+    def model(**changed: Any) -> Any:
+        with echo().client("m") as client:
+            client.reload([ServedModel(**{"name": "m", "base_path": "/m", **changed})])
+
+    def opened(**settings: Any) -> Any:
+        return Client("127.0.0.1:9", "m", **settings)
+
+    with echo().client("m") as client:
+        calls: dict[str, Any] = {
+            "A signature's name is a text": lambda value: client.predict(X, signature=value),
+            "A signature's name is": lambda value: client.classify({"x": X}, signature=value),
+            "outputs are names": lambda value: client.predict(X, outputs=value),
+            "A label is a text": client.version_of,
+            "A label is": lambda value: client.metadata(label=value),
+            "^Rows are a list|^Row 0 is a|number of rows|expected integers|a feature's name": client.classify,
+            "reload takes a list of ServedModel": client.reload,
+            "A model needs a name": lambda value: model(name=value),
+            "base_path is a text": lambda value: model(base_path=value),
+            "labels are versions by name": lambda value: model(labels=value),
+            "retry must be a Retry": lambda value: opened(retry=value),
+            "TLS takes a path for ca": lambda value: TLS(ca=value),
+            "TLS takes a host's name": lambda value: TLS(server_name=value),
+        }
+        for said, call in calls.items():
+            for value in WRONG:
+                if isinstance(value, str) and "path for" in said:
+                    continue
+                with pytest.raises((InputError, SettingsError), match=said):
+                    call(value)
+        for value in (None, 3, "x", [object()], [{"name": "m"}]):
+            with pytest.raises(InputError, match=r"reload takes a list of ServedModel, such as \[Serv"):
+                client.reload(value)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=r"Rows are a list of mappings .* 3 came"):
+            client.classify(3)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="Row 0: a feature's name is a text, not 1"):
+            client.classify([{1: 2}])  # type: ignore[dict-item]
+        with pytest.raises(InputError, match="A label is a text, not ''"):
+            client.predict(X, label="")
+    for wrong in (
+        {"versions": 3},
+        {"versions": [True]},
+        {"versions": ["1"]},
+        {"latest": None},
+        {"latest": 2**32},
+    ):
+        with pytest.raises(InputError, match=r"Model 'm': (versions are|latest is a) whole number"):
+            model(**wrong)
+    wrong_retries: list[dict[str, Any]] = [
+        {"attempts": "3"},
+        {"attempts": 1.5},
+        {"first": None},
+        {"most": float("nan")},
+        {"budget": []},
+    ]
+    for given in wrong_retries:
+        with pytest.raises(SettingsError, match="attempts must be a whole number from 1"):
+            Retry(**given)
+    for settings in ({"tls": "ca.pem"}, {"tls": 1}, {"proxy": "yes"}):
+        with pytest.raises(SettingsError, match=r"(tls|proxy) is True"):
+            opened(**settings)
+
+
+@pytest.mark.parametrize("scheme", ["", "http://"])
+@pytest.mark.parametrize("token", ["secret\n", "", "sécret", "a\0b", 3, b"secret"])
+def test_a_token_that_no_header_carries_is_told_and_not_shown(scheme: str, token: Any) -> None:
+    with pytest.raises(SettingsError, match=r"(?i)the token is") as told:
+        Client(f"{scheme}127.0.0.1:9", "m", token=token)
+    assert "cret" not in str(told.value)
+    client = Client(f"{scheme}127.0.0.1:9", "m", token=lambda: token, retry=ONCE)
+    with client, pytest.raises(SettingsError, match="The token is"):
+        client.status()
+
+
+@pytest.mark.parametrize(
+    "name", ["a.csv", "a.npy", "a.npz", "a.parquet", "a.tfrecord", "a-idx3-ubyte", "folder", "shards"]
+)
+def test_no_pipe_is_waited_for(tmp_path: Path, name: str) -> None:
+    path = pipe = tmp_path / name
+    if "." not in name and "idx" not in name:
+        pipe = path / ("0.tfrecord" if name == "shards" else "cat/1.png")
+        pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match="is no file, but a folder, a pipe or a device"):
+        open_reader(path)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.png", "a.csv"])
+def test_predict_waits_for_no_pipe(server: Any, models: Path, tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    done = command("predict", tmp_path / name, "--target", server.grpc, "--models", models)
+    assert done.returncode == 2
+    assert f"{name} is no file, but a folder, a pipe or a device" in done.stderr
+
+
+def test_a_file_in_the_place_of_the_reports_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for words, place, told in (
+        (["evaluate"], "file", "file is a file"),
+        (["diff", "1", "2"], "file/reports", "file is a file"),
+        (["bench"], "link", "link is a broken link"),
+    ):
+        # No server is there: the command ends before it asks one.
+        done = command(*words, "--target", "127.0.0.1:9", "--reports", tmp_path / place)
+        assert done.returncode == 2
+        assert told in done.stderr
+        assert "expected a folder" in done.stderr
 
 
 @pytest.mark.parametrize("text", ["half \ud83d", "\udcff"])

@@ -78,9 +78,9 @@ def test_what_cannot_be_sent_is_refused_before_anything_is(rows_per_request: Any
 
 def test_names_that_are_no_text_are_refused_like_unknown_ones(client: Client, images: NDArray[Any]) -> None:
     wrong: Any = 3
-    with pytest.raises(InputError, match="has no signature 3"):
+    with pytest.raises(InputError, match="A signature's name is a text, not 3"):
         client.predict(images[:1], signature=wrong)
-    with pytest.raises(InputError, match="has no output 3"):
+    with pytest.raises(InputError, match="outputs are names"):
         client.predict(images[:1], outputs=[wrong])
     with pytest.raises(InputError, match="has no input 3"):
         client.predict({wrong: images[:1]})

@@ -242,7 +242,8 @@ def test_a_broken_image_is_one_message(server: Any, target: str, tmp_path: Path)
         (tmp_path / name).write_bytes(data)
         done = command("predict", tmp_path / name, "--target", server.grpc)
         assert done.returncode == 2
-        assert "cannot be read as PNG or JPEG" in done.stderr
+        assert f"{name} cannot be read as PNG or JPEG: it is" in done.stderr
+        assert "BytesIO" not in done.stderr
         assert "Traceback" not in done.stderr
 
 

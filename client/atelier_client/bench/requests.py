@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from atelier_client._files import require_file
 from atelier_client._requests import predict_frame, predict_requests, status_request
 from atelier_client._tensors import BY_NAME
 from atelier_client.client import Client
@@ -23,6 +24,7 @@ _TEXT = b"a text of some words to be classified"
 def read_rows(path: Path) -> dict[str, NDArray[Any]] | NDArray[Any]:
     """The rows of an .npy file, or of an .npz file whose array names are the inputs. Raises `DataError`."""
     try:
+        require_file(path)
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded

@@ -60,7 +60,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     with connect(options) as client:
         version = options.version
         if version is None:
-            version = client.version_of(options.label) if options.label else client.newest_available()
+            version = client.newest_available() if options.label is None else client.version_of(options.label)
         # Report a version that the server does not have before a card that does not exist.
         client.metadata(version=version)
         folder = options.models / options.model / str(version)

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from atelier_client import __version__
+from atelier_client._files import check_folder
 from atelier_client.cli import bench, diff, doctor, evaluate, predict, status
 from atelier_client.cli.options import say
 from atelier_client.cli.standard_streams import open_closed_streams
@@ -46,6 +47,9 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code. Raises `ClientError`."""
     options = _parser().parse_args(arguments)
+    if "reports" in options:
+        # Before the user has waited for what goes there.
+        check_folder(options.reports)
     code: int = options.run(options)
     return code
 

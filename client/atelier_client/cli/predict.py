@@ -61,7 +61,7 @@ def _predict(options: argparse.Namespace) -> int:
     with connect(options) as client:
         version = options.version
         if version is None:
-            version = client.version_of(options.label) if options.label else client.newest_available()
+            version = client.newest_available() if options.label is None else client.version_of(options.label)
         folder = options.models / options.model / str(version)
         card = read_card(folder)
         class_names = card.class_names if card else ()
@@ -96,6 +96,7 @@ def _parts(
     client: Client, options: argparse.Namespace, version: int, card: ModelCard | None, rows: slice
 ) -> Iterator[InputBatch]:
     """The inputs to predict, some rows at a time."""
+    from atelier_client._files import read_bytes
     from atelier_client._layout import UNKNOWN
     from atelier_client._model_card import card_path
     from atelier_client.data import prediction_inputs as inputs
@@ -121,7 +122,7 @@ def _parts(
         if not files[0].exists():
             raise DataError(f"{files[0]} does not exist.")
         try:
-            lines = files[0].read_text(encoding="utf-8-sig").split("\n")
+            lines = read_bytes(files[0]).decode("utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise DataError(f"{files[0]} is no UTF-8 text: {error}.") from None
         if files[0].suffix == ".txt":

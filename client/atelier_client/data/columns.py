@@ -83,11 +83,16 @@ class ColumnChoice:
     def inputs(self, table: Table) -> dict[str, tuple[str, ...]]:
         """The columns of each input. Raises `DataError` when the table does not have them."""
         inputs = self._signature.inputs
-        if trained_on := self._of_card(table):
-            return {self._signature.required[0].name: trained_on}
-        if all(name in table or name in self._signature.optional for name in inputs) and not (
-            self._is_one_of_many(table)
-        ):
+        required = [info.name for info in self._signature.required]
+        if trained_on := self._trained_on(table):
+            for name in trained_on:
+                if name not in table:
+                    raise DataError(
+                        f"{self._missing(name, table)} The model was trained on {name_list(trained_on)}; columns are "
+                        "found by these names, in any order."
+                    )
+            return {required[0]: trained_on}
+        if all(name in table or name in self._signature.optional for name in inputs):
             return {name: (name,) for name in inputs if name in table}
         if self._signature.ragged:
             name = next(iter(self._signature.ragged))
@@ -95,7 +100,6 @@ class ColumnChoice:
                 f"{self._source}: the input {inputs[name]} is ragged: it takes rows of different lengths, which a "
                 f"column does not hold. {advice(name)}"
             )
-        required = [info.name for info in self._signature.required]
         if len(required) != 1 or self._layout.kinds:
             missing = next(name for name in required if name not in table)
             raise DataError(
@@ -105,9 +109,9 @@ class ColumnChoice:
         info = inputs[required[0]]
         free = [name for name in table if name != self.label(table)]
         if info.dtype == NAMES[STRING]:
-            columns = self._columns_of_text(table, free) or self._whole(info, table, free)
+            columns = self._only_text(table, free) or self._whole(info, table, free)
         else:
-            columns = self._whole(info, table, free) or self._columns_of_numbers(info, table, free)
+            columns = self._whole(info, table, free) or self._numbers(info, table, free)
         if columns is None:
             values = "one text" if info.dtype == NAMES[STRING] else f"{row_size(info)} numbers"
             spare = len(free) == row_size(info) + 1 and self.label(table) is None
@@ -119,36 +123,29 @@ class ColumnChoice:
                     if spare
                     else ""
                 )
+                + (
+                    f" The model was trained on {name_list(self._layout.columns)}."
+                    if self._layout.columns
+                    else ""
+                )
             )
         return {info.name: columns}
 
-    def _of_card(self, table: Table) -> tuple[str, ...] | None:
-        """The columns that training read for the only input, when they are all there with one value a row.
+    def _trained_on(self, table: Table) -> tuple[str, ...] | None:
+        """The columns that the card names for the only input, which go before every other way to find it: a column with
+        the input's name (`text` beside the trained one `review`), or an array that has its size.
 
-        They go before a column that only has the input's name, as a column `text` beside the trained one `review`.
+        None where the table is another kind of source, such as pictures or an array of all values.
         """
         layout = self._layout
         if len(self._signature.required) != 1 or layout.kinds:
             return None
         wanted = (layout.text,) if layout.kind == "text" and layout.text else layout.columns
-        return wanted if wanted and all(name in table and table[name].ndim == 1 for name in wanted) else None
+        own = self._signature.required[0].name
+        present = any(name in table and (name != own or table[name].ndim == 1) for name in wanted)
+        return wanted if wanted and (present or _is_of_columns(table)) else None
 
-    def _is_one_of_many(self, table: Table) -> bool:
-        """True when the only input's name is that of one column of those that training read for it."""
-        name = self._signature.required[0].name if len(self._signature.required) == 1 else None
-        return (
-            len(self._layout.columns) > 1
-            and not self._layout.kinds
-            and name in table
-            and table[name].ndim == 1
-        )
-
-    def _columns_of_text(self, table: Table, free: Sequence[str]) -> tuple[str, ...] | None:
-        wanted = self._layout.text
-        if wanted in table:
-            return (wanted,)
-        if wanted is not None and _is_of_columns(table):
-            raise DataError(self._missing(wanted, table))
+    def _only_text(self, table: Table, free: Sequence[str]) -> tuple[str, ...] | None:
         texts = [name for name in free if table[name].dtype.kind in "OSU" and table[name].ndim == 1]
         if len(texts) != 1:
             return None
@@ -161,7 +158,6 @@ class ColumnChoice:
         whole = [
             name
             for name in free
-            if not (len(self._layout.columns) > 1 and name in self._layout.columns)
             if image_file.is_image(table[name][0])
             or (table[name].ndim > 1 and (size < 0 or table[name][0].size == size))
         ]
@@ -173,21 +169,10 @@ class ColumnChoice:
             )
         return (whole[0],)
 
-    def _columns_of_numbers(
-        self, info: TensorInfo, table: Table, free: Sequence[str]
-    ) -> tuple[str, ...] | None:
-        trained_on = self._layout.columns
+    def _numbers(self, info: TensorInfo, table: Table, free: Sequence[str]) -> tuple[str, ...] | None:
         if self._layout.kind == "image" and not _is_of_columns(table):
             # An array of pictures, whose shape does not fit.
             return None
-        for name in trained_on:
-            if name not in table:
-                raise DataError(
-                    f"{self._missing(name, table)} The model was trained on {name_list(trained_on)}; columns are found "
-                    "by these names, in any order."
-                )
-        if trained_on:
-            return trained_on
         size = row_size(info)
         numbers = [name for name in free if table[name].ndim == 1 and _is_number(table[name][0])]
         if len(numbers) != size and (size >= 0 or not numbers):

@@ -13,6 +13,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._files import require_file
 from atelier_client._layout import LabelKind
 from atelier_client.data.table import Table
 from atelier_client.errors import DataError
@@ -29,6 +30,9 @@ class IdxReader:
     label_kind: LabelKind | None = "integers"
 
     def __init__(self, images: Path, labels: Path | None) -> None:
+        for path in (images, labels):
+            if path:
+                require_file(path)
         self.name = images.parent.name
         self._images = images
         self._labels_path = labels

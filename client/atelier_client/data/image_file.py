@@ -91,7 +91,11 @@ def decode(data: bytes, shape: Sequence[int], name: str, dark: bool | None = Non
     except DataError:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{name} cannot be read as PNG or JPEG: {error}.") from None
+        # Pillow names the object that it read from, which is none of the user's files.
+        cause = "it is cut short, or no such picture" if isinstance(error, UnidentifiedImageError) else error
+        raise DataError(
+            f"{name} cannot be read as PNG or JPEG: {cause if data else 'it is empty'}."
+        ) from None
     border = _border(np.asarray(image))
     if dark is not None and channels == 1 and (border < 128) != dark:
         image = Image.fromarray(255 - np.asarray(image))

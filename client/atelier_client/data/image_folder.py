@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atelier_client._files import require_file
 from atelier_client._layout import LabelKind
 from atelier_client.data.table import Table
 from atelier_client.errors import DataError
@@ -31,6 +32,8 @@ class ImageFolderReader:
             for file in folder.iterdir()
             if file.suffix.lower() in SUFFIXES
         )
+        for file in self._files:
+            require_file(file)
         if not self._files:
             raise DataError(
                 f"{path}: expected one folder a class with {', '.join(SUFFIXES)} files in it, found none. "

@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._files import require_file
 from atelier_client._layout import LabelKind
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
@@ -106,10 +107,9 @@ class NumpyReader:
 
 def open_numpy(path: Path) -> NumpyReader:
     """The reader of an .npy or .npz. Raises `DataError`."""
+    require_file(path)
     if path.suffix == ".npy":
         return NumpyReader(path, {"": ""})
-    if not path.is_file():
-        raise DataError(f"{path} is no file of arrays: it is a pipe, a socket or a device.")
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from atelier_client._files import require_file
 from atelier_client._layout import UNKNOWN, Layout
 from atelier_client.data.csv_file import SUFFIXES, CsvReader
 from atelier_client.data.table import Reader
@@ -21,6 +22,7 @@ def open_reader(path: Path, layout: Layout = UNKNOWN) -> Reader:
         raise DataError(f"{path} does not exist. Expected {EXPECTED}.")
     if path.is_dir():
         return _open_folder(path)
+    require_file(path)
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._files import read_bytes
 from atelier_client._layout import Layout
 from atelier_client._requests import REQUEST_BYTES, REQUEST_ROWS
 from atelier_client._tensors import as_array
@@ -45,7 +46,7 @@ def of_images(
     for path in paths:
         if not path.exists():
             raise DataError(f"{path} does not exist.")
-        picture = image_file.for_input(path.read_bytes(), info, layout, str(path), dark)
+        picture = image_file.for_input(read_bytes(path), info, layout, str(path), dark)
         pixels: NDArray[Any] = picture.pixels[None]
         if info.dtype == "float32":
             pixels = pixels.astype(np.float32) / np.float32(255)

@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client._files import require_file
 from atelier_client._layout import LabelKind
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
@@ -38,6 +39,8 @@ class TfrecordReader:
 
     def __init__(self, paths: Sequence[Path], name: str | None = None) -> None:
         self._paths = list(paths)
+        for path in self._paths:
+            require_file(path)
         self.name = name or self._paths[0].stem
 
     def tables(self, rows: int) -> Iterator[Table]:

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from atelier_client._arguments import check_token
 from atelier_client._targets import Target
 from atelier_client.errors import ServerFailure, SettingsError, from_status
 from atelier_client.tls import TLS
@@ -120,8 +121,11 @@ class _Headers:
 
 
 def bearer(token: Token) -> str:
-    """The value of the `authorization` header (RFC 6750)."""
-    return "Bearer " + (token if isinstance(token, str) else token())
+    """The value of the `authorization` header (RFC 6750). Raises `SettingsError` for what a function returns."""
+    if not isinstance(token, str):
+        token = token()
+        check_token(token)
+    return f"Bearer {token}"
 
 
 def _calls(channel: Any) -> dict[Method, Any]:

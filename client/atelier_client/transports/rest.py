@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 import grpc
 
 from atelier_client._targets import Target
-from atelier_client.errors import SettingsError, from_status
+from atelier_client.errors import SPEAKS_GRPC, SettingsError, from_status
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.tls import TLS
 from atelier_client.transports import rest_json
@@ -29,6 +29,8 @@ from atelier_client.transports.grpc import Token, bearer
 Status = grpc.StatusCode
 # One AsyncClient makes at most so many calls at once; further calls wait.
 _MOST_THREADS = 256
+# A server of HTTP/2 begins with a frame of this type, its fourth byte (RFC 9113, section 3.4 and 4.1).
+_SETTINGS = "\x04"
 # The table of model_servers/http_server.cc in reverse. 400 stands for three codes; this is the most frequent.
 _CODES = {
     400: Status.INVALID_ARGUMENT,
@@ -130,6 +132,8 @@ class RestTransport:
             raise from_status(Status.DEADLINE_EXCEEDED, "", self._target, left) from None
         except (OSError, http.client.HTTPException) as error:
             details = str(error) or type(error).__name__
+            if isinstance(error, http.client.BadStatusLine) and details[3:4] == _SETTINGS:
+                details = SPEAKS_GRPC
             raise from_status(Status.UNAVAILABLE, details, self._target, left) from None
         try:
             # The server sends a string that is no UTF-8 as its raw bytes, unless the output's name ends in _bytes.
