@@ -15,6 +15,9 @@ from atelier_client.errors import ClientError
 from atelier_client.model_config import ServedModel
 from atelier_client.responses import Prediction, State, VersionStatus
 from atelier_client.retry import Retry
+from atelier_client.routing.async_router import AsyncRouter
+from atelier_client.routing.router import Router
+from atelier_client.routing.statistics import LabelStatistics, VersionStatistics
 from atelier_client.signature import Signature, TensorInfo
 from atelier_client.tls import TLS
 
@@ -22,14 +25,18 @@ __version__ = "0.1.0"
 __all__ = [
     "TLS",
     "AsyncClient",
+    "AsyncRouter",
     "Client",
     "ClientError",
+    "LabelStatistics",
     "Prediction",
     "Retry",
+    "Router",
     "ServedModel",
     "Signature",
     "State",
     "TensorInfo",
+    "VersionStatistics",
     "VersionStatus",
     "__version__",
 ]

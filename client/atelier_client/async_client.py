@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -46,6 +47,8 @@ class AsyncClient:
         self.timeout = timeout
         make = connect or (lambda item: make_async_transport(item, tls, token, proxy))
         self._transports = [make(item) for item in targets]
+        # Another client of the same servers, with connections of its own.
+        self._again = partial(AsyncClient, target, model, tls=tls, token=token, proxy=proxy, connect=connect)
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
 

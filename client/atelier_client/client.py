@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -62,6 +63,8 @@ class Client:
         self.timeout = timeout
         make = connect or (lambda item: make_transport(item, tls, token, proxy))
         self._transports = [make(item) for item in targets]
+        # Another client of the same servers, with connections of its own.
+        self._again = partial(Client, target, model, tls=tls, token=token, proxy=proxy, connect=connect)
         self._closed = False
 
     def __enter__(self) -> Client:
