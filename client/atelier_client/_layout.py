@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 # Integers are class numbers, unless class names are numbers: then they are names.
 LabelKind = Literal["names", "numbers", "integers"]
 Kind = Literal["image", "text", "table"]
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,12 @@ class Layout:
     encoding: str = "utf-8"
     missing: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def missing_numbers(self) -> frozenset[float]:
+        """The values of those of `missing` that are numbers: with `-999`, `-999.0` is missing too."""
+        words = {text.replace(sign, ".") for text in self.missing for sign in {self.decimal, "."}}
+        return frozenset(float(word) for word in words if _NUMBER.fullmatch(word))
 
 
 UNKNOWN = Layout()

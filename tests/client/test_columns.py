@@ -186,6 +186,34 @@ def test_the_card_says_how_a_table_is_written(tmp_path: Path) -> None:
             bound(written(tmp_path, f"stadt;bought;alter\n{row}\n"), served, layout=strict)
 
 
+@pytest.mark.parametrize(
+    ("cells", "missing", "decimal"),
+    [
+        (["1", "-999.0", "-999", "3"], "-999", "."),
+        (["1", "-999,5", "-999,50", "3"], "-999.5", ","),
+        (["1", "-99.9", "-99.90", "3"], "-99.9", "."),
+        (["1", "1e99", "1E+99", "3"], "1e99", "."),
+    ],
+)
+def test_a_number_that_is_no_value_is_none_in_any_spelling(
+    tmp_path: Path, cells: list[str], missing: str, decimal: str
+) -> None:
+    served = signature(TensorInfo("n", "float32", (-1,)))
+    layout = Layout(
+        "table", (1,), "label", None, ("n",), ";", decimal, missing=(missing,), kinds={"n": "number"}
+    )
+    text = "n;label\n" + "".join(f"{cell};a\n" for cell in cells)
+    inputs, _ = bound(written(tmp_path, text), served, layout=layout)
+    np.testing.assert_array_equal(inputs["n"], np.array([1, np.nan, np.nan, 3], np.float32))
+    values = [float(cell.replace(",", ".")) for cell in cells]
+    for kind in (pyarrow.float64(), pyarrow.float32()):
+        columns = {"n": pyarrow.array(values, kind), "label": ["a"] * 4}
+        if abs(values[1]) < 1e38 or kind == pyarrow.float64():
+            pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "f.parquet")
+            inputs, _ = bound(tmp_path / "f.parquet", served, layout=layout)
+            np.testing.assert_array_equal(inputs["n"], np.array([1, np.nan, np.nan, 3], np.float32))
+
+
 def test_bytes_of_another_encoding_are_told(tmp_path: Path) -> None:
     path = written(tmp_path, "width,height,label\n1,2,ä\n", encoding="latin-1")
     with pytest.raises(DataError, match="it is no utf-8 text"):

@@ -65,7 +65,7 @@ GOOD = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:2], "y_test": LA
     [
         ({"x_test": None}, {}, "it has x_train, y_train, y_test, without x_test"),
         ({"x_train": IMAGES.astype(np.float32)}, {}, "expected images as uint8"),
-        ({"x_train": IMAGES[:0], "y_train": LABELS[:0]}, {}, "N at least 1"),
+        ({"x_train": IMAGES[:0], "y_train": LABELS[:0]}, {}, "each of them at least 1"),
         ({"x_train": IMAGES.reshape(6, 20)}, {}, "expected images as uint8"),
         ({"y_train": LABELS[:5]}, {}, "6 images but 5 labels"),
         ({"y_train": LABELS + 0.5}, {}, "y_train, row 1: expected a whole number, got 0.5"),
@@ -75,8 +75,13 @@ GOOD = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:2], "y_test": LA
             "y_train, row 6: expected a whole number, got nan",
         ),
         ({"y_train": LABELS.astype(bool)}, {}, r"got bool \[6\]\. labels.astype\(int\)"),
-        ({"y_train": LABELS.astype(np.int64) - 1}, {}, "row 1: the label -1 is out of range"),
-        ({"y_test": np.array([0, 7])}, {}, "row 2: the label 7 is out of range: expected 0 to 2"),
+        ({"y_train": LABELS.astype(np.int64) - 1}, {}, "y_train, row 1: the label -1 is out of range"),
+        (
+            {"x_train": IMAGES[:, :0], "x_test": IMAGES[:2, :0]},
+            {},
+            "each of them at least 1, got uint8",
+        ),
+        ({"y_test": np.array([0, 7])}, {}, "y_test, row 2: the label 7 is out of range: expected 0 to 2"),
         ({}, {"class_names": ["a", "b"]}, "row 3: the label 2 is out of range: expected 0 to 1"),
         (
             {"x_test": np.zeros([2, 9, 9], np.uint8)},
@@ -94,7 +99,7 @@ def test_what_is_wrong_in_an_npz_is_named(
         loaded(tmp_path, npz="a.npz", **data)
 
 
-@pytest.mark.parametrize("kind", ["f4", "f8", "u8", "i1"])
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", "u8", "i1"])
 def test_labels_are_whole_numbers_of_any_dtype(tmp_path: Path, kind: str) -> None:
     arrays: dict[str, Any] = {
         name: array.astype(kind) if name[0] == "y" else array for name, array in GOOD.items()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import yaml
 from atelier_trainer.data import job_data
 from atelier_trainer.errors import DataInvalid, JobError
@@ -255,6 +256,36 @@ def test_columns_can_be_left_out(tmp_path: Path) -> None:
     data = loaded(tmp_path, columns={"id": "ignore", "born": "ignore"}, test_split=0.25)
     assert data.columns == ("a",)
     assert data.features == ()
+
+
+@pytest.mark.parametrize(
+    ("cells", "data"),
+    [
+        (["1", "-999.0", "-999", "3"], {"missing": -999}),
+        (["1", "-999.00", "-9.99e2", "3"], {"missing": [-999.0]}),
+        (["1", "-999,5", "-999,50", "3"], {"missing": [-999.5], "separator": ";", "decimal": ","}),
+        (["1", "-99.9", "-99.90", "3"], {"missing": -99.9}),
+        (["1", "1e99", "1E+99", "3"], {"missing": ["1e99"]}),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_number_that_is_no_value_is_none_in_any_spelling(
+    tmp_path: Path, cells: list[str], data: dict[str, Any], stream: bool
+) -> None:
+    """pandas writes -999.0 for -999 in a column that has decimals elsewhere."""
+    sign = data.get("separator", ",")
+    rows = [f"{cell}{sign}{label}\n" for cell in cells for label in "xy"]
+    (tmp_path / "shop.csv").write_text(f"a{sign}bought\n" + "".join(rows))
+    found = loaded(tmp_path, **data, test="shop.csv", stream=stream)
+    wanted = [value for value in (1, np.nan, np.nan, 3) for _ in "xy"]
+    np.testing.assert_array_equal(found.test.inputs["a"], np.array(wanted, np.float32))
+    if stream:
+        assert found.train.mean.tolist() == [2]
+        batches = [batch.numpy()[:, 0] for batch, _ in found.train.batches(3, tf.constant(1, tf.int64))]
+        np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.sort(np.array(wanted, np.float32)))
+    (tmp_path / "shop.csv").write_text(f"a{sign}bought\n1{sign}{cells[0]}\n2{sign}{cells[1]}\n")
+    with pytest.raises(DataInvalid, match="row 2, column bought: expected a label"):
+        loaded(tmp_path, **data, test="shop.csv", stream=stream)
 
 
 @pytest.mark.parametrize(

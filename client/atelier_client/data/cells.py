@@ -42,6 +42,11 @@ def numbers(cells: NDArray[Any], dtype: np.dtype[Any], layout: Layout, place: Pl
         cells = _parsed(cells, dtype, layout, missing, place)
     elif cells.dtype.kind == "f" and (layout.kinds or layout.kind is None):
         missing = np.isnan(cells) if layout.kinds else ~np.isfinite(cells)
+    if layout.kinds and layout.missing_numbers:
+        # Numbers of an array in its own precision: -99.9 as float32 is another number than as float64.
+        kind = cells.dtype if cells.dtype.kind == "f" else np.dtype(np.float64)
+        missing |= np.isin(cells, np.array(list(layout.missing_numbers), kind))
+        cells = np.where(missing, np.nan, cells)
     with np.errstate(invalid="ignore", over="ignore"):
         found = cells.astype(dtype, copy=False)
         wrong = ~(np.isfinite(found) | missing) if dtype.kind == "f" else found != cells

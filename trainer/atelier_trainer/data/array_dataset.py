@@ -34,14 +34,14 @@ def load(job: Job, data_folder: Path) -> DataSet:
     path = job.folder / str(section.npz or section.idx)
     arrays = read_npz(path) if section.npz else [read_idx_file(path, name) for name in IDX_NAMES]
     x_train, y_train, x_test, y_test = arrays
-    sides = ("y_train", "y_test") if section.npz else ("labels", "labels")
+    sides = ("y_train", "y_test") if section.npz else (IDX_NAMES[1], IDX_NAMES[3])
     y_train = integer_labels(y_train, path, sides[0])
     y_test = integer_labels(y_test, path, sides[1])
     _check_images(x_train, y_train, path)
     _check_images(x_test, y_test, path)
     names = tuple(section.class_names or class_numbers(y_train, path))
-    train = _examples(x_train, y_train, names, path)
-    test = _examples(x_test, y_test, names, path)
+    train = _examples(x_train, y_train, names, path, sides[0])
+    test = _examples(x_test, y_test, names, path, sides[1])
     require_two(np.bincount(train.labels, minlength=len(names)), names, path)
     if train.inputs.shape[1:] != test.inputs.shape[1:]:
         raise DataInvalid(
@@ -99,9 +99,9 @@ def read_idx_file(folder: Path, name: str) -> np.ndarray:
 
 
 def _check_images(images: np.ndarray, labels: np.ndarray, path: Path) -> None:
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
         raise DataInvalid(
-            f"{path}: expected images as uint8 [N,H,W] or [N,H,W,C], N at least 1, "
+            f"{path}: expected images as uint8 [N,H,W] or [N,H,W,C], each of them at least 1, "
             f"got {images.dtype} {list(images.shape)}.{_advice(images)}"
         )
     if len(images) != len(labels):
@@ -118,7 +118,10 @@ def _advice(images: np.ndarray) -> str:
     return f" Its pixels go from {images.min():g} to {images.max():g}, not from 0 to 255: scale them first."
 
 
-def _examples(images: np.ndarray, labels: np.ndarray, names: Sequence[str], path: Path) -> Examples:
+def _examples(
+    images: np.ndarray, labels: np.ndarray, names: Sequence[str], path: Path, side: str
+) -> Examples:
     images = np.ascontiguousarray(images)
     labels = np.ascontiguousarray(labels)
-    return Examples(images, check_numbers(labels, names, path), sha256_of(images.data, labels.data))
+    ids = check_numbers(labels, names, path, unit=f"{side}, row")
+    return Examples(images, ids, sha256_of(images.data, labels.data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ _DATE = re.compile(
 @dataclass(frozen=True)
 class Dialect:
     """How a file is written: `separator`, `decimal` sign and `encoding` (a codec of Python's). `missing` are the cells,
-    without the spaces around them, that stand for a missing value."""
+    without the spaces around them, that stand for a missing value; a number among them in each of its spellings."""
 
     separator: str = ","
     decimal: str = "."
@@ -51,6 +52,12 @@ class Dialect:
     def codec(self) -> str:
         """The codec to open a file with; UTF-8 may begin with a byte order mark."""
         return "utf-8-sig" if codecs.lookup(self.encoding).name == "utf-8" else self.encoding
+
+    @functools.cached_property
+    def missing_numbers(self) -> frozenset[float]:
+        """The values of those of `missing` that are numbers: with `-999`, the cell `-999.0` is missing too."""
+        values = (_value(word, sign) for word in self.missing for sign in (self.decimal, "."))
+        return frozenset(value for value in values if value is not None)
 
 
 PLAIN = Dialect()
@@ -63,16 +70,18 @@ def number(cell: object, dialect: Dialect) -> float | None:
     text = cell.strip()
     if text in dialect.missing:
         return float("nan")
-    if text.lower() in _TRUTH:
-        return _TRUTH[text.lower()]
-    if dialect.decimal != ".":
+    value = _TRUTH[text.lower()] if text.lower() in _TRUTH else _value(text, dialect.decimal)
+    if value in dialect.missing_numbers:
+        return float("nan")
+    return value if value is not None and abs(value) <= LARGEST else None
+
+
+def _value(text: str, decimal: str) -> float | None:
+    if decimal != ".":
         if "." in text:
             return None
-        text = text.replace(dialect.decimal, ".")
-    if not _NUMBER.fullmatch(text):
-        return None
-    value = float(text)
-    return value if abs(value) <= LARGEST else None
+        text = text.replace(decimal, ".")
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def category(cell: object, dialect: Dialect) -> str | None:
@@ -81,6 +90,11 @@ def category(cell: object, dialect: Dialect) -> str | None:
         return None
     text = cell.strip()
     return "" if text in dialect.missing else text or None
+
+
+def is_missing(text: str, dialect: Dialect) -> bool:
+    """True when a cell, without the spaces around it, stands for a missing value in a column of numbers or labels."""
+    return text in dialect.missing or _value(text, dialect.decimal) in dialect.missing_numbers
 
 
 def is_like_missing(text: str) -> bool:

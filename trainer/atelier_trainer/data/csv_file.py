@@ -130,7 +130,7 @@ def _chunk(path: Path, schema: Schema, frame: pd.DataFrame, numbers: np.ndarray,
     if not all(isinstance(cell, str) and cell.strip() for cell in labels):
         _blame(path, schema)
     labels = np.array([cell.strip() for cell in labels], dtype=object)
-    if schema.dialect.missing and not set(labels).isdisjoint(schema.dialect.missing):
+    if schema.dialect.missing and any(csv_cells.is_missing(cell, schema.dialect) for cell in set(labels)):
         _blame(path, schema)
     categories = np.empty((len(frame), len(schema.categories)), object)
     for index, name in enumerate(schema.categories):
@@ -224,7 +224,7 @@ def _ragged(path: Path, number: int, header: Sequence[str], row: Sequence[str]) 
 def _expected(cell: str, column: str, schema: Schema) -> str | None:
     """None for a right cell; for a wrong one what was expected, what came and what to do."""
     if column == schema.label:
-        if not cell.strip() or cell.strip() in schema.dialect.missing:
+        if not cell.strip() or csv_cells.is_missing(cell.strip(), schema.dialect):
             return f"a label, got {cell!r}; a row without one teaches nothing: remove it."
     elif column in schema.numbers and csv_cells.number(cell, schema.dialect) is None:
         return csv_cells.advice(cell, column, schema.dialect)

@@ -161,7 +161,10 @@ class CsvShards:
         text = tf.where(text == "true", "1", tf.where(text == "false", "0", text))
         if self._schema.dialect.decimal != ".":
             text = tf.strings.regex_replace(text, self._schema.dialect.decimal, ".")
-        return tf.strings.to_number(text)
+        numbers = tf.strings.to_number(text, tf.float64)
+        for value in self._schema.dialect.missing_numbers:
+            numbers = tf.where(numbers == tf.constant(value, tf.float64), np.float64("nan"), numbers)
+        return tf.cast(numbers, tf.float32)
 
     def _without_missing(self, cells: Any, instead: str) -> Any:
         import tensorflow as tf

@@ -192,6 +192,8 @@ def integer_labels(labels: np.ndarray, path: Path, what: str) -> np.ndarray:
     if labels.ndim == 1 and labels.dtype.kind in "iu":
         return labels
     if labels.ndim == 1 and labels.dtype.kind == "f":
+        # float16 has no 2**53.
+        labels = labels.astype(np.float64)
         wrong = ~(np.abs(labels) < 2.0**53) | (labels != np.floor(labels))
         if wrong.any():
             row = int(np.argmax(wrong))
