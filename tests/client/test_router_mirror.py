@@ -167,6 +167,7 @@ def test_closing_does_not_wait_for_a_mirror_that_hangs(
         assert time.monotonic() - started < mirror_module.TIMEOUT / 2
         counts = opened.router.report()["requests"]
         time.sleep(0.2)
+        opened.close()
         assert opened.router.report()["requests"] == counts
     assert (counts["copied"], counts["unfinished"], counts["compared"], counts["failed"]) == (10, 10, 0, {})
 
@@ -274,6 +275,31 @@ def test_a_second_version_of_another_form_is_told(tmp_path: Path) -> None:
     assert "float32[2] and float32[2, 2]" in (tmp_path / "mirror.html").read_text()
 
 
+def test_inputs_that_cannot_be_copied_cost_the_caller_nothing() -> None:
+    """They can be read as often as the client needs to, and no more once it is answered."""
+    answered: list[int] = []
+
+    class Stream:
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            if answered:
+                raise OSError("read to its end")
+            return np.ones(2, np.float32)
+
+    def answer(inputs: Any) -> Any:
+        answered.append(1)
+        return {"y": inputs["x"]}
+
+    memory = serving(lambda inputs: {"y": inputs["x"]})
+    spec = {"x": ("float32", (-1,))}
+    memory.serve("toy", answer, inputs=spec, outputs={"y": ("float32", (-1,))}, label="stable")
+    with small_server(memory) as running, routed("threads", running.address, mirror="canary") as opened:
+        assert opened.predict(Stream())["y"].tolist() == [1, 1]
+        opened.close()
+        counts = opened.router.report()["requests"]
+    assert counts["failed"] == {"OSError": 1}
+    assert (counts["copied"], counts["unfinished"]) == (1, 0)
+
+
 def test_only_what_the_fallback_answered_is_copied(server: Any) -> None:
     with routed("threads", server.grpc, {"stable": 1, "canary": 1}, mirror="canary", seed=5) as opened:
         answers = [int(opened.predict([1.0])["y"][0]) for _ in range(60)]
@@ -297,7 +323,7 @@ def test_examples_and_held_bytes_are_bounded(server: Any) -> None:
     assert first is not None
     assert mirror.take(big, "serving_default", (), None, answer) is None
     assert mirror.report()["requests"]["dropped"] == 1
-    mirror.release(first)
+    mirror.release(first.size)
     assert mirror.take(big, "serving_default", (), None, answer) is not None
 
 

@@ -89,8 +89,8 @@ class AsyncRouter:
 
     async def close(self) -> None:
         """As `Router.close`."""
-        self._closed = True
-        if self._sender:
+        closed, self._closed = self._closed, True
+        if self._sender and not closed:
             await self._sender.close()
 
 
@@ -134,4 +134,4 @@ class _Tasks:
                 # Whatever a second version does is counted, and ends no task.
                 self._mirror.fail(error)
             finally:
-                self._mirror.release(copy)
+                self._mirror.release(copy.size)

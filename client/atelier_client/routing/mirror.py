@@ -11,7 +11,7 @@ from atelier_client.errors import SettingsError
 from atelier_client.responses import Prediction
 from atelier_client.retry import Retry
 from atelier_client.routing.mirror_record import MirrorRecord
-from atelier_client.routing.snapshot import size, snapshot
+from atelier_client.routing.snapshot import size_of, snapshot
 
 # Copies that wait or are under way: more of them, or of their bytes, are dropped.
 MOST_COPIES = 100
@@ -60,8 +60,8 @@ class Mirror:
         rows_per_request: int | None,
         answer: Prediction,
     ) -> Copy | None:
-        """A copy to send; None when there is no room for it, which is counted."""
-        total = size(inputs) + size(answer)
+        """A copy to send; None when there is no room for it, or it cannot be made, which is counted."""
+        total = size_of(inputs) + size_of(answer)
         with self._lock:
             if self._closed or self._held >= MOST_COPIES or self._bytes + total > MOST_BYTES:
                 self._dropped += 1
@@ -69,10 +69,16 @@ class Mirror:
             self._held += 1
             self._bytes += total
             self._copied += 1
-        kept = Prediction(snapshot(answer))
-        kept.versions, kept.seconds = answer.versions, answer.seconds
         settings = {"signature": signature, "outputs": outputs, "rows_per_request": rows_per_request}
-        return Copy(snapshot(inputs), settings | {"label": self.label}, kept, total)
+        try:
+            kept = Prediction(snapshot(answer))
+            kept.versions, kept.seconds = answer.versions, answer.seconds
+            return Copy(snapshot(inputs), settings | {"label": self.label}, kept, total)
+        except Exception as error:
+            # No memory, or inputs that can be read once only: the caller has its answer all the same.
+            self.fail(error)
+            self.release(total)
+            return None
 
     def compare(self, copy: Copy, answer: Prediction) -> None:
         """Count the answer to a copy."""
@@ -84,11 +90,11 @@ class Mirror:
         if not self.given_up:
             self.record.fail(error)
 
-    def release(self, copy: Copy) -> None:
-        """Make room for others."""
+    def release(self, size: int) -> None:
+        """A copy of that size is done with."""
         with self._lock:
             self._held -= 1
-            self._bytes -= copy.size
+            self._bytes -= size
 
     def close(self) -> None:
         """Take no more copies."""

@@ -115,8 +115,8 @@ class Router:
 
     def close(self) -> None:
         """Wait for the copies under way, 5 s at most; `report` goes on to work. The client stays open."""
-        self._closed = True
-        if self._sender:
+        closed, self._closed = self._closed, True
+        if self._sender and not closed:
             self._sender.close()
 
 
@@ -159,4 +159,4 @@ class _Threads:
                 # Whatever a second version does is counted, and ends no thread.
                 self._mirror.fail(error)
             finally:
-                self._mirror.release(copy)
+                self._mirror.release(copy.size)

@@ -24,12 +24,12 @@ def snapshot(inputs: Any) -> Any:
     return inputs
 
 
-def size(inputs: Any) -> int:
+def size_of(inputs: Any) -> int:
     """About how many bytes the values take, without looking at each."""
     if isinstance(inputs, Mapping):
-        return sum(map(size, inputs.values()))
+        return sum(map(size_of, inputs.values()))
     if isinstance(inputs, (list, tuple)):
-        return len(inputs) * max(_ELEMENT_BYTES, size(inputs[0])) if inputs else 0
+        return len(inputs) * max(_ELEMENT_BYTES, size_of(inputs[0])) if inputs else 0
     if isinstance(inputs, (str, bytes)):
         return len(inputs)
     return int(getattr(inputs, "nbytes", _ELEMENT_BYTES))
