@@ -318,6 +318,40 @@ def test_what_is_refused_is_refused_with_advice(tmp_path: Path, content: str, sa
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "encoding", "said"),
+    [
+        (
+            "\ufeffa,bought\n1,x\n2,y\n".encode("utf-16-le"),
+            "utf-16-le",
+            "data.encoding: utf-16 takes it away",
+        ),
+        (
+            "\ufeffa,bought\n1,x\n2,y\n".encode("utf-32-be"),
+            "utf-32-be",
+            "data.encoding: utf-32 takes it away",
+        ),
+        (
+            "\ufeffbought,a\nx,1\ny,2\n".encode(),
+            "cp1252",
+            "the file is in UTF-8, and data.encoding is better",
+        ),
+        (
+            "\ufeffa,bought\n1,x\n2,y\n".encode(),
+            "latin-1",
+            "the file is in UTF-8, and data.encoding is better",
+        ),
+        ("\ufeff\ufeffa,bought\n1,x\n2,y\n".encode(), "utf-8", "remove it"),
+    ],
+)
+def test_a_byte_order_mark_is_no_part_of_a_name(
+    tmp_path: Path, content: bytes, encoding: str, said: str
+) -> None:
+    (tmp_path / "shop.csv").write_bytes(content)
+    with pytest.raises(DataInvalid, match=f"begins with a byte order mark: {said}"):
+        loaded(tmp_path, encoding=encoding)
+
+
 def test_latin_1_read_as_utf_8_is_refused_with_advice(tmp_path: Path) -> None:
     (tmp_path / "shop.csv").write_bytes("a,bought\n1,schön\n2,grün\n".encode("latin-1"))
     with pytest.raises(DataInvalid, match=r"data\.encoding: cp1252 or latin-1"):

@@ -128,6 +128,50 @@ def test_a_wrong_shard_is_named(tmp_path: Path, content: str, said: str) -> None
         job_data.load(job(data, tmp_path), tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["cp037", "utf-16-le", "utf-7", "iso2022_jp", "hz", "idna"])
+def test_an_encoding_whose_bytes_split_elsewhere_is_refused(tmp_path: Path, encoding: str) -> None:
+    """Of EBCDIC, whose line ends are other bytes, a stream had no row at all."""
+    (tmp_path / "a.csv").write_bytes("a,label\n1,x\n2,y\n".encode(encoding))
+    data = {"csv": "a.csv", "test": "a.csv", "stream": True, "encoding": encoding}
+    with pytest.raises(DataInvalid, match=f"data.encoding: {encoding} cannot be streamed"):
+        job_data.load(job(data, tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator", "streams"),
+    [
+        ("utf-8-sig", ",", True),
+        ("gbk", ",", True),
+        ("shift_jis", ";", True),
+        ("latin-1", "|", True),
+        ("gbk", "|", False),
+    ],
+)
+def test_characters_of_several_bytes_are_streamed_where_none_is_the_separator(
+    tmp_path: Path, encoding: str, separator: str, streams: bool
+) -> None:
+    """The second byte of a Chinese character may be that of `|`."""
+    text = "a,label\n1,\u00b0\n2,y\n3,y\n".replace(",", separator)
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding, "replace"))
+    data = {"csv": "a.csv", "test": "a.csv", "stream": True, "encoding": encoding, "separator": separator}
+    if not streams:
+        with pytest.raises(DataInvalid, match="cannot be streamed"):
+            job_data.load(job(data, tmp_path), tmp_path)
+        return
+    found: Any = job_data.load(job(data, tmp_path), tmp_path)
+    values = [float(row[0]) for rows, _ in found.train.batches(2, tf.constant(1, tf.int64)) for row in rows]
+    assert sorted(values) == [1, 2, 3]
+
+
+def test_truth_values_are_streamed_as_numbers(tmp_path: Path) -> None:
+    """pandas takes a column of them for numbers, TensorFlow's parser of numbers does not: the first epoch failed."""
+    (tmp_path / "a.csv").write_text("a,b,label\nTrue,1,x\nFALSE,2,y\ntrue,3,y\n")
+    data = {"csv": "a.csv", "test": "a.csv", "stream": True}
+    found: Any = job_data.load(job(data, tmp_path), tmp_path)
+    rows = np.concatenate([batch for batch, _ in found.train.batches(2, tf.constant(1, tf.int64))])
+    assert sorted(map(tuple, rows.tolist())) == [(0, 2), (1, 1), (1, 3)]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 import difflib
 import gzip
@@ -37,6 +39,7 @@ def read(path: Path, label: str, dialect: Dialect = PLAIN) -> list[str]:
         raise DataInvalid(unreadable(path, dialect, error)) from None
     if not any(name.strip() for name in header):
         raise DataInvalid(f"{path} is empty: expected a header with the column {label!r}, then rows.")
+    _without_mark(path, header[0], dialect)
     _named(path, header)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
@@ -98,6 +101,22 @@ def _near(name: str, names: Sequence[str]) -> str:
         other for other in names if other.strip().lower() == name.strip().lower()
     ]
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _without_mark(path: Path, first: str, dialect: Dialect) -> None:
+    """Raises `DataInvalid` when a byte order mark that the encoding does not take away is part of the first name."""
+    advice = ""
+    mark = ""
+    # Encodings of domain names do not know how to ignore.
+    with contextlib.suppress(UnicodeError):
+        mark = codecs.BOM_UTF8.decode(dialect.codec, "ignore")
+    if first.startswith("\ufeff"):
+        family = codecs.lookup(dialect.encoding).name[:6]
+        advice = f"data.encoding: {family} takes it away" if family in ("utf-16", "utf-32") else "remove it"
+    elif mark and first.startswith(mark):
+        advice = "the file is in UTF-8, and data.encoding is better left out"
+    if advice:
+        raise DataInvalid(f"{path} begins with a byte order mark: {advice}.")
 
 
 def _named(path: Path, header: Sequence[str]) -> None:

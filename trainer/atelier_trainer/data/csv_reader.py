@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ class CsvReader:
         self._dialect = Dialect(
             section.separator,
             section.decimal,
-            section.encoding,
+            # utf-8-sig writes a mark, which would stand before each label that a stream looks up; utf-8 reads both.
+            "utf-8" if codecs.lookup(section.encoding).name == "utf-8-sig" else section.encoding,
             tuple(cell.strip() for cell in section.missing),
         )
         self.columns = self._input_columns()

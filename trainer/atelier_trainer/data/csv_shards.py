@@ -23,6 +23,7 @@ from atelier_trainer.printable import say
 # The next example is drawn from this many; with 784 float columns they take about 60 MB.
 SHUFFLE_BUFFER = 20_000
 READ_AT_ONCE = 4
+_TRUTH = re.compile("true|false", re.IGNORECASE)
 # Spaces that Python strips from a cell and TensorFlow does not.
 _SPACE = "[\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 
@@ -41,7 +42,7 @@ class CsvShards:
         self._paths = list(paths)
         self._schema = schema
         self._columns = list(columns)
-        if len(f"\n{schema.dialect.separator}".encode(schema.dialect.encoding)) != 2:
+        if not _is_streamable(schema.dialect):
             raise DataInvalid(
                 f"data.encoding: {schema.dialect.encoding} cannot be streamed; write the files in UTF-8, or leave "
                 "data.stream out."
@@ -54,7 +55,9 @@ class CsvShards:
         digests = []
         for number, path in enumerate(self._paths, 1):
             say(f"data: checking {path.name} ({number} of {len(self._paths)})")
-            _require_rows_in_lines(path, schema.dialect)
+            # TensorFlow's parser of numbers knows neither True nor False, which pandas' reads.
+            if _require_rows_in_lines(path, schema.dialect):
+                self._plain = False
             row = 1
             found: dict[str, tuple[int, int]] = {}
             for chunk in csv_file.chunks(path, schema):
@@ -186,14 +189,33 @@ class CsvShards:
         return text.encode(self._schema.dialect.encoding)
 
 
-def _require_rows_in_lines(path: Path, dialect: Dialect) -> None:
-    """Raises `DataInvalid` for a line that TensorFlow, which reads line by line, reads differently from the checks."""
+def _is_streamable(dialect: Dialect) -> bool:
+    """True when TensorFlow, which splits bytes, splits lines and cells where Python does.
+
+    ASCII must be itself, and no part of another character may be one of the signs that split.
+    """
+    plain = "".join(map(chr, range(128)))
+    others = "".join(map(chr, (*range(128, 0xD800), *range(0xE000, 0xFFFE))))
+    try:
+        if plain.encode(dialect.encoding) != plain.encode("ascii"):
+            return False
+        return not set(others.encode(dialect.encoding, "ignore")) & {*f'\r\n\t "{dialect.separator}'.encode()}
+    except UnicodeError:
+        # Encodings of domain names do not know how to ignore.
+        return False
+
+
+def _require_rows_in_lines(path: Path, dialect: Dialect) -> bool:
+    """True when a line has the word True or False, in any capitals. Raises `DataInvalid` for a line that TensorFlow,
+    which reads line by line, reads differently from the checks."""
     sign = re.escape(dialect.separator)
     cell = rf'(?:"(?:[^"]|"")*"|[^"{sign}]*)'
     row = re.compile(rf"{cell}(?:{sign}{cell})*\r?\n?")
     spaces = re.compile(rf'(?:^|[{sign}"]){_SPACE}|{_SPACE}(?:$|[{sign}"\r\n])')
     with csv_header.open_csv(path, dialect) as handle:
+        truth = False
         for number, line in enumerate(handle, 1):
+            truth = truth or bool(_TRUTH.search(line))
             wrong = None
             if line.endswith("\r"):
                 wrong = "ends with a carriage return alone"
@@ -206,6 +228,7 @@ def _require_rows_in_lines(path: Path, dialect: Dialect) -> None:
                     f"{path}, line {number} {wrong}: such a file cannot be streamed. Leave data.stream out, or write "
                     "it without."
                 )
+    return truth
 
 
 def _lines(path: Any, compression: Any) -> Any:
