@@ -13,7 +13,7 @@ import pytest
 from tests.support.import_graph import ImportGraph
 
 # Imports from one room into another.
-ARROWS = 93
+ARROWS = 118
 ROOT = Path(__file__).parents[2]
 
 

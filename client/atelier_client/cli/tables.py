@@ -98,6 +98,34 @@ def print_comparison(document: Mapping[str, Any]) -> None:
     console.print(_text(document["verdict"]))
 
 
+def print_verdict(document: Mapping[str, Any]) -> None:
+    """The verdict of a gate (`Verdict.document()`): a row a check, then the sentence."""
+    console = Console()
+    against = "" if document["stable"] is None else f" against version {document['stable']}"
+    title = f"version {document['candidate']}{against} on {document['examples']:,} examples"
+    table = Table("check", title=_text(title), title_justify="left")
+    for heading in ("candidate", "stable", "change", "95 %"):
+        table.add_column(heading, justify="right")
+    table.add_column("wanted")
+    table.add_column("outcome")
+    for row in document["checks"]:
+        change = row["kind"] == "change"
+        interval = row["interval"]
+        sign = "+" if change else ""
+        outcome = row["outcome"].replace("_", " ")
+        table.add_row(
+            _text(row["what"]),
+            _signed(row["candidate"]),
+            _signed(row["stable"]),
+            _signed(row["measured"], sign) if change else "",
+            f"{_signed(interval[0], sign)} to {_signed(interval[1], sign)}" if interval else "",
+            _text(row["wanted"]),
+            f"{outcome}, observed" if row["observed"] and outcome != "observed" else outcome,
+        )
+    console.print(table)
+    console.print(_text(document["sentence"]))
+
+
 def _slices(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table("slice")
     for name in ("examples", "accuracy", "95 %", "loss", ""):
@@ -126,6 +154,10 @@ def _text(value: object) -> Text:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float | None, sign: str = "") -> str:
+    return "" if value is None else f"{value:{sign}.4f}"
 
 
 def print_status(model: str, entries: Sequence[VersionStatus]) -> None:

@@ -83,6 +83,12 @@ class Expression:
         """The column's name when the expression is only a column name, else None."""
         return self._name(self._tree) if isinstance(self._tree, ast.Name) else None
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The names of all columns that the expression asks for."""
+        nodes = (node for node in ast.walk(self._tree) if isinstance(node, ast.Name))
+        return frozenset(self._name(node) for node in nodes) - {"len"}
+
     def mask(self, columns: Columns) -> NDArray[Any]:
         """True for each row that fulfils the expression, bool [N]. Raises `InputError`."""
         with np.errstate(all="ignore"):
@@ -97,6 +103,8 @@ class Expression:
             return columns[name]
         near = difflib.get_close_matches(name, columns, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
+        if any(name in column.names for column in columns.values() if isinstance(column, ClassColumn)):
+            hint = f" The class is written in quotes: '{name}'."
         shown = ", ".join(list(columns)[:12]) + (", .." if len(columns) > 12 else "")
         raise self._wrong(f"there is no column {name!r}.{hint} There are: {shown}")
 
@@ -210,7 +218,7 @@ class Expression:
         return self._quoted.get(node.id, node.id)
 
     def _wrong(self, reason: str) -> InputError:
-        return InputError(f"--slice {self.text!r}: {reason}.")
+        return InputError(f"slice {self.text!r}: {reason}.")
 
 
 def _is_array(value: Any) -> bool:

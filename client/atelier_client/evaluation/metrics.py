@@ -85,45 +85,59 @@ class MetricCounts:
         return values | averages | {"ece": error}, bounds | more | {"ece": self.calibration.interval()}
 
 
-def per_class(confusion: NDArray[Any], names: Sequence[str], curves: Sequence[Curve]) -> list[dict[str, Any]]:
-    """Precision, recall, F1, ROC AUC, PR AUC and support of each class, and their intervals.
-
-    An area is None when the class has no example, or when it has all of them.
-    """
+def of_classes(confusion: NDArray[Any]) -> list[tuple[Metrics, Intervals]]:
+    """Precision, recall and F1 of each class, and their intervals."""
     hits = np.diag(confusion)
     truth = confusion.sum(axis=1)
     guessed = confusion.sum(axis=0)
     precision = _ratio(hits, guessed)
     recall = _ratio(hits, truth)
     f1 = _ratio(2 * hits, truth + guessed)
-    rows = []
-    for index, (name, curve) in enumerate(zip(names, curves, strict=True)):
+    found = []
+    for index in range(len(confusion)):
         slope = np.zeros(confusion.shape)
         if truth[index] + guessed[index]:
             scale = confusion.sum() / (truth[index] + guessed[index])
             slope[index, :] -= f1[index] * scale
             slope[:, index] -= f1[index] * scale
             slope[index, index] += 2 * scale
-        bounds: dict[str, Interval | None] = {
+        bounds: Intervals = {
             "precision": intervals.wilson(int(hits[index]), int(guessed[index])),
             "recall": intervals.wilson(int(hits[index]), int(truth[index])),
             "f1": intervals.of_cells(float(f1[index]), confusion, slope),
-            "roc_auc": curve.roc_interval() if curve.defined else None,
-            "pr_auc": curve.pr_interval() if curve.defined else None,
         }
-        rows.append(
-            {
-                "label": name,
-                "precision": float(precision[index]),
-                "recall": float(recall[index]),
-                "f1": float(f1[index]),
-                "roc_auc": curve.roc_auc() if curve.defined else None,
-                "pr_auc": curve.pr_auc() if curve.defined else None,
-                "support": int(truth[index]),
-                "intervals": bounds,
-            }
+        values = {
+            "precision": float(precision[index]),
+            "recall": float(recall[index]),
+            "f1": float(f1[index]),
+        }
+        found.append((values, bounds))
+    return found
+
+
+def per_class(confusion: NDArray[Any], names: Sequence[str], curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    """Precision, recall, F1, ROC AUC, PR AUC and support of each class, and their intervals.
+
+    An area is None when the class has no example, or when it has all of them.
+    """
+    support = confusion.sum(axis=1).tolist()
+    return [
+        {
+            "label": name,
+            **values,
+            "roc_auc": curve.roc_auc() if curve.defined else None,
+            "pr_auc": curve.pr_auc() if curve.defined else None,
+            "support": count,
+            "intervals": {
+                **bounds,
+                "roc_auc": curve.roc_interval() if curve.defined else None,
+                "pr_auc": curve.pr_interval() if curve.defined else None,
+            },
+        }
+        for name, curve, count, (values, bounds) in zip(
+            names, curves, support, of_classes(confusion), strict=True
         )
-    return rows
+    ]
 
 
 def areas(classes: Sequence[Mapping[str, Any]]) -> tuple[Metrics, Intervals]:
