@@ -190,7 +190,7 @@ def test_a_mark_of_byte_order_is_no_mistake(tmp_path: Path) -> None:
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe"):
-        with pytest.raises(DataError, match="it is no file"):
+        with pytest.raises(DataError, match="is no file"):
             read_rules(path)
     with pytest.raises(SettingsError, match=r"missing\.yaml does not exist"):
         read_rules(tmp_path / "missing.yaml")
