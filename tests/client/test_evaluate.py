@@ -149,7 +149,7 @@ def test_csv_and_junit_say_the_same_as_the_json(
         (["--output", "label"], "is no probability for each class"),
         (["--output", "probs"], "no output 'probs'"),
         (["--class-names", "a,b,c"], "do not belong together"),
-        (["--class-names", SORTED], "has these classes in another order"),
+        (["--class-names", SORTED], "the model card has a class of that name in another place"),
         (["--label-column", "kind"], "has no column 'kind'"),
         (["--signature", "scald"], "Did you mean 'scaled'"),
         (["--version", "77"], "Specific"),

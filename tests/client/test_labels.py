@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from atelier_client._layout import Layout
+from atelier_client._model_card import ModelCard
+from atelier_client.cli.labelled_examples import LabelledExamples
 from atelier_client.data.labels import Labels
-from atelier_client.errors import DataError
+from atelier_client.data.open import open_reader
+from atelier_client.errors import DataError, InputError
 
 STARS = ("1", "2", "3", "4", "5")
 FLOATS = ("1.0", "2.0", "3.0")
@@ -169,3 +175,27 @@ def test_integers_of_a_format_are_names_where_those_are_numbers() -> None:
 def test_labels_of_other_kinds_are_refused(kind: str) -> None:
     with pytest.raises(DataError, match="row 1: expected labels that are texts or numbers, got "):
         numbers(STARS, np.zeros(2, kind))
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "moved"),
+    [
+        (("1", "2", "3"), "3.0,2.0,1.0", True),
+        (("1", "2", "3"), "1.0,2.00,3", False),
+        (("cat", "dog", "bird"), "dog,cat,wolf", True),
+        (("cat", "dog", "bird"), "cat,dog,wolf", False),
+        (("cat", "dog", "bird"), "a,b,c", False),
+    ],
+)
+def test_a_class_of_the_card_is_in_its_place(
+    tmp_path: Path, names: tuple[str, ...], given: str, moved: bool
+) -> None:
+    (tmp_path / "file.csv").write_text("width,label\n1,cat\n")
+    examples = LabelledExamples(open_reader(tmp_path / "file.csv"), own=False)
+    card = ModelCard(names, "file", Layout("table", (1,), "label", None, ("width",)), {}, {}, {})
+    options = Namespace(class_names=given, signature="s", output=None, label_column=None, patience=1.0)
+    if moved:
+        with pytest.raises(InputError, match="has a class of that name in another place"):
+            examples.settings(options, 1, card)
+    else:
+        assert examples.settings(options, 1, card).class_names == tuple(given.split(","))

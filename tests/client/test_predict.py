@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from atelier_client._layout import Layout
+from atelier_client.data.binding import Binding
 from atelier_client.data.image_file import decode
 from atelier_client.data.prediction_inputs import of_json_lines
 from atelier_client.errors import DataError
@@ -178,8 +179,44 @@ def test_rows_of_every_kind_of_file(
 def test_json_lines_that_a_trained_model_would_answer_wrongly_are_refused(line: str, told: str) -> None:
     info = TensorInfo("features", "float32", (-1, 2))
     served = Signature("serving_default", "", {"features": info}, {}, frozenset())
+    layout = Layout("table", (2,))
+    binding = Binding(served, "stdin", layout=layout)
     with pytest.raises(DataError, match=f"stdin, line 1: .*{told}"):
-        list(of_json_lines([line], "stdin", served, Layout("table", (2,)), slice(None)))
+        list(of_json_lines([line], binding, served, layout, slice(None)))
+
+
+def from_lines(text: str, inputs: dict[str, TensorInfo], layout: Layout) -> tuple[dict[str, Any], list[str]]:
+    served = Signature("serving_default", "", inputs, {}, frozenset())
+    said: list[str] = []
+    binding = Binding(served, "stdin", layout=layout, say=said.append)
+    [batch] = of_json_lines(text.splitlines(), binding, served, layout, slice(None))
+    return batch.inputs, said
+
+
+def test_json_lines_are_what_training_read() -> None:
+    inputs = {"age": TensorInfo("age", "float32", (-1,)), "city": TensorInfo("city", "string", (-1,))}
+    kinds = {"age": "number", "city": "category"}
+    layout = Layout("table", (2,), "label", None, ("age", "city"), missing=("", "NA"), kinds=kinds)
+    lines = [{"age": 1, "city": city} for city in (" Bern ", "NA", "", None, "bern")]
+    given, _ = from_lines("\ufeff" + "\n".join(map(json.dumps, lines)), inputs, layout)
+    assert given["city"].tolist() == ["Bern", "", "", "", "bern"]
+
+
+@pytest.mark.parametrize("last", [200, 200.0])
+def test_pixels_in_json_lines_are_scaled_as_those_of_a_file(last: float) -> None:
+    layout = Layout("image", (2, 2))
+    scaled = {"pixels": TensorInfo("pixels", "float32", (-1, 4))}
+    given, said = from_lines(f"[0, 51, 102, {last}]", scaled, layout)
+    np.testing.assert_allclose(given["pixels"], [[0, 0.2, 0.4, 200 / 255]], rtol=1e-6)
+    assert said == ["stdin: the pixels 0..255 are divided by 255, as the input takes them."]
+    given, said = from_lines("[0, 0.5, 0.4, 1]", scaled, layout)
+    np.testing.assert_array_equal(given["pixels"], [[0, 0.5, 0.4, 1]])
+    assert not said
+    for line in ("[0, 51.5, 102, 200]", "[0, 1, 2, 300]", "[0, 0.5, 0.5, -1]"):
+        with pytest.raises(DataError, match=r"expected pixels in \[0,1\], or whole numbers from 0 to 255"):
+            from_lines(line, scaled, layout)
+    _, said = from_lines("[[0, 1], [1, 0]]", {"images": TensorInfo("images", "uint8", (-1, 2, 2))}, layout)
+    assert said == ["stdin: no pixel is above 1, where the model was trained on 0 (black) to 255 (white)."]
 
 
 def test_json_lines_of_objects_or_of_the_only_inputs_values(target: str) -> None:

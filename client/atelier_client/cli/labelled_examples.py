@@ -75,14 +75,18 @@ class LabelledExamples:
     ) -> Settings:
         """How to ask a version, of which `card` is the model card, about these examples."""
         from atelier_client._layout import UNKNOWN
+        from atelier_client.data.label_rule import known
         from atelier_client.evaluation.classification import Settings
 
         names = card.class_names if card else None
         if options.class_names:
             names = tuple(name.strip() for name in options.class_names.split(","))
-            if card and names != card.class_names and set(names) == set(card.class_names):
+            keys = known(names)
+            if card and any(
+                keys.get(key, number) != number for key, number in known(card.class_names).items()
+            ):
                 raise InputError(
-                    f"--class-names {options.class_names}: the model card has these classes in another order "
+                    f"--class-names {options.class_names}: the model card has a class of that name in another place "
                     f"({','.join(card.class_names)}), which is that of the model's answers. Leave the option out."
                 )
         layout = UNKNOWN

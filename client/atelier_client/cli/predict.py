@@ -117,7 +117,8 @@ def _parts(
     if files and str(files[0]) == "-":
         if sys.stdin is None:
             raise DataError("There is no stdin to read JSON lines from: it is closed.")
-        return inputs.of_json_lines(sys.stdin, "stdin", signature, layout, rows)
+        binding = Binding(signature, "stdin", layout=layout, say=say)
+        return inputs.of_json_lines(sys.stdin, binding, signature, layout, rows)
     if files and files[0].suffix in (".txt", ".jsonl"):
         if not files[0].exists():
             raise DataError(f"{files[0]} does not exist.")
@@ -127,7 +128,8 @@ def _parts(
             raise DataError(f"{files[0]} is no UTF-8 text: {error}.") from None
         if files[0].suffix == ".txt":
             return inputs.of_texts([line for line in lines if line.strip()][rows], signature)
-        return inputs.of_json_lines(iter(lines), str(files[0]), signature, layout, rows)
+        binding = Binding(signature, str(files[0]), layout=layout, say=say)
+        return inputs.of_json_lines(lines, binding, signature, layout, rows)
     if not files and card is None:
         path = card_path(options.models / options.model / str(version))
         raise InputError(

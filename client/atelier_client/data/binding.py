@@ -41,7 +41,7 @@ class Binding:
         guess and each ignored column.
         """
         self._signature = signature
-        self._source = source
+        self.source = source
         self._row_word = row_word
         self._layout = layout
         self._columns = ColumnChoice(signature, source, row_word, layout, label_column, say)
@@ -62,7 +62,7 @@ class Binding:
             cells = cells[:, 0]
         if cells.ndim != 1:
             raise DataError(
-                f"{self._source}, column {column}: expected one label a row, got {list(cells.shape)}."
+                f"{self.source}, column {column}: expected one label a row, got {list(cells.shape)}."
             )
         if self._labels is None:
             folders = "file" in table and "image" in table
@@ -78,12 +78,27 @@ class Binding:
             used |= {self._columns.label(table) or "", "file"}
             if extra := [name for name in table if name not in used]:
                 self._say(
-                    f"{self._source}: the model does not take the columns {name_list(extra)}; they are passed over."
+                    f"{self.source}: the model does not take the columns {name_list(extra)}; they are passed over."
                 )
         return {
             name: self._input(self._signature.inputs[name], columns, table, first)
             for name, columns in self._inputs.items()
         }
+
+    def given(self, name: str, array: NDArray[Any], first: int) -> NDArray[Any]:
+        """The rows of an input that was given under its own name, as training read them: categories without the spaces
+        around them, pixels scaled where the input takes floats. Raises `DataError`.
+        """
+        if self._layout.kinds.get(name) == "category" and array.dtype.kind in "OSU":
+            return cell_values.categories(array, self._layout, lambda row, at: self._place(first + row, name))
+        dtype = BY_NAME.get(self._signature.inputs[name].dtype)
+        if dtype is None or array.dtype.kind not in "iuf":
+            return array
+        if dtype.kind == "f" and self._are_pixels(array, array.astype(dtype)):
+            return (array / np.float32(255)).astype(dtype)
+        if dtype.kind == "u":
+            self._say_dark(array, first)
+        return array
 
     def _input(self, info: TensorInfo, columns: tuple[str, ...], table: Table, first: int) -> NDArray[Any]:
         column = table[columns[0]]
@@ -107,11 +122,16 @@ class Binding:
         numbers = cell_values.numbers(column, dtype, self._layout, place)
         if self._are_pixels(column, numbers):
             numbers = (numbers / np.float32(255)).astype(dtype)
-        if not first and self._layout.kind == "image" and dtype.kind == "u" and numbers.max(initial=0) <= 1:
-            self._say(
-                f"{self._source}: no pixel is above 1, where the model was trained on 0 (black) to 255 (white)."
-            )
+        if dtype.kind == "u":
+            self._say_dark(numbers, first)
         return self._shaped(info, columns, numbers)
+
+    def _say_dark(self, numbers: NDArray[Any], first: int) -> None:
+        """Say when whole pixels are all 0 or 1, as in pictures that were scaled or made black and white before."""
+        if not first and self._layout.kind == "image" and numbers.max(initial=0) <= 1:
+            self._say(
+                f"{self.source}: no pixel is above 1, where the model was trained on 0 (black) to 255 (white)."
+            )
 
     def _one_value(self, cells: NDArray[Any], name: str) -> NDArray[Any]:
         """A column [N] of one that is [N], or [N,1] as lists of one value. Raises `DataError` for any other."""
@@ -119,28 +139,35 @@ class Binding:
             cells = cells.reshape(len(cells))
         if cells.ndim > 1:
             raise DataError(
-                f"{self._source}, column {name}: expected one value a {self._row_word}, got {list(cells.shape[1:])}."
+                f"{self.source}, column {name}: expected one value a {self._row_word}, got {list(cells.shape[1:])}."
             )
         return cells
 
     def _are_pixels(self, cells: NDArray[Any], numbers: NDArray[Any]) -> bool:
         """True when pixels 0..255 of an image model go into an input of floats, which takes them in [0,1]
-        (docs/contracts.md, the signature `scaled`). The first table decides; it is said.
+        (docs/contracts.md, the signature `scaled`). The first table decides; it is said. Raises `DataError` for others.
         """
-        if self._layout.kind != "image" or numbers.dtype.kind != "f" or cells.dtype.kind not in "iuOSU":
+        if self._layout.kind != "image" or numbers.dtype.kind != "f":
             return False
         if self._scaled is None:
             whole = cells.dtype.kind in "iu" or ((numbers == np.floor(numbers)).all() and (numbers > 1).any())
             self._scaled = bool(whole)
             if self._scaled:
-                self._say(f"{self._source}: the pixels 0..255 are divided by 255, as the input takes them.")
+                self._say(f"{self.source}: the pixels 0..255 are divided by 255, as the input takes them.")
+        most = 255.0 if self._scaled else 1.0
+        # Resizing may leave a float a little outside.
+        if numbers.size and not (-0.01 * most <= numbers.min() and numbers.max() <= 1.01 * most):
+            raise DataError(
+                f"{self.source}: expected pixels in [0,1], or whole numbers from 0 to 255, for an input of floats; got "
+                f"{numbers.min():g} to {numbers.max():g}."
+            )
         return self._scaled
 
     def _shaped(self, info: TensorInfo, columns: tuple[str, ...], array: NDArray[Any]) -> NDArray[Any]:
         shaped = fitted(array, info, pictures=self._layout.kind != "table")
         if shaped is None:
             raise DataError(
-                f"{self._source}, column {columns[0]}: the input {info} takes {list(row_shape(info))} a "
+                f"{self.source}, column {columns[0]}: the input {info} takes {list(row_shape(info))} a "
                 f"{self._row_word}, it has {list(array.shape[1:])}. Only flat rows and an axis of 1 are fitted; "
                 "transpose the array where its axes stand in another order."
             )
@@ -150,17 +177,17 @@ class Binding:
         files = table.get("file")
         pictures = []
         for row, data in enumerate(table[column].tolist()):
-            name = f"{self._source}, {self._row_word} {first + row + 1}"
+            name = f"{self.source}, {self._row_word} {first + row + 1}"
             if files is not None:
-                name = f"{self._source}/{files[row]}"
+                name = f"{self.source}/{files[row]}"
             pictures.append(image_file.for_input(data, info, self._layout, name, self._dark))
         if not first and pictures[0].steps:
-            self._say(f"{self._source}: the first picture: {', '.join(pictures[0].steps)}.")
+            self._say(f"{self.source}: the first picture: {', '.join(pictures[0].steps)}.")
         try:
             pixels = np.stack([picture.pixels for picture in pictures])
         except ValueError:
             raise DataError(
-                f"{self._source}: the images differ in size and the input {info} names none to bring them to."
+                f"{self.source}: the images differ in size and the input {info} names none to bring them to."
             ) from None
         if info.dtype == "uint8":
             return pixels
@@ -168,7 +195,7 @@ class Binding:
         return (pixels / np.float32(255)).astype(np.float32)
 
     def _place(self, row: int, column: str) -> str:
-        return f"{self._source}, {self._row_word} {row + 1}, column {column}"
+        return f"{self.source}, {self._row_word} {row + 1}, column {column}"
 
 
 def rows_at_once(signature: Signature, bytes_at_once: int, most: int) -> int:

@@ -109,7 +109,7 @@ def open_numpy(path: Path) -> NumpyReader:
     """The reader of an .npy or .npz. Raises `DataError`."""
     require_file(path)
     if path.suffix == ".npy":
-        return NumpyReader(path, {"": ""})
+        return NumpyReader(path, {"array": ""})
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}

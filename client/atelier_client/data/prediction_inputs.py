@@ -67,12 +67,13 @@ def of_texts(texts: Sequence[str], signature: Signature) -> Iterator[InputBatch]
 
 
 def of_json_lines(
-    lines: Iterable[str], name: str, signature: Signature, layout: Layout, rows: slice
+    lines: Iterable[str], binding: Binding, signature: Signature, layout: Layout, rows: slice
 ) -> Iterator[InputBatch]:
     """One JSON value a line: an object of inputs by name, or the only input's value. Raises `DataError`.
 
     null is a missing value, where the model takes such.
     """
+    name = binding.source
     wanted: list[tuple[int, dict[str, Any]]] = []
     first = rows.start or 0
     last = rows.stop
@@ -88,10 +89,10 @@ def of_json_lines(
             wanted.append((number, row))
         number += 1
         if len(wanted) == _LINES:
-            yield _stacked(wanted, name, signature)
+            yield _stacked(wanted, binding, signature)
             wanted = []
     if wanted:
-        yield _stacked(wanted, name, signature)
+        yield _stacked(wanted, binding, signature)
     elif not number:
         raise DataError(
             f"{name} is empty: expected one JSON value a line, such as an object of inputs by name."
@@ -132,7 +133,9 @@ def parse_rows(text: str) -> slice:
 
 def _read(lines: Iterable[str], name: str) -> Iterator[str]:
     try:
-        yield from lines
+        for number, line in enumerate(lines):
+            # Windows writes a byte order mark before the first line.
+            yield line if number else line.removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise DataError(f"{name} is no UTF-8 text: {error}.") from None
 
@@ -186,7 +189,10 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str, signature: Signature) -> InputBatch:
+def _stacked(
+    rows: Sequence[tuple[int, dict[str, Any]]], binding: Binding, signature: Signature
+) -> InputBatch:
+    name = binding.source
     keys = set(rows[0][1])
     for number, row in rows:
         if set(row) != keys:
@@ -200,7 +206,7 @@ def _stacked(rows: Sequence[tuple[int, dict[str, Any]]], name: str, signature: S
             inputs[key] = [row[key] for _, row in rows]
             continue
         try:
-            inputs[key] = as_array([row[key] for _, row in rows])
+            inputs[key] = binding.given(key, as_array([row[key] for _, row in rows]), rows[0][0])
         except InputError:
             raise DataError(
                 f"{name}, rows {rows[0][0]} to {rows[-1][0]}, {key}: the values differ in shape."
