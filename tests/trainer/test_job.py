@@ -80,6 +80,12 @@ def test_the_shipped_job_is_found_by_name_and_by_path() -> None:
         ("data: fashion-mnist", "data: {csv: a.csv, stream: true}", "needs a test file"),
         ("data: fashion-mnist", "data: {npz: a.npz, test: b.npz}", "test belongs to csv and tfrecord"),
         ("data: fashion-mnist", "data: {idx: ., test_split: 0.5}", "test_split belongs to csv"),
+        (
+            "data: fashion-mnist",
+            "data: {csv: a, test: b, test_split: 0.5}",
+            "leave test_split out, or leave out",
+        ),
+        ("hidden: [8]", "hidden: [8], length: 20", "network: length belongs to embedding"),
         ("data: fashion-mnist", "data: {tfrecord: a, test: b, separator: ;}", "separator belongs to csv"),
         ("data: fashion-mnist", "data: {name: imdb, class_names: [a, b]}", "class_names belongs to csv, npz"),
         ("name: tiny", "name: my model", "expected a letter or digit, then letters, digits, _ . or -"),

@@ -133,6 +133,8 @@ class DataSection(_Section):
                     else ""
                 )
                 raise ValueError(f"{key} belongs to csv{also}")
+        if self.test and self.test_split != type(self).model_fields["test_split"].default:
+            raise ValueError("test names the test examples: leave test_split out, or leave out test")
         if self.stream and self.text:
             raise ValueError("stream reads tables and images; text is kept in memory: leave stream out")
         for key in ("columns", "missing"):
@@ -201,6 +203,12 @@ class Network(_Section):
     dropout: Share = 0.0
     vocabulary: Positive = 10_000
     length: Positive = 256
+
+    @model_validator(mode="after")
+    def _length_has_a_use(self) -> Network:
+        if self.length != type(self).model_fields["length"].default and not self.embedding:
+            raise ValueError("length belongs to embedding: without it every word of a text counts")
+        return self
 
 
 class Optimizer(_Section):
