@@ -304,3 +304,19 @@ def test_a_large_answer_is_written_as_a_small_one(server: RunningServer) -> None
         indented = json.dumps({"outputs": (np.reshape(values, shape) * 2).tolist()}, indent=4)
         assert text.split()[:50] == indented.encode().split()[:50]
         assert [len(line) for line in text.splitlines()][:9] == [len(x) for x in indented.splitlines()][:9]
+
+
+def test_a_large_answer_to_a_small_document_stays_within_the_budget(server: RunningServer) -> None:
+    def body(numbers: int) -> bytes:
+        return b'{"signature_name": "large", "instances": [%d]}' % numbers
+
+    with Watch(server) as watch:
+        status, text = post(server, body(50_000_000))
+    assert (status, watch.failed) == (429, [])
+    assert b"or of its answer need more than the memory that is left" in text
+    assert watch.peak - watch.resting < ALLOWED
+    # What fits is answered, again and again.
+    for _ in range(3):
+        status, text = post(server, body(2_000_000))
+        assert status == 200
+        assert text.count(b"1.0") == 2_000_000

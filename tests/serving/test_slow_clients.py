@@ -24,6 +24,7 @@ from tests.support.stalled_link import stalled_link
 from tests.support.toy_models import save_regressor
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+REGRESS = "/tensorflow.serving.PredictionService/Regress"
 MB = 2**20
 UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
@@ -174,12 +175,61 @@ def test_shapes_that_claim_much_do_not_fill_the_memory(models: Path) -> None:
         size.size = 60 * MB
         calls = [ask.future(request.SerializeToString(), timeout=120) for _ in range(8)]
         assert {call.code() for call in calls} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-        assert "claims 251658240 bytes more than it has values for" in str(calls[0].details())
+        assert "takes 251658240 bytes more than it has sent" in str(calls[0].details())
         # What is refused or answered is not counted any more.
         size.size = MB // 2
         for _ in range(100):
             assert ask(request.SerializeToString(), timeout=60)
     assert server.process.returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["examples", "strings"])
+def test_very_many_small_parts_do_not_fill_the_memory(tmp_path: Path, kind: str) -> None:
+    """Parts of two bytes take hundreds: 16 MB of empty examples took 1.2 GB, and the limit ended the server."""
+    save_regressor(tmp_path)
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "half"
+    proto = request.inputs["inputs"]
+    proto.dtype = tf.string.as_datatype_enum
+    size = 8 * MB if kind == "examples" else 20 * MB
+    proto.tensor_shape.dim.add(size=size)
+    proto.tensor_content = bytes(size)
+    examples = regression_pb2.RegressionRequest()
+    examples.model_spec.name = "half"
+    examples.input.example_list.SetInParent()
+    method, data = PREDICT, request.SerializeToString()
+    if kind == "examples":
+        # Field 2, `input`, again: what is sent twice is merged. In it field 1, and in that empty examples.
+        method, data = REGRESS, examples.SerializeToString() + _nested(2, _nested(1, b"\x0a\0" * size))
+    with (
+        memory_limit(1800 * MB) as leave,
+        running_server(tmp_path, *ONCE, model="half") as server,
+        grpc.insecure_channel(server.grpc, options=UNLIMITED) as channel,
+    ):
+        leave()
+        ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+        call = ask.future(data, timeout=120)
+        assert call.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, call.details()
+        assert "bytes more than it has sent" in str(call.details())
+        examples.input.example_list.examples.add().features.feature["x"].float_list.value.append(3.0)
+        # A connection whose messages filled the memory gets no answer until the memory has gone back.
+        regress: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(REGRESS)
+        deadline = time.monotonic() + 60
+        while (
+            again := regress.future(examples.SerializeToString(), timeout=60)
+        ).code() != grpc.StatusCode.OK:
+            assert time.monotonic() < deadline, again.details()
+            time.sleep(0.1)
+    assert server.process.returncode == 0
+
+
+def _nested(field: int, content: bytes) -> bytes:
+    """A message as a field of another."""
+    size, length = len(content), bytearray()
+    while size >= 0x80:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([field << 3 | 2, *length, size]) + content
 
 
 def test_many_examples_hold_up_no_other_request(tmp_path: Path) -> None:

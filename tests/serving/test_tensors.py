@@ -131,3 +131,16 @@ def test_long_lists_are_read_and_written_piece_by_piece(kind: tf.DType) -> None:
         np.testing.assert_array_equal(got[: min(wanted, size)], array[:wanted])
         assert len(got) == wanted
         assert set(got[size:].tolist()) <= {array[-1]}
+
+
+@pytest.mark.parametrize("as_content", [False, True])
+def test_very_many_strings_are_counted_beyond_their_bytes(as_content: bool) -> None:
+    size = 200_000
+    proto = tensor_pb2.TensorProto(dtype=tf.string.as_datatype_enum, tensor_shape={"dim": [{"size": size}]})
+    if as_content:
+        proto.tensor_content = bytes(size)
+    else:
+        proto.string_val.extend([b""] * size)
+    claimed: list[int] = []
+    assert decode(proto, claimed.append).tolist() == [b""] * size
+    assert claimed == [11 * size]

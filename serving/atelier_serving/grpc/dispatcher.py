@@ -84,7 +84,7 @@ class Dispatcher:
         """Count `size` bytes as those of a large message until the call has ended. Raises `ServingError`."""
         reserved = self._large.reserve(size)
         if isinstance(reserved, str):
-            text = f"The shape of a tensor claims {size} bytes more than it has values for. {reserved}"
+            text = f"The request takes {size} bytes more than it has sent: shapes, or many small parts. {reserved}"
             raise ServingError(Code.RESOURCE_EXHAUSTED, text)
         held = [reserved]
         del reserved

@@ -26,7 +26,7 @@ from atelier_serving.request_context import current
 from atelier_serving.rest.answer import Answer, html_page
 from atelier_serving.rest.document_memory import LargeDocument
 from atelier_serving.rest.json import text as json_text
-from atelier_serving.rest.json.document import parse_document, to_bytes
+from atelier_serving.rest.json.document import LARGE, parse_document, to_bytes
 from atelier_serving.rest.json.examples import read_examples
 from atelier_serving.rest.json.protos import as_document, printed
 from atelier_serving.rest.json.tensors import read_inputs, signature_name
@@ -78,18 +78,18 @@ class RestApi:
         self._api = api
         self._headers = _CORS if cors else {}
 
-    def respond(self, request: Request, large: LargeDocument | None = None) -> Answer:
-        """Answer a request, and take the body out of it. Never raises. `large` is given for a large document.
+    def respond(self, request: Request) -> Answer:
+        """Answer a request, and take the body out of it. Never raises.
 
-        The caller ends `large` when the answer has been sent.
+        The caller ends `request.large` when the answer has been sent.
         """
-        answer = self._answer(request, large)
+        answer = self._answer(request)
         # Here no part of the document is alive any more.
-        if large:
-            large.answered(len(answer.body))
+        if request.large:
+            request.large.answered(len(answer.body))
         return answer
 
-    def _answer(self, request: Request, large: LargeDocument | None) -> Answer:
+    def _answer(self, request: Request) -> Answer:
         method = request.method
         headers = request.headers
         if _BAD_ESCAPE.search(request.path):
@@ -98,9 +98,8 @@ class RestApi:
             allowed = re.match(r"https?://", headers.get("origin", ""))
             return Answer(200 if allowed else 400, b"", _HTML, self._headers)
         try:
-            pieces = self._dispatch(request, large)
-            encoded = map(to_bytes, pieces)
-            body = large.gathered(encoded) if large else b"".join(encoded)
+            encoded = map(to_bytes, self._dispatch(request))
+            body = request.large.gathered(encoded) if request.large else b"".join(encoded)
         except _UnreadablePathError:
             current().code = Code.INVALID_ARGUMENT.name
             return Answer(400, b"", headers=self._headers)
@@ -116,7 +115,7 @@ class RestApi:
             )
         return Answer(200, body, headers=self._headers)
 
-    def _dispatch(self, request: Request, large: LargeDocument | None) -> Iterable[str]:
+    def _dispatch(self, request: Request) -> Iterable[str]:
         """The text of the answer, in pieces."""
         method = request.method
         path = request.path
@@ -124,11 +123,11 @@ class RestApi:
         if method == "POST" and (match := _POST.fullmatch(path)):
             model_spec = _model_spec(match)
             if match["method"] in ("predict", "classify", "regress"):
-                document = _document(request, large)
+                document = _document(request)
                 if match["method"] == "predict":
-                    return self._predict(model_spec, document, large)
+                    return self._predict(model_spec, document, request)
                 answer = self._classify if match["method"] == "classify" else self._regress
-                return [answer(model_spec, document, large)]
+                return [answer(model_spec, document, request.large)]
         if method == "GET" and (match := _GET.fullmatch(path)):
             model_spec = _model_spec(match)
             if not model_spec.name:
@@ -137,13 +136,14 @@ class RestApi:
         raise invalid(f"Malformed request: {method} {path}")
 
     def _predict(
-        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], large: LargeDocument | None
+        self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], request: Request
     ) -> Iterator[str]:
         """Predict from a parsed JSON document, and empty it. The result is the text of the answer, in pieces.
 
-        There is no proto in between: it would copy every value twice. `large` counts first the inputs, later
+        There is no proto in between: it would copy every value twice. `request.large` counts first the inputs, later
         the outputs, in place of the document.
         """
+        large = request.large
         name = signature_name(document)
         with self._api.servable(model_spec) as (servable, _):
             signature = servable.signatures.get(name or DEFAULT_SIGNATURE)
@@ -158,8 +158,11 @@ class RestApi:
                 large.holds(_size(inputs))
             outputs = predict(servable, name or DEFAULT_SIGNATURE, inputs, [])
         del inputs
+        size = _size(outputs)
+        if large is None and size > LARGE:
+            request.large = large = LargeDocument(request.memory, takes_turns=False)
         if large:
-            large.holds(_size(outputs))
+            large.holds(size)
             large.spend(json_text.longest_text(outputs))
         return json_text.rows(outputs) if as_rows else json_text.columns(outputs)
 
@@ -239,12 +242,12 @@ def _size(arrays: Mapping[str, np.ndarray]) -> int:
     )
 
 
-def _document(request: Request, large: LargeDocument | None) -> dict[str, Any]:
+def _document(request: Request) -> dict[str, Any]:
     """Unpack and parse the request's body, and take it out of the request."""
     spend = None
-    if large:
-        spend = large.spend
-        large.begin()
+    if request.large:
+        spend = request.large.spend
+        request.large.begin()
     body = request.body
     if request.packed:
         body = unpacked(body, spend or uncounted)

@@ -1,9 +1,10 @@
 """Limits the memory of JSON documents: unpacked bytes and parsed values of all requests together.
 
 A compressed document of some kilobytes may contain gigabytes of values. So all documents together may have an eighth
-of the memory that was free when the models were loaded (a container's limit counts), and at most 256 MB. Larger
-requests should use gRPC. Only one large document is read at a time, and only one large answer is written at a time.
-Both need the interpreter all the time, so two at once would only make all other requests wait longer.
+of the memory that was free when the models were loaded (a container's limit counts), and at most 256 MB. A large answer
+to a small document counts, too. Larger requests should use gRPC. Only one large document is read at a time, and only
+one answer to such a document is written at a time. Both need the interpreter all the time, so two at once would only
+make all other requests wait longer.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class DocumentMemory:
 
 
 class LargeDocument:
-    """One large document: the bytes it has, its turn, and whether its client has gone."""
+    """One large document, or large answer: the bytes it has, its turn, and whether its client has gone."""
 
-    def __init__(self, shared: DocumentMemory) -> None:
+    def __init__(self, shared: DocumentMemory, takes_turns: bool = True) -> None:
+        """Without `takes_turns` only the answer is large: its thread is one of all requests and must not wait."""
         self._shared = shared
+        self._takes_turns = takes_turns
         self._held = 0
         self._most = 0
         self._has_turn = False
@@ -62,15 +65,15 @@ class LargeDocument:
         if not self._shared.take(size):
             raise ServingError(
                 Code.RESOURCE_EXHAUSTED,
-                f"The document's values need more than the memory that is left for JSON: all documents together may "
-                f"have {self._shared.budget} bytes. Send fewer rows at a time, or use gRPC.",
+                f"The values of the document or of its answer need more than the memory that is left for JSON: all "
+                f"documents together may have {self._shared.budget} bytes. Send fewer rows at a time, or use gRPC.",
             )
         self._held += size
         self._most = max(self._most, self._held)
 
     def begin(self) -> None:
         """Wait for this document's turn."""
-        if not self._has_turn:
+        if self._takes_turns and not self._has_turn:
             self._shared.turn.acquire()
             self._has_turn = True
         self.spend(0)

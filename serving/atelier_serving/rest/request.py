@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from atelier_serving.rest.document_memory import DocumentMemory, LargeDocument
 from atelier_serving.rest.json.document import LARGE
 
 # util/net_http/compression/gzip_zlib.h
@@ -17,12 +18,18 @@ _PACKED_AT_A_TIME = 64 * 1024
 
 @dataclass
 class Request:
-    """One request. `path` is percent-encoded as it came, without the query. Header names are in lower case."""
+    """One request. `path` is percent-encoded as it came, without the query. Header names are in lower case.
+
+    `memory` counts the bytes of all documents. `large` are the bytes of this one, or of its answer; None as long as
+    both are small. Who sends the answer ends it afterwards.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
+    memory: DocumentMemory
+    large: LargeDocument | None = None
 
     @property
     def packed(self) -> bool:

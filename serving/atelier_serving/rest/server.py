@@ -154,29 +154,27 @@ class RestApp:
                 await _send(send, refusal, scope["method"])
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        request = Request(scope["method"], path, headers, body)
+        request = Request(scope["method"], path, headers, body, self._documents)
         # Only `request` keeps the body, so that its memory is freed when the body has been read.
         size = len(body)
         del body
-        large = LargeDocument(self._documents) if request.packed or size > LARGE else None
         try:
-            await _send(send, await self._answered(scope, receive, request, large), scope["method"])
+            await _send(send, await self._answered(scope, receive, request), scope["method"])
         finally:
             self._bodies.release(size)
-            if large:
+            if request.large:
                 # Memory goes back to the system, which may take a while.
-                self._large.submit(large.end)
+                self._large.submit(request.large.end)
 
-    async def _answered(
-        self, scope: Any, receive: Any, request: Request, large: LargeDocument | None
-    ) -> Answer:
+    async def _answered(self, scope: Any, receive: Any, request: Request) -> Answer:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answer] = loop.create_future()
         client = scope["client"]
         peer = f"{client[0]}:{client[1]}" if client else ""
-        if large is None:
+        if not request.packed and len(request.body) <= LARGE:
             self._pool.submit(self._respond, loop, answered, request, peer)
             return await answered
+        large = LargeDocument(self._documents)
         watching = loop.create_task(_watch(receive, large))
         self._pool.submit(self._sort, loop, answered, request, peer, large)
         try:
@@ -194,7 +192,8 @@ class RestApp:
     ) -> None:
         """Answer a request, or give it to the threads for large documents."""
         if request.is_large():
-            self._large.submit(self._respond, loop, answered, request, peer, large)
+            request.large = large
+            self._large.submit(self._respond, loop, answered, request, peer)
         else:
             self._respond(loop, answered, request, peer)
 
@@ -204,11 +203,10 @@ class RestApp:
         answered: asyncio.Future[Answer],
         request: Request,
         peer: str,
-        large: LargeDocument | None = None,
     ) -> None:
         found = _METHOD.search(request.path)
         context = begin(found[1] if found else "status", None, seconds_waited())
-        answer = self._api.respond(request, large)
+        answer = self._api.respond(request)
         self._recorder.rest(context, peer)
         loop.call_soon_threadsafe(_set, answered, answer)
 
