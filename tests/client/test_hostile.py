@@ -328,6 +328,22 @@ def test_an_async_client_belongs_to_one_event_loop() -> None:
             asyncio.run(client.predict(X))
 
 
+@pytest.mark.parametrize("rest", [False, True])
+def test_closing_an_async_client_ends_its_calls_with_its_own_error(server: Any, rest: bool) -> None:
+    async def ask() -> None:
+        client = AsyncClient(server.rest if rest else server.grpc, "fashion")
+        await client.status()
+        images = np.zeros([200, 28, 28], np.uint8)
+        call = asyncio.ensure_future(client.predict(images, rows_per_request=1))
+        await asyncio.sleep(0.05)
+        await client.close()
+        with pytest.raises(SettingsError, match=r"The client (was|is) closed"):
+            await call
+        assert not call.cancelled()
+
+    asyncio.run(ask())
+
+
 ONCE = Retry(attempts=1)
 
 

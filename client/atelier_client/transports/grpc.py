@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +82,7 @@ class AsyncGrpcTransport:
         self._credentials = tls.channel_credentials() if tls else None
         self._channel: grpc.aio.Channel | None = None
         self._calls: dict[Method, Any] = {}
+        self._closed = False
 
     async def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `AsyncTransport.call`."""
@@ -92,10 +94,17 @@ class AsyncGrpcTransport:
             raise from_status(error.code(), error.details() or "", self._target, timeout) from None
         except grpc.aio.UsageError as error:
             raise SettingsError(f"The client was closed ({error}).") from None
+        except asyncio.CancelledError:
+            # Closing a channel cancels its calls, which to the caller would look as if its own task were cancelled.
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                raise SettingsError("The client was closed during the call.") from None
+            raise
         return _message(method, response, self._target)
 
     async def close(self) -> None:
         """As `AsyncTransport.close`."""
+        self._closed = True
         if self._channel is not None:
             await self._channel.close()
 

@@ -68,6 +68,7 @@ class RestTransport:
         self._idle: list[http.client.HTTPConnection] = []
         self._signatures: dict[str, pb.SignatureDefMap] = {}
         self._lock = threading.Lock()
+        self._closed = False
 
     def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `Transport.call`."""
@@ -80,6 +81,7 @@ class RestTransport:
     def close(self) -> None:
         """As `Transport.close`."""
         with self._lock:
+            self._closed = True
             idle = self._idle
             self._idle = []
         for connection in idle:
@@ -178,11 +180,13 @@ class RestTransport:
             except BaseException:
                 connection.close()
                 raise
-            if response.will_close:
-                connection.close()
-            else:
-                with self._lock:
+            with self._lock:
+                # A call that ends after the client was closed would leave its connection open.
+                keep = not response.will_close and not self._closed
+                if keep:
                     self._idle.append(connection)
+            if not keep:
+                connection.close()
             return response.status, text
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -222,7 +226,12 @@ class AsyncRestTransport:
     async def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `AsyncTransport.call`."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._blocking.call, method, request, timeout)
+        try:
+            call = loop.run_in_executor(self._threads, self._blocking.call, method, request, timeout)
+        except RuntimeError as error:
+            # The threads take no calls any more.
+            raise SettingsError(f"The client was closed ({error}).") from None
+        return await call
 
     async def close(self) -> None:
         """As `AsyncTransport.close`."""
