@@ -194,9 +194,9 @@ class Core:
         assert lowest is not None
         return lowest
 
-    def reload(self, models: Sequence[ServedModel]) -> Routine[None]:
+    def reload(self, config: Sequence[ServedModel] | bytes) -> Routine[None]:
         """See `Client.reload`."""
-        request = reload_request(models).SerializeToString()
+        request = reload_request(config).SerializeToString()
         told: list[str] = []
         for replica, address in enumerate(self._addresses):
             try:

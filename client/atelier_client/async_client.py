@@ -125,9 +125,9 @@ class AsyncClient:
         """As `Client.wait_ready`."""
         return await self._run(self._core.wait_ready(seconds, version))
 
-    async def reload(self, models: Sequence[ServedModel]) -> None:
+    async def reload(self, config: Sequence[ServedModel] | bytes) -> None:
         """As `Client.reload`."""
-        await self._run(self._core.reload(models))
+        await self._run(self._core.reload(config))
 
     async def _run(self, routine: Routine[T]) -> T:
         """Carry out a routine's steps, one after the other."""

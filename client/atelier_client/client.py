@@ -148,14 +148,15 @@ class Client:
         """Wait until a version (that one, when given) is AVAILABLE on every replica; return it. Raises `TimedOut`."""
         return self._run(self._core.wait_ready(seconds, version))
 
-    def reload(self, models: Sequence[ServedModel]) -> None:
+    def reload(self, config: Sequence[ServedModel] | bytes) -> None:
         """Replace what is served, on every replica in turn: models that are not listed are unloaded.
 
+        `config` lists the models, or is a serialized `ModelServerConfig`, for what `ServedModel` does not hold.
         It is never sent twice to a server that may have received it. After `NotReachable` or `TimedOut`, ask for
         `status`. A server waits for new models before it responds, so `timeout` must allow for that. It does not wait
         for new versions of old models.
         """
-        self._run(self._core.reload(models))
+        self._run(self._core.reload(config))
 
     def _run(self, routine: Routine[T]) -> T:
         """Carry out a routine's steps, one after the other."""

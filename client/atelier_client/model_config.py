@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
 from atelier_client._arguments import is_text, is_version, is_whole, shown
 from atelier_client._files import read_bytes
 from atelier_client.errors import DataError, InputError
@@ -26,13 +28,19 @@ class ServedModel:
     labels: Mapping[str, int] = field(default_factory=dict)
 
 
-def reload_request(models: Sequence[ServedModel]) -> pb.ReloadConfigRequest:
+def reload_request(models: Sequence[ServedModel] | bytes) -> pb.ReloadConfigRequest:
     """A request that replaces the served models. Raises `InputError` for models that every server refuses."""
+    request = pb.ReloadConfigRequest()
+    if isinstance(models, bytes):
+        try:
+            request.config.MergeFromString(models)
+        except DecodeError:
+            raise InputError("reload was given bytes that are no serialized ModelServerConfig.") from None
+        return request
     if not isinstance(models, (list, tuple)) or not all(isinstance(model, ServedModel) for model in models):
         raise InputError(
             f"reload takes a list of ServedModel, such as [ServedModel('shoes', '/models/shoes')], not {shown(models)}."
         )
-    request = pb.ReloadConfigRequest()
     # Set also when empty: an empty list is legal and unloads everything.
     request.config.model_config_list.SetInParent()
     names = [model.name for model in models]

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from atelier_client.cli import labelled_examples
-from atelier_client.cli.options import add_command, add_folder, connect, say
+from atelier_client.cli.options import add_command, add_folder, connect, say, version_asked
 
 
 def register(commands: Any) -> None:
@@ -58,9 +58,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         Expression(text)
     reader = open_reader(options.file) if options.file else None
     with connect(options) as client:
-        version = options.version
-        if version is None:
-            version = client.newest_available() if options.label is None else client.version_of(options.label)
+        version = version_asked(options, client)
         # Report a version that the server does not have before a card that does not exist.
         client.metadata(version=version)
         folder = options.models / options.model / str(version)

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from atelier_client.evaluation.classification import Settings
 
 
-def add_options(command: argparse.ArgumentParser) -> None:
-    """Declare the file, where it is looked for, how it is read, and which output is measured."""
-    command.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        help="labelled examples: IDX (file or folder), .csv, .npz, .tfrecord, .parquet, or a folder of PNG or JPEG "
-        "files with one folder a class (default: the test split that the model card names)",
-    )
+def add_options(command: argparse.ArgumentParser, *, file: bool = True) -> None:
+    """Declare the file, where it is looked for, how it is read, and which output is measured.
+
+    `file=False` is for a command that finds the file otherwise, and sets `options.file`.
+    """
+    if file:
+        command.add_argument(
+            "file",
+            type=Path,
+            nargs="?",
+            help="labelled examples: IDX (file or folder), .csv, .npz, .tfrecord, .parquet, or a folder of PNG or JPEG "
+            "files with one folder a class (default: the test split that the model card names)",
+        )
     add_folder(command, "data", "the data folder")
     add_folder(command, "models", "the model repository, for golden examples and class names")
     command.add_argument(

@@ -6,6 +6,9 @@
     atelier-client bench --concurrency 1,4,16 --batch 1,32 --p99 20
     atelier-client status --wait 60 --version 2
     atelier-client metadata --target 127.0.0.1:8500 --model shoes
+    atelier-client release --ramp 1,10,50,100
+    atelier-client rollback
+    atelier-client history
     atelier-client doctor
 
 argparse, and imports where they are needed: of a command that takes half a second in all, a richer command-line library
@@ -21,7 +24,7 @@ from collections.abc import Sequence
 
 from atelier_client import __version__
 from atelier_client._files import check_folder
-from atelier_client.cli import bench, diff, doctor, evaluate, predict, status
+from atelier_client.cli import bench, diff, doctor, evaluate, history, predict, release, rollback, status
 from atelier_client.cli.options import say
 from atelier_client.cli.standard_streams import open_closed_streams
 from atelier_client.errors import ClientError
@@ -59,6 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("atelier-client", description=__doc__, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (evaluate, diff, predict, bench, status, doctor):
+    for module in (evaluate, diff, predict, bench, status, release, rollback, history, doctor):
         module.register(commands)
     return parser

@@ -11,7 +11,7 @@ from typing import Any
 
 from atelier_client._printable import printable
 from atelier_client.client import Client
-from atelier_client.errors import SettingsError
+from atelier_client.errors import InvalidRequest, SettingsError
 from atelier_client.tls import TLS
 
 Run = Callable[[argparse.Namespace], int]
@@ -25,10 +25,12 @@ def add_command(
     *examples: str,
     version: bool = True,
     label: bool = True,
+    server: bool = True,
 ) -> argparse.ArgumentParser:
     """Declare a command with the options every command has.
 
-    `version=False` is for one that names its versions otherwise, `label=False` for one that cannot ask by label.
+    `version=False` is for one that names its versions otherwise, `label=False` for one that cannot ask by label,
+    `server=False` for one that asks no server.
     """
     lines = "\n  ".join(examples)
     command: argparse.ArgumentParser = commands.add_parser(
@@ -40,26 +42,30 @@ def add_command(
     )
     command.set_defaults(run=run, command=name)
     environ = os.environ
+    command.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    command.add_argument(
+        "--model",
+        default=environ.get("ATELIER_MODEL") or None,
+        help="the model [ATELIER_MODEL] (default: the only one that models.config lists)",
+    )
+    if not server:
+        return command
     command.add_argument(
         "--target",
         default=environ.get("ATELIER_TARGET", "127.0.0.1:8500"),
         help="HOST:PORT, unix:/PATH or http(s)://HOST:PORT (REST); replicas with commas between [ATELIER_TARGET] "
         "(default: 127.0.0.1:8500)",
     )
-    command.add_argument(
-        "--model",
-        default=environ.get("ATELIER_MODEL") or None,
-        help="the model [ATELIER_MODEL] (default: the only one that models.config lists)",
-    )
     if version:
         which = command.add_mutually_exclusive_group()
-        which.add_argument("--version", type=int, help="this version, not the newest")
+        which.add_argument(
+            "--version", type=int, help="this version (default: that of the label stable, or the newest)"
+        )
         if label:
             which.add_argument("--label", help="the version of this label")
     command.add_argument(
         "--timeout", type=float, default=30.0, help="seconds a request may take (default: %(default)s)"
     )
-    command.add_argument("--json", action="store_true", help="one JSON document on stdout")
     secure = command.add_argument_group(
         "encryption", "A token in ATELIER_TOKEN is sent with every request (TLS, or this machine, only)."
     )
@@ -109,6 +115,21 @@ def connect(options: argparse.Namespace) -> Client:
     """The client the options describe; use it as a context manager."""
     choose_model(options)
     return Client(options.target, options.model, **connection(options))
+
+
+def version_asked(options: argparse.Namespace, client: Client) -> int:
+    """The number of the version that --version or --label names; by default of `stable`, else the newest one.
+
+    A server answers requests without a version with its newest one, which may be a candidate that is being released.
+    """
+    if options.version is not None:
+        return int(options.version)
+    if options.label:
+        return client.version_of(options.label)
+    try:
+        return client.version_of("stable")
+    except InvalidRequest:
+        return client.newest_available()
 
 
 def connection(options: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier_client.cli.options import add_command, add_folder, connect, say
+from atelier_client.cli.options import add_command, add_folder, connect, say, version_asked
 from atelier_client.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def _predict(options: argparse.Namespace) -> int:
     if options.text and options.files:
         raise InputError("Give files or --text, not both.")
     with connect(options) as client:
-        version = options.version
-        if version is None:
-            version = client.newest_available() if options.label is None else client.version_of(options.label)
+        version = version_asked(options, client)
         folder = options.models / options.model / str(version)
         card = read_card(folder)
         class_names = card.class_names if card else ()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +15,10 @@ from atelier_client._printable import printable
 from atelier_client.responses import VersionStatus
 from atelier_client.signature import Signature
 
+if TYPE_CHECKING:
+    from atelier_client.release.timeline import Period
+
+_LOG_WIDTH = 160
 # Of many classes the table shows those that moved most.
 _MOVERS = 5
 
@@ -100,7 +106,7 @@ def print_comparison(document: Mapping[str, Any]) -> None:
 
 def print_verdict(document: Mapping[str, Any]) -> None:
     """The verdict of a gate (`Verdict.document()`): a row a check, then the sentence."""
-    console = Console()
+    console = _wide_console()
     against = "" if document["stable"] is None else f" against version {document['stable']}"
     title = f"version {document['candidate']}{against} on {document['examples']:,} examples"
     table = Table("check", title=_text(title), title_justify="left")
@@ -189,3 +195,52 @@ def print_predictions(rows: Sequence[Mapping[str, Any]]) -> None:
             best = ", ".join(f"{name} {value}" for name, value in row["outputs"].items())
         table.add_row(_text(row["row"]), _text("" if row["label"] is None else row["label"]), _text(best))
     Console().print(table)
+
+
+def print_history(model: str, periods: Sequence[Period]) -> None:
+    """Which version was stable when: a row a period, in this machine's time."""
+    console = _wide_console()
+    table = Table("version", title=_text(f"{model}: what was stable"), title_justify="left")
+    for heading in ("from", "until"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("for", justify="right", no_wrap=True)
+    table.add_column("why")
+    table.add_column("who")
+    now = datetime.now(UTC)
+    for period in periods:
+        entry = period.entry
+        why = (
+            f"{entry.event.replace('_', ' ')}: {entry.reason}"
+            if entry.reason
+            else entry.event.replace("_", " ")
+        )
+        table.add_row(
+            str(period.version),
+            _clock(period.begin),
+            _clock(period.end) if period.end else "now",
+            _duration(period.seconds(now)),
+            _text(why),
+            _text(entry.who),
+        )
+    console.print(table)
+
+
+def _clock(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _duration(seconds: float) -> str:
+    """Two units at most: 45 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // (24 * 60)} d {minutes // 60 % 24} h"
+
+
+def _wide_console() -> Console:
+    """For tables of sentences: in a pipe or a log they get the width that no terminal limits."""
+    return Console() if sys.stdout.isatty() else Console(width=_LOG_WIDTH)

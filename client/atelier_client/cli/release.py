@@ -1,0 +1,252 @@
+"""The command `release`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from atelier_client.cli import labelled_examples
+from atelier_client.cli.options import add_command, choose_model, connection, say
+from atelier_client.errors import InputError, SettingsError
+
+if TYPE_CHECKING:
+    from atelier_client.client import Client
+    from atelier_client.gate.rules import Rules
+    from atelier_client.gate.verdict import Verdict
+    from atelier_client.release.ramp import Ramp, Steps
+    from atelier_client.release.replicas import Replicas
+    from atelier_client.release.repository import Repository
+    from atelier_client.release.sequence import Outcome
+
+# A replica is asked by itself: the other ones are no way around it.
+_ATTEMPTS = 2
+
+
+def register(commands: Any) -> None:
+    """Declare the command."""
+    command = add_command(
+        commands,
+        "release",
+        _release,
+        "take a published version through the gate to the label stable; 0 promoted, 1 rejected, 4 held",
+        "atelier-client release",
+        "atelier-client release 3 --gate gate.yaml --ramp 1,10,50,100 --hold 30s",
+        "atelier-client release --target a:8500,b:8500 --keep 5",
+        "atelier-client release 3 --force --reason 'the old one answers nonsense for boots'",
+        version=False,
+    )
+    command.add_argument(
+        "candidate",
+        type=int,
+        nargs="?",
+        metavar="VERSION",
+        help="the version (default: the newest one published)",
+    )
+    add_gate(command)
+    command.add_argument(
+        "--ramp",
+        metavar="PERCENTAGES",
+        help="before it is stable, send it these shares of the requests in turn, as 1,10,50,100; it is taken back when "
+        "it fails or is slower than the gate allows",
+    )
+    command.add_argument(
+        "--hold", default="30s", metavar="TIME", help="of each step of the ramp (default: 30s)"
+    )
+    command.add_argument(
+        "--keep", type=int, metavar="N", help="then delete all but the N newest versions, and those in use"
+    )
+    command.add_argument(
+        "--wait",
+        type=float,
+        default=180.0,
+        metavar="SECONDS",
+        help="for it to be loaded (default: %(default)g)",
+    )
+    command.add_argument(
+        "--force", action="store_true", help="promote it whatever the gate says; needs --reason"
+    )
+    command.add_argument("--reason", metavar="TEXT", help="why, for the record")
+    command.add_argument(
+        "--if-needed",
+        action="store_true",
+        help="do nothing when an earlier release has decided about this version",
+    )
+    labelled_examples.add_options(command, file=False)
+
+
+def add_gate(command: argparse.ArgumentParser) -> None:
+    """The option for the rules and hooks."""
+    default = os.environ.get("ATELIER_GATE")
+    command.add_argument(
+        "--gate",
+        type=Path,
+        metavar="FILE",
+        default=Path(default) if default else None,
+        help="the rules and hooks, docs/releases.md [ATELIER_GATE] (default: what is better in accuracy is promoted)",
+    )
+
+
+@contextlib.contextmanager
+def connected(options: argparse.Namespace) -> Iterator[tuple[Client, Replicas]]:
+    """A client of all servers, and each of them by itself."""
+    from atelier_client._targets import parse_targets
+    from atelier_client.client import Client
+    from atelier_client.release.replicas import Replicas
+    from atelier_client.retry import Retry
+
+    with contextlib.ExitStack() as stack:
+        settings = connection(options)
+        whole = stack.enter_context(Client(options.target, options.model, **settings))
+        alone = [
+            stack.enter_context(
+                Client(target.address, options.model, retry=Retry(attempts=_ATTEMPTS), **settings)
+            )
+            for target in parse_targets(options.target)
+        ]
+        yield whole, Replicas(alone, say)
+
+
+def _release(options: argparse.Namespace) -> int:
+    from atelier_client.gate.rules import read_rules
+    from atelier_client.release.hooks import Hooks
+    from atelier_client.release.ramp import Steps
+    from atelier_client.release.record import who
+    from atelier_client.release.repository import Repository
+    from atelier_client.release.sequence import Plan, Release
+
+    if options.force != bool(options.reason):
+        raise SettingsError(
+            "--force and --reason TEXT go together: the record says why the gate was passed over."
+        )
+    if options.keep is not None and options.keep < 1:
+        raise SettingsError(f"--keep {options.keep}: expected how many versions to keep, 1 or more.")
+    if not 0 < options.wait < float("inf"):
+        raise SettingsError(f"--wait {options.wait:g}: expected seconds, more than 0.")
+    steps = Steps.parse(options.ramp, options.hold) if options.ramp else None
+    rules = read_rules(options.gate)
+    options.file = rules.examples
+    choose_model(options)
+    repository = Repository(options.models, options.model)
+    candidate = _candidate(repository, options.candidate)
+    if options.if_needed and (before := _decided(repository, candidate)):
+        say(before)
+        return 0
+    with connected(options) as (client, replicas), repository.releasing(who()):
+        plan = Plan(
+            gate=lambda version, stable: _judge(options, client, rules, version, stable),
+            hooks=Hooks(asdict(rules.hooks), say),
+            ramp=_ramp(options, client, rules, steps, candidate) if steps else None,
+            wait=options.wait,
+            force=options.reason,
+        )
+        outcome = Release(repository, replicas, plan, say).run(candidate)
+        if outcome.event == "promoted" and options.keep:
+            from atelier_client.release.retirement import retire
+
+            for version in retire(repository, replicas, options.keep, say):
+                say(f"Version {version} is deleted.")
+    _finish(options, outcome)
+    return outcome.exit_code
+
+
+def _candidate(repository: Repository, asked: int | None) -> int:
+    published = repository.versions()
+    if asked is None and not published:
+        raise InputError(f"{repository.folder} holds no version. Train one first (atelier-trainer train).")
+    if asked is not None and asked not in published:
+        known = ", ".join(map(str, published)) or "none"
+        raise InputError(f"Version {asked} of {repository.model} was not published (there are: {known}).")
+    return published[-1] if asked is None else asked
+
+
+def _decided(repository: Repository, candidate: int) -> str | None:
+    """A sentence when the last release of this version came to an end that still holds."""
+    from atelier_client.release.journal import Journal
+
+    journal = Journal(repository)
+    served = repository.served()
+    ends = [
+        entry
+        for entry in journal.entries()
+        if entry.to_version == candidate and entry.event in ("promoted", "rejected", "held", "taken_over")
+    ]
+    if not ends or candidate in journal.unfinished() or (served.stable is None):
+        return None
+    words = {"rejected": "was rejected", "held": "is held"}.get(ends[-1].event, "was released")
+    return f"Version {candidate} {words} on {ends[-1].time[:10]}; version {served.stable} is stable." + (
+        f" {ends[-1].reason}" if ends[-1].event in ("rejected", "held") else ""
+    )
+
+
+def _judge(
+    options: argparse.Namespace, client: Client, rules: Rules, candidate: int, stable: int | None
+) -> Verdict:
+    """Measure both versions by the rules, print the table, return the verdict."""
+    from atelier_client._model_card import read_card
+    from atelier_client.cli.tables import print_verdict
+    from atelier_client.data.open import open_reader
+    from atelier_client.evaluation.classification import Settings
+    from atelier_client.evaluation.progress import Progress
+    from atelier_client.gate.measure import Side, measure
+    from atelier_client.gate.verdict import judge
+
+    folders = {
+        version: options.models / options.model / str(version) for version in (candidate, stable) if version
+    }
+    cards = {version: read_card(folder) for version, folder in folders.items()}
+    reader = open_reader(rules.examples) if rules.examples else None
+    examples = None
+    if reader or cards[candidate]:
+        examples = labelled_examples.find(options, cards[candidate], folders[candidate], reader)
+    sides = [
+        Side(
+            examples.settings(options, version, cards[version]) if examples else Settings(version=version),
+            folder,
+        )
+        for version, folder in folders.items()
+    ]
+    rows = examples.reader.rows if examples else 0
+    with Progress(rows, f"gate {options.model}") as progress:
+        measured = measure(
+            client,
+            examples.reader if examples else None,
+            sides[0],
+            sides[1] if stable else None,
+            rules,
+            progress,
+        )
+    verdict = judge(rules, measured)
+    if not options.json:
+        print_verdict(verdict.document())
+    return verdict
+
+
+def _ramp(options: argparse.Namespace, client: Client, rules: Rules, steps: Steps, candidate: int) -> Ramp:
+    """The ramp, with the golden examples or the labelled ones as its requests; says how long it takes."""
+    from atelier_client._model_card import read_golden
+    from atelier_client.release.ramp import Ramp
+    from atelier_client.release.traffic_file import TrafficFile
+
+    golden = read_golden(options.models / options.model / str(candidate))
+    if golden is None:
+        raise InputError(
+            f"Version {candidate} has no golden examples (assets.extra/golden.npz), which a ramp sends as its "
+            "requests. Leave --ramp out."
+        )
+    count = len(next(iter(golden.inputs.values())))
+    rows = [{name: array[row : row + 1] for name, array in golden.inputs.items()} for row in range(count)]
+    say(f"The ramp takes {steps.seconds:g} s at least: {len(steps.shares)} steps of {steps.hold:g} s.")
+    return Ramp(client, TrafficFile(options.models), steps, rows, rules.latency, say)
+
+
+def _finish(options: argparse.Namespace, outcome: Outcome) -> None:
+    if options.json:
+        print(json.dumps(asdict(outcome)))
+    stays = "" if outcome.stable in (None, outcome.version) else f" Version {outcome.stable} stays stable."
+    say(f"{outcome.sentence}{stays}")

@@ -1,0 +1,132 @@
+"""Back to a version that was stable before: no gate, one step, also while a release is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from atelier_client.errors import InputError, NotReachable
+from atelier_client.release.hooks import HookFailed, Hooks
+from atelier_client.release.journal import Journal
+from atelier_client.release.replicas import Replicas
+from atelier_client.release.repository import Repository
+from atelier_client.release.served_versions import STABLE, ServedVersions
+from atelier_client.release.traffic_file import TrafficFile
+
+
+class Rollback:
+    """One rollback of one model. A release under way sees it at its next step, and ends."""
+
+    def __init__(
+        self, repository: Repository, replicas: Replicas, hooks: Hooks, say: Callable[[str], None]
+    ) -> None:
+        self._repository = repository
+        self._replicas = replicas
+        self._hooks = hooks
+        self._say = say
+        self._journal = Journal(repository)
+
+    def run(self, version: int | None, reason: str, wait: float) -> int:
+        """Make `previous` stable, or the given version; return it. `wait` (seconds) is for one that is not loaded.
+
+        Raises `InputError` when there is nothing to go back to, `NotReachable` when no server answers.
+        """
+        finished = self._finish()
+        if finished is not None and version in (None, finished):
+            target = finished
+        else:
+            target = self._target(version)
+            self._load(target, wait)
+            self._move(target, reason)
+        TrafficFile(self._repository.models).clear(self._repository.model)
+        silent = self._replicas.wait_label(STABLE, target)
+        if len(silent) == self._replicas.count:
+            raise NotReachable(
+                f"models.config says that version {target} is stable, but no server answers: {', '.join(silent)}."
+            )
+        if silent:
+            self._say(
+                f"warning: {', '.join(silent)} does not answer; it follows models.config when it is back."
+            )
+        known = self._journal.released()
+        self._replicas.tell(self._repository.update(lambda found: found.without(known)))
+        facts = {
+            "event": "after_rollback",
+            "model": self._repository.model,
+            "from": self._repository.served().previous,
+            "to": target,
+            "reason": reason,
+        }
+        try:
+            self._hooks.run("after_rollback", facts)
+        except HookFailed as failure:
+            self._say(f"warning: {failure}")
+        return target
+
+    def _finish(self) -> int | None:
+        """The version of a rollback whose command was killed after its step, which is complete now; else None.
+
+        Without this, the same command given again would go back from where it has just arrived.
+        """
+        entries = self._journal.entries()
+        self._repository.update(self._reconciled)
+        last = entries[-1] if entries else None
+        if last is None or last.event != "rolling_back":
+            return None
+        return last.to_version if self._repository.served().stable == last.to_version else None
+
+    def _reconciled(self, found: ServedVersions) -> ServedVersions:
+        self._journal.reconcile(found)
+        return found
+
+    def _target(self, version: int | None) -> int:
+        served = self._repository.served()
+        model = self._repository.model
+        if served.stable is None:
+            raise InputError(
+                f"{self._repository.config_path} names no stable version of {model}: there is nothing to go back from."
+            )
+        if version is None:
+            if served.previous is not None:
+                return served.previous
+            if served.canary is not None:
+                # The first release after the first version: ending it is what can be gone back.
+                return served.stable
+            raise InputError(
+                f"There is no version before {served.stable} of {model} to go back to. A version that was stable "
+                "once can be named (VERSION)."
+            )
+        if version != served.stable and version not in self._journal.was_stable():
+            known = ", ".join(map(str, self._journal.was_stable())) or "none"
+            raise InputError(
+                f"Version {version} of {model} was never stable (these were: {known}). "
+                f"`atelier-client release {version}` takes it through the gate."
+            )
+        if not self._repository.version_folder(version).is_dir():
+            raise InputError(
+                f"{self._repository.version_folder(version)} has been removed; name another version."
+            )
+        return version
+
+    def _load(self, target: int, wait: float) -> None:
+        """Load a version that is not served any more, beside the stable one."""
+        if target in (self._repository.served().versions or ()):
+            return
+        self._say(f"Loading version {target}.")
+        self._replicas.tell(self._repository.update(lambda found: found.adding(target)))
+        self._replicas.wait_available(target, wait, lambda: None)
+
+    def _move(self, target: int, reason: str) -> None:
+        before = self._repository.served().stable
+        if target != before:
+            self._journal.write("rolling_back", before, target, reason=reason)
+
+        def decide(found: ServedVersions) -> ServedVersions:
+            if found.stable == target:
+                return found.labelled(canary=None)
+            return found.adding(target).labelled(stable=target, previous=found.stable, canary=None)
+
+        def written() -> None:
+            if target != before:
+                self._journal.write("rolled_back", before, target, reason=reason)
+
+        self._replicas.tell(self._repository.update(decide, written))
