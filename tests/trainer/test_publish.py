@@ -151,8 +151,8 @@ def test_models_config_keeps_other_entries_and_follows_the_folder(tmp_path: Path
         'model_config_list { config { name: "other" base_path: "/elsewhere" model_platform: "tensorflow" } }'
     )
     (tmp_path / "models.config").write_text(other)
-    ensure_listed(tmp_path, "fashion")
-    ensure_listed(tmp_path, "fashion")
+    ensure_listed(tmp_path, "fashion", 1)
+    ensure_listed(tmp_path, "fashion", 1)
     text = (tmp_path / "models.config").read_text()
     assert text.count("base_path") == 2
     assert '"/elsewhere"' in text
@@ -162,5 +162,5 @@ def test_models_config_keeps_other_entries_and_follows_the_folder(tmp_path: Path
 def test_a_damaged_models_config_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "models.config").write_text("model_config_list {")
     with pytest.raises(PublishError, match=r"models\.config"):
-        ensure_listed(tmp_path, "fashion")
+        ensure_listed(tmp_path, "fashion", 1)
     assert (tmp_path / "models.config").read_text() == "model_config_list {"

@@ -53,7 +53,7 @@ def test_an_abandoned_staging_lock_that_is_a_link_is_left_alone(tmp_path: Path, 
 def test_a_models_config_lock_that_is_a_link_is_refused(tmp_path: Path, victim: Path) -> None:
     (tmp_path / ".models.config.lock").symlink_to(victim)
     with pytest.raises(OSError, match="no symbolic link"):
-        ensure_listed(tmp_path, "model")
+        ensure_listed(tmp_path, "model", 1)
     assert victim.read_text() == "precious"
 
 
@@ -81,7 +81,7 @@ def test_what_killed_writers_left_is_removed_and_a_users_file_is_not(tmp_path: P
     (tmp_path / "models.config.mine.new").write_text("precious")
     with Staging(tmp_path) as staging:
         staging.publish()
-    ensure_listed(tmp_path, "model")
+    ensure_listed(tmp_path, "model", 1)
     assert [path.name for path in tmp_path.glob("*.new")] == ["models.config.mine.new"]
     assert list(tmp_path.glob(".*.new")) == []
 
@@ -115,7 +115,7 @@ def test_no_pipe_is_waited_for_in_a_files_place(tmp_path: Path, trained: Path) -
     with Staging(tmp_path) as staging, pytest.raises(PublishError, match="expected a file"):
         staging.publish()
     with pytest.raises(PublishError, match="cannot be read"):
-        ensure_listed(tmp_path, "model")
+        ensure_listed(tmp_path, "model", 1)
     with pytest.raises(OSError, match="expected a file"):
         runs.Run(tmp_path)
 
@@ -134,10 +134,10 @@ def test_comments_and_other_entries_of_models_config_stay(tmp_path: Path, text: 
     config = tmp_path / "models.config"
     config.write_text(text)
     before = {entry.name: entry.base_path for entry in read_config(config).model_config_list.config}
-    assert ensure_listed(tmp_path, "model")
+    assert ensure_listed(tmp_path, "model", 1)
     after = {entry.name: entry.base_path for entry in read_config(config).model_config_list.config}
     assert after == before | {"model": str(tmp_path / "model")}
-    assert not ensure_listed(tmp_path, "model")
+    assert not ensure_listed(tmp_path, "model", 1)
     for comment in ("# } the end", "# first", "# ours }", "# mine"):
         assert (comment in text) == (comment in config.read_text())
 
@@ -145,11 +145,11 @@ def test_comments_and_other_entries_of_models_config_stay(tmp_path: Path, text: 
 def test_a_models_config_of_another_kind_is_kept(tmp_path: Path) -> None:
     (tmp_path / "models.config").write_text("custom_model_config { }")
     with pytest.raises(PublishError, match="custom_model_config"):
-        ensure_listed(tmp_path, "model")
+        ensure_listed(tmp_path, "model", 1)
     (tmp_path / "models.config").unlink()
     (tmp_path / "models.config").mkdir()
     with pytest.raises(PublishError, match="Is a directory"):
-        ensure_listed(tmp_path, "model")
+        ensure_listed(tmp_path, "model", 1)
 
 
 def train(folder: Path, *more: str) -> Any:

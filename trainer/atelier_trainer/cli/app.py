@@ -67,6 +67,13 @@ def train(
     if_needed: Annotated[
         bool, typer.Option("--if-needed", help="Do nothing when this job made the newest version.")
     ] = False,
+    follow_newest: Annotated[
+        bool,
+        typer.Option(
+            "--follow-newest",
+            help="List a new model so that servers take every new version, without a release.",
+        ),
+    ] = False,
 ) -> None:
     """Train a job and publish the model as the next version. A run that was interrupted is resumed.
 
@@ -75,7 +82,7 @@ def train(
     from atelier_trainer.publishing.pipeline import train_and_publish, up_to_date
 
     job = job_from(name, set_, seed, deterministic)
-    result = up_to_date(job, models) if if_needed else None
+    result = up_to_date(job, models, follow_newest=follow_newest) if if_needed else None
     if result:
         # The client reads the data folder, whose files may have been removed since: they are checked and fetched.
         with writing(data_folder):
@@ -83,7 +90,7 @@ def train(
         say(f"{job.model} version {result['version']} is up to date: it was made by this job ({job.name}).")
     else:
         silence_startup()
-        result = train_and_publish(job, models, data_folder, runs)
+        result = train_and_publish(job, models, data_folder, runs, follow_newest=follow_newest)
         say(f"published {result['path']}")
     print(json.dumps(result), flush=True)
 

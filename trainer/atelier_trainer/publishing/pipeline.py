@@ -22,7 +22,7 @@ from atelier_trainer.training.run import Run, continued_or_new
 NOTHING = "Nothing was published."
 
 
-def up_to_date(job: Job, models: Path) -> dict[str, Any] | None:
+def up_to_date(job: Job, models: Path, *, follow_newest: bool = False) -> dict[str, Any] | None:
     """The result for the newest version when this very job and data made it and it is whole, else None.
 
     A version that is not in models.config is listed there; only for that TensorFlow is imported.
@@ -39,7 +39,8 @@ def up_to_date(job: Job, models: Path) -> dict[str, Any] | None:
     if damage := version_folder.damage(folder, card):
         say(f"{folder} is damaged ({damage}): training again.")
         return None
-    if not _is_listed(models, job.model) and list_model(models, job.model, folder):
+    listed = _is_listed(models, job.model)
+    if not listed and list_model(models, job.model, folder, follow_newest=follow_newest):
         say(f"{folder} was not listed in {models / 'models.config'}; now it is.")
     return _result(job, folder, card, trained=False)
 
@@ -54,8 +55,13 @@ def _is_listed(models: Path, name: str) -> bool:
     return any(lines[start : start + 3] == entry for start in range(len(lines)))
 
 
-def train_and_publish(job: Job, models: Path, data_folder: Path, runs: Path) -> dict[str, Any]:
-    """Run the job, or go on with its interrupted run; return model, version, path, metrics and seconds."""
+def train_and_publish(
+    job: Job, models: Path, data_folder: Path, runs: Path, *, follow_newest: bool = False
+) -> dict[str, Any]:
+    """Run the job, or go on with its interrupted run; return model, version, path, metrics and seconds.
+
+    With `follow_newest` a new model is listed so that servers take every new version.
+    """
     clock = Clock()
     source_digest = job_data.source_digest(job)
     with writing(data_folder):
@@ -69,9 +75,11 @@ def train_and_publish(job: Job, models: Path, data_folder: Path, runs: Path) -> 
         from atelier_trainer.training.fit import fit, restore
     clock.lap("import")
     # A models.config that cannot be read would fail the listing at the end: so it is an error before the training.
-    from atelier_trainer.publishing.models_config import read_config
+    from atelier_trainer.publishing.models_config import keep_serving
 
-    read_config(models / "models.config")
+    before = versions(models / job.model)
+    if not follow_newest and keep_serving(models, job.model, before[-1] if before else None):
+        say(f"{job.model}: version {before[-1]} goes on being served until a release replaces it.")
     with (
         explained(runs / job.name, NOTHING),
         continued_or_new(runs, job, source_digest, done=("published",)) as run,
@@ -100,7 +108,7 @@ def train_and_publish(job: Job, models: Path, data_folder: Path, runs: Path) -> 
         else:
             card = version_folder.read_card(version) or {}
             say(f"{version} was published by the run {run.name} before; it is listed now.")
-        list_model(models, job.model, version)
+        list_model(models, job.model, version, follow_newest=follow_newest)
         clock.lap("publish")
         _finish(run, version, card, clock.seconds)
     return _result(job, version, card, trained=True) | {"run": str(run.folder)}
@@ -160,13 +168,13 @@ def _result(job: Job, version: Path, card: dict[str, Any], trained: bool) -> dic
     }
 
 
-def list_model(models: Path, name: str, version: Path) -> bool:
+def list_model(models: Path, name: str, version: Path, *, follow_newest: bool = False) -> bool:
     """Add a version's model to models.config; False when it is there. Raises `PublishError`."""
     # Imported here: the protos come with TensorFlow.
     from atelier_trainer.publishing.models_config import ensure_listed
 
     try:
-        return ensure_listed(models, name)
+        return ensure_listed(models, name, int(version.name), follow_newest=follow_newest)
     except (OSError, PublishError) as error:
         why = explain_write_failure(models, error) if isinstance(error, OSError) else None
         raise PublishError(
