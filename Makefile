@@ -1,15 +1,17 @@
 # Atelier: train, publish, serve and evaluate. `make up` does it all; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help up down study evaluate predict logs ps clean lint test soak bench lock venv
+.PHONY: help up down study evaluate predict release rollback history logs ps clean lint test soak bench lock venv
 
-# Settings, given as `make up NAME=value`: ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS FORCE
+# Settings, given as `make up NAME=value`.
 export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS FORCE
+export RELEASE FOLLOW_NEWEST VERSION GATE RAMP HOLD KEEP REASON AT
 STACK := python3 -m stack
 BIN := .venv/bin
 
 help:  ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 GRPC_PORT=8500 REST_PORT=8501 FORCE=1"
+	@echo "  releases: RELEASE=0 FOLLOW_NEWEST=1 VERSION=n GATE=gate.yaml RAMP=1,10,50,100 HOLD=30s KEEP=n REASON=text"
 
 up:  ## set up, train, publish, serve, evaluate; serving stays up
 	@$(STACK) up
@@ -25,6 +27,15 @@ evaluate:  ## evaluate the served model again (JOB=..: that job's)
 
 predict:  ## classify test examples over gRPC (ROWS=0:5, JOB=..)
 	@$(STACK) predict
+
+release:  ## take the newest version (VERSION=n) through the gate to stable (GATE RAMP HOLD KEEP REASON)
+	@$(STACK) release
+
+rollback:  ## make the version before stable again (VERSION=n: that one)
+	@$(STACK) rollback
+
+history:  ## show which version was stable when (AT=2026-11-24T12:00: then)
+	@$(STACK) history
 
 logs:  ## print the server's log
 	@$(STACK) logs

@@ -59,8 +59,7 @@ def up(settings: Settings) -> None:
         else:
             state = engine.serve(state)
         states.save(settings.state_dir, state)
-        if not before:
-            _wait_until_ready(engine, state, version)
+        failed = None if before else _release(engine, settings, state, version)
 
         step(4, STEPS, "Evaluate what is served")
         report = settings.root / "reports" / "evaluation.json"
@@ -70,15 +69,18 @@ def up(settings: Settings) -> None:
             )
         else:
             engine.client(["evaluate"], state)
-        if inputs:
+        if inputs and not failed:
             state.done[job.key] = {
                 "inputs": inputs,
                 "service": engine.service(state),
                 "trained": trained,
+                "stable": served.labelled(state.rest_port, model, "stable"),
                 "report": _digest(report),
             }
             states.save(settings.state_dir, state)
     _summary(settings, state, trained)
+    if failed:
+        raise failed
 
 
 def study(settings: Settings) -> None:
@@ -120,7 +122,9 @@ def _done_before(
     trained: dict[str, Any] = done["trained"]
     if done.get("service") != engine.service(state):
         return None
-    if served.newest(state.rest_port, trained["model"]) != trained["version"]:
+    if served.labelled(state.rest_port, trained["model"], "stable") != done.get("stable"):
+        return None
+    if served.newest(state.rest_port, trained["model"]) is None:
         return None
     note(
         f"{trained['model']} version {trained['version']} is up to date: nothing has changed since it was made."
@@ -144,6 +148,8 @@ def _accuracy(report: Path) -> str:
 
 def _train(engine: Engine, settings: Settings, job: JobFile) -> dict[str, Any]:
     arguments = ["train", engine.job(job), *([] if settings.retrain else ["--if-needed"])]
+    if settings.releases.follow_newest:
+        arguments.append("--follow-newest")
     lines = engine.trainer(arguments).strip().splitlines()
     try:
         trained: dict[str, Any] = json.loads(lines[-1])
@@ -152,23 +158,39 @@ def _train(engine: Engine, settings: Settings, job: JobFile) -> dict[str, Any]:
     return trained
 
 
-def _wait_until_ready(engine: Engine, state: State, version: int) -> None:
-    """Wait until the wanted version is AVAILABLE and its golden examples come back right."""
-    arguments = ["status", "--wait", str(READY_SECONDS), "--version", str(version)]
+def _release(engine: Engine, settings: Settings, state: State, version: int) -> StepFailed | None:
+    """Take the version through the gate to `stable`; return the failure of one that does not pass.
+
+    Without releases the version has to answer, and its golden examples have to come back right.
+    """
+    wait = ["--wait", str(READY_SECONDS)]
+    releases = settings.releases
+    if releases.follow_newest:
+        arguments = ["status", *wait, "--version", str(version)]
+    elif releases.wanted:
+        arguments = ["release", str(version), *wait, "--if-needed", *service.release_options(settings)]
+    else:
+        note(f"Version {version} is a candidate: `make release VERSION={version}` takes it through the gate.")
+        arguments = ["status", *wait]
+    run = engine.release if releases.wanted and not releases.follow_newest else engine.client
     try:
-        engine.client(arguments, state, alive=engine.watch(state))
+        run(arguments, state, alive=engine.watch(state))
     except StepFailed as failure:
+        if served.labelled(state.rest_port, state.model, "stable") is not None:
+            return failure
         cause = "did not become ready" if engine.running(state) else "stopped before it was ready"
         raise StepFailed(f"The server {cause}. {engine.log_tail()}", failure.exit_code) from None
+    return None
 
 
 def _summary(settings: Settings, state: State, trained: dict[str, Any]) -> None:
     job = f"JOB={shlex.quote(settings.job)} " if settings.job_given else ""
-    request = served.example_request(state.rest_port, state.model)
+    stable = served.labelled(state.rest_port, state.model, "stable")
+    request = served.example_request(state.rest_port, state.model, "stable" if stable else "")
     tries = ["make predict ROWS=0:5", *([request] if request else []), f"make up {job}RETRAIN=1"]
     print(
         f"""
-Serving {state.model} version {trained["version"]} until `make down`
+Serving {state.model} version {stable or trained["version"]} until `make down`
   gRPC    127.0.0.1:{state.grpc_port}
   REST    http://127.0.0.1:{state.rest_port}/v1/models/{state.model}
   Report  reports/evaluation.html  (data: reports/evaluation.json)

@@ -14,8 +14,8 @@ FOLDERS = ("models", "data", "reports", "runs", ".atelier")
 # A component writes a new file under such a name first, and then renames it to its final name.
 _NEW = r"\.[0-9a-f]{32}\.new"
 _FILES = {
-    "models": rf"models\.config({_NEW})?|\.models\.config\.lock|rollouts\.jsonl"
-    rf"|[^/]+/\.(publish\.lock|last-version({_NEW})?)|[^/]+/\.staging-[^/]+\.lock",
+    "models": rf"(models\.config|traffic\.json)({_NEW})?|rollouts\.jsonl|\.(models\.config|rollouts|traffic)\.lock"
+    rf"|[^/]+/\.((publish|release)\.lock|last-version({_NEW})?)|[^/]+/\.staging-[^/]+\.lock",
     "data": r"[^/]+/\.lock|fashion-mnist/(train|t10k)-(images-idx3|labels-idx1)-ubyte"
     rf"|imdb/((train|test)\.csv|sha256\.json({_NEW})?)"
     r"|[^/]+/(\.writing-)?test-[0-9a-f]{12}-\d+\.(npz|csv)",
@@ -106,7 +106,7 @@ def _is_made(path: Path, top: Path) -> bool:
     name = str(path.relative_to(top))
     parts = name.split("/")
     if path.is_dir():
-        staging = top.name == "models" and len(parts) == 2 and parts[1].startswith(".staging-")
+        staging = top.name == "models" and len(parts) == 2 and parts[1].startswith((".staging-", ".retired-"))
         fetching = top.name == "data" and len(parts) == 2 and parts[1].startswith(".fetching-")
         return staging or fetching or (top.name == ".atelier" and name.startswith("base-"))
     if top.name == "reports" and (pair := re.fullmatch(r"compare-.+\.(png|json)", name)):

@@ -52,7 +52,16 @@ def newest(rest_port: int, model: str) -> int | None:
     return max((version for version, state in states.items() if state == "AVAILABLE"), default=None)
 
 
-def example_request(rest_port: int, model: str) -> str | None:
+def labelled(rest_port: int, model: str, label: str) -> int | None:
+    """The version that a label names, or None."""
+    document = _get(rest_port, f"{model}/labels/{label}/metadata")
+    try:
+        return int(document["model_spec"]["version"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def example_request(rest_port: int, model: str, label: str = "") -> str | None:
     """A shell line that sends one row to the model, made from its signature; None when REST cannot carry one."""
     document = _get(rest_port, f"{model}/metadata")
     try:
@@ -60,7 +69,8 @@ def example_request(rest_port: int, model: str) -> str | None:
         tensors = {name: (_row_shape(tensor), _LEAVES[tensor["dtype"]]) for name, tensor in inputs.items()}
     except (KeyError, TypeError, ValueError):
         return None
-    url = shlex.quote(f"http://127.0.0.1:{rest_port}/v1/models/{model}:predict")
+    place = f"{model}/labels/{label}" if label else model
+    url = shlex.quote(f"http://127.0.0.1:{rest_port}/v1/models/{place}:predict")
     if sum(math.prod(shape) for shape, _ in tensors.values()) <= WRITTEN_VALUES:
         rows = {name: _nested(shape, leaf) for name, (shape, leaf) in tensors.items()}
         body = json.dumps({"instances": [rows if len(rows) > 1 else next(iter(rows.values()))]})

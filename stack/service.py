@@ -18,6 +18,7 @@ from stack.state import State
 
 # A container's restart policy starts a killed server again within a second; it then loads its models.
 ANSWER_SECONDS = 30.0
+LABELS = ("stable", "canary", "previous")
 _HALTED = "The service has been halted from outside: it runs, and answers nobody."
 
 
@@ -33,6 +34,44 @@ def predict(settings: Settings) -> None:
     engine, state = _asked_for(settings)
     wait_for_answers(engine, state)
     engine.client(["predict", "--rows", settings.rows], state)
+
+
+def release(settings: Settings) -> None:
+    """Take VERSION, or the newest one, through the gate to `stable`."""
+    _change(settings, "release", *release_options(settings), *_forced(settings))
+
+
+def rollback(settings: Settings) -> None:
+    """Make the version before stable again, or VERSION."""
+    reason = settings.releases.reason
+    _change(settings, "rollback", *(["--reason", reason] if reason else []))
+
+
+def history(settings: Settings) -> None:
+    """Print which version was stable when; AT=TIME prints what was stable then."""
+    engine, state = _asked_for(settings)
+    at = settings.releases.at
+    engine.client(["history", *(["--at", at] if at else [])], state)
+
+
+def release_options(settings: Settings) -> list[str]:
+    """The settings of a release as options of the client's command."""
+    releases = settings.releases
+    given = {"--ramp": releases.ramp, "--hold": releases.hold, "--keep": releases.keep}
+    return [word for option, value in given.items() if value for word in (option, value)]
+
+
+def _forced(settings: Settings) -> list[str]:
+    reason = ["--reason", settings.releases.reason] if settings.releases.reason else []
+    return [*(["--force"] if settings.force else []), *reason]
+
+
+def _change(settings: Settings, command: str, *options: str) -> None:
+    """Run a command that changes which version is stable. It needs no lock of ours: the client has its own."""
+    engine, state = _asked_for(settings)
+    wait_for_answers(engine, state)
+    version = [settings.releases.version] if settings.releases.version else []
+    engine.release([command, *version, *options], state)
 
 
 def require_awake(engine: Engine, state: State) -> None:
@@ -94,9 +133,22 @@ def ps(settings: Settings) -> None:
     print(f"gRPC 127.0.0.1:{state.grpc_port}   REST http://127.0.0.1:{state.rest_port}")
     for model in _models(engine, state):
         versions = served.versions(state.rest_port, model)
-        words = ", ".join(f"version {number} {word}" for number, word in (versions or {}).items())
+        labels = _labels(state.rest_port, model)
+        words = ", ".join(
+            f"version {number} {word}{labels.get(number, '')}" for number, word in (versions or {}).items()
+        )
         job = f"   JOB={state.jobs[model]}" if model in state.jobs else ""
         print(f"model {model}   {words or 'does not answer'}{job}")
+
+
+def _labels(rest_port: int, model: str) -> dict[int, str]:
+    """The labels of the model's versions, in brackets."""
+    named = {label: served.labelled(rest_port, model, label) for label in LABELS}
+    return {
+        version: f" ({', '.join(label for label, other in named.items() if other == version)})"
+        for version in named.values()
+        if version is not None
+    }
 
 
 def remembered(settings: Settings) -> State | None:

@@ -15,9 +15,30 @@ ENGINES = ("auto", "compose", "local")
 DEFAULT_PORTS = {"GRPC_PORT": 8500, "REST_PORT": 8501}
 DEFAULT_JOB = "fashion-dense"
 DEFAULT_STUDY = "imdb"
-NAMES = ("ENGINE", "JOB", "GPU", "RETRAIN", "GRPC_PORT", "REST_PORT", "ROWS", "FORCE", "PART")
+NAMES = (
+    *("ENGINE", "JOB", "GPU", "RETRAIN", "GRPC_PORT", "REST_PORT", "ROWS", "FORCE", "PART"),
+    *("RELEASE", "FOLLOW_NEWEST", "VERSION", "GATE", "RAMP", "HOLD", "KEEP", "REASON", "AT"),
+)
 # In MAKEFLAGS a space of a value is written with a backslash.
 _ASSIGNED = re.compile(r"(?<!\S)(?<!\\ )([A-Za-z_]\w*)[:+?]*=")
+
+
+@dataclass(frozen=True)
+class ReleaseSettings:
+    """How a release is made. `wanted` False leaves what was trained a candidate; `follow_newest` makes no releases.
+
+    The texts are those of the client's options, empty where they were not given; the client checks them.
+    """
+
+    wanted: bool
+    follow_newest: bool
+    version: str
+    gate: Path | None
+    ramp: str
+    hold: str
+    keep: str
+    reason: str
+    at: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +56,7 @@ class Settings:
     rest_port: int | None
     rows: str
     force: bool
+    releases: ReleaseSettings
 
     @property
     def state_dir(self) -> Path:
@@ -69,6 +91,31 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
         rest_port=rest_port,
         rows=environ.get("ROWS") or "0:5",
         force=_flag(environ, "FORCE"),
+        releases=_releases(root, environ),
+    )
+
+
+def _releases(root: Path, environ: Mapping[str, str]) -> ReleaseSettings:
+    wanted = environ.get("RELEASE") or "1"
+    if wanted not in ("0", "1"):
+        raise UsageError(f"RELEASE={wanted}: expected 1 or 0.")
+    version = environ.get("VERSION", "")
+    if version and not version.isdecimal():
+        raise UsageError(f"VERSION={version}: expected the number of a version.")
+    given = environ.get("GATE", "")
+    gate = root / (given or "gate.yaml")
+    if given and not gate.is_file():
+        raise UsageError(f"GATE={given}: there is no such file.")
+    return ReleaseSettings(
+        wanted=wanted == "1",
+        follow_newest=_flag(environ, "FOLLOW_NEWEST"),
+        version=version,
+        gate=gate if gate.is_file() else None,
+        ramp=environ.get("RAMP", ""),
+        hold=environ.get("HOLD", ""),
+        keep=environ.get("KEEP", ""),
+        reason=environ.get("REASON", ""),
+        at=environ.get("AT", ""),
     )
 
 

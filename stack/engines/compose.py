@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import hashlib
 import json
 import os
 import secrets
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,8 @@ from stack.jobs import JobFile, seen_of
 from stack.settings import Settings
 from stack.state import State
 
+# Where a container finds the folder of GATE.
+GATE = "/gate"
 # Variables that may name a local copy of a data set. The copy is then mounted into the container.
 LOCAL_SOURCES = ("ATELIER_FASHION_MNIST", "ATELIER_IMDB")
 
@@ -104,14 +108,44 @@ class Compose:
 
     def client(self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None) -> None:
         """Run the client's container against the serving one."""
-        options = ["--no-deps", "-e", f"ATELIER_MODEL={state.model}"]
-        with writable(self.project.reports), self._one_off("client") as run:
-            command = [*run, *options, "client", *arguments]
-            environment = self.project.state_environment(state)
+        self._client("client", [], arguments, state, alive)
+
+    def release(
+        self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None
+    ) -> None:
+        """Run a command of the client that changes what is served, with the rules and hooks of GATE.
+
+        The folder of GATE is mounted, because the rules may name a file of examples in it.
+        """
+        options = ["-e", f"ATELIER_WHO={getpass.getuser()}@{socket.gethostname()}"]
+        gate = self.settings.releases.gate
+        if gate:
+            mounts = Mounts()
+            mounts.show(gate.parent.resolve(), GATE)
+            options += [*mounts.options(), "-e", f"ATELIER_GATE={GATE}/{gate.name}"]
+        self._client("release", options, arguments, state, alive)
+
+    def _client(
+        self,
+        service: str,
+        options: Sequence[str],
+        arguments: Sequence[str],
+        state: State,
+        alive: Callable[[], bool] | None,
+    ) -> None:
+        with writable(self.project.reports), self._one_off(service) as run:
+            given = ["--no-deps", "-e", f"ATELIER_MODEL={state.model}", *options]
             # In the container the service has another address than on the host.
             address = {"serving:8500": f"127.0.0.1:{state.grpc_port}"}
-            names = HostNames(self.project.host_names() | address)
-            run_shown(command, environment, quiet_engine=True, rewrite=names, alive=alive)
+            gate = self.settings.releases.gate
+            shown = {GATE: str(gate.parent)} if gate else {}
+            run_shown(
+                [*run, *given, service, *arguments],
+                self.project.state_environment(state),
+                quiet_engine=True,
+                rewrite=HostNames(self.project.host_names() | address | shown),
+                alive=alive,
+            )
 
     @contextlib.contextmanager
     def _one_off(self, service: str) -> Iterator[list[str]]:

@@ -38,6 +38,11 @@ class Engine(Protocol):
     def client(self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None) -> None:
         """Run the client against the service."""
 
+    def release(
+        self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None
+    ) -> None:
+        """Run a command of the client that changes what is served, with the rules and hooks of GATE."""
+
     def serve(self, state: State) -> State:
         """Start the service."""
 

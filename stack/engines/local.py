@@ -64,6 +64,13 @@ class Local:
         command = str(venv.ensure(self.root, gpu=state.gpu) / "atelier-client")
         run_shown([command, *arguments], environment, alive=alive)
 
+    def release(
+        self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None
+    ) -> None:
+        """Run a command of the client that changes what is served, with the rules and hooks of GATE."""
+        gate = self.settings.releases.gate
+        self.client([*arguments, *(["--gate", str(gate)] if gate else [])], state, alive)
+
     def serve(self, state: State) -> State:
         """Start the server in its own session, its output in the log; return the state with its pid."""
         command = [
@@ -73,6 +80,8 @@ class Local:
             f"--rest_api_port={state.rest_port}",
             f"--model_config_file={self.root / 'models' / 'models.config'}",
             "--model_config_file_poll_wait_seconds=2",
+            # A server that starts again finds labels in models.config for versions that it has yet to load.
+            "--allow_version_labels_for_unavailable_models=true",
             "--enable_grpc_healthcheck_service=true",
             "--enable_serialization_as_tensor_content=true",
         ]

@@ -92,9 +92,13 @@ def test_the_loop_from_a_fresh_clone(up: tuple[Checkout, str], tmp_path: Path) -
     _serve_a_second_model(checkout, tmp_path)
     assert _identity(checkout) == before
 
-    # Asked to, it trains, and the running service picks the new version up.
-    checkout.make("up", "RETRAIN=1")
-    assert json.loads(evaluation.read_text())["model"]["version"] == 2
+    # Asked to, it trains; the same job makes an equal model, which the gate holds, and the first one stays stable.
+    held = checkout.make("up", "RETRAIN=1", expect=4)
+    assert "Version 2 is held" in held
+    assert json.loads(evaluation.read_text())["model"]["version"] == 1
+    assert "version 1 AVAILABLE (stable)" in checkout.make("ps")
+    assert "Version 2 is held" not in checkout.make("up").partition("[4/4]")[2]
+    _release_and_go_back(checkout)
     assert _identity(checkout) == before
 
     assert "\x1b" not in checkout.make("logs")
@@ -119,6 +123,24 @@ def test_the_loop_from_a_fresh_clone(up: tuple[Checkout, str], tmp_path: Path) -
         path for name in ("models", "data", "reports", "runs") for path in (checkout.path / name).rglob("*")
     ]
     assert left == [checkout.path / "data" / "mine.csv"]
+
+
+def _release_and_go_back(checkout: Checkout) -> None:
+    """Version 2 is promoted by force, rolled back, and promoted once more; the history tells it."""
+    gate = checkout.path / "gate.yaml"
+    gate.write_text("metrics: {accuracy: {change_threshold: {absolute: -0.05}}}\n")
+    assert "Version 2 is blessed" in checkout.make("release")
+    assert "version 2 AVAILABLE (stable), version 1 AVAILABLE (previous)" in checkout.make("ps")
+    assert "Version 1 is stable" in checkout.make("rollback", "REASON=to see")
+    assert "never stable" in checkout.make("rollback", "VERSION=9", expect=2)
+    gate.unlink()
+    assert "Version 2 is stable" in checkout.make("release", "VERSION=2", "FORCE=1", "REASON=back again")
+    told = checkout.make("history")
+    assert "rolled back" in told
+    assert "back again" in told
+    checkout.make("evaluate")
+    report = json.loads((checkout.path / "reports" / "evaluation.json").read_text())
+    assert report["model"]["version"] == 2
 
 
 def _interrupt(checkout: Checkout, stage: str) -> None:
