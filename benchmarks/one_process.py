@@ -46,7 +46,7 @@ def bare(target: str) -> Callable[[], object]:
     """The same bytes through grpcio, made once, the answer left as it comes: what no client on grpcio can beat."""
     import grpc
     from atelier_client import Client
-    from atelier_client._requests import predict_frame, predict_requests
+    from atelier_client.messages.requests import predict_frame, predict_requests
     from atelier_client.transports.base import PREDICT
 
     with Client(target, "fashion") as client:

@@ -17,19 +17,8 @@ from atelier_client._arguments import (
     output_names,
     shown,
 )
-from atelier_client._requests import (
-    IN_FLIGHT,
-    Request,
-    example_requests,
-    make_model_spec,
-    metadata_request,
-    predict_frame,
-    predict_requests,
-    status_request,
-)
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target
-from atelier_client._tf_example import FeatureRows, to_examples
 from atelier_client.errors import (
     InputError,
     InvalidRequest,
@@ -40,6 +29,17 @@ from atelier_client.errors import (
     SettingsError,
     TimedOut,
 )
+from atelier_client.messages.requests import (
+    IN_FLIGHT,
+    Request,
+    example_requests,
+    make_model_spec,
+    metadata_request,
+    predict_frame,
+    predict_requests,
+    status_request,
+)
+from atelier_client.messages.tf_example import FeatureRows, to_examples
 from atelier_client.model_config import ServedModel, reload_request
 from atelier_client.responses import (
     Prediction,

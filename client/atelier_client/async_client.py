@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from atelier_client._core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target, parse_targets
-from atelier_client._tf_example import FeatureRows
 from atelier_client.client import checked_tls
 from atelier_client.errors import ServerError, SettingsError
+from atelier_client.messages.tf_example import FeatureRows
 from atelier_client.model_config import ServedModel
 from atelier_client.responses import Prediction, VersionStatus
 from atelier_client.retry import Retry

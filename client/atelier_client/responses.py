@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client._tensors import decode
 from atelier_client.errors import ServerFailure
+from atelier_client.messages.tensors import decode
 from atelier_client.protos import serving_pb2 as pb
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import ArrayLike, NDArray
 
-from atelier_client import _ragged
-from atelier_client._tensors import BFLOAT16, BY_NAME, NAMES, STRING, as_array
 from atelier_client.errors import InputError, ServerFailure
+from atelier_client.messages import ragged
+from atelier_client.messages.tensors import BFLOAT16, BY_NAME, NAMES, STRING, as_array
 from atelier_client.protos import serving_pb2 as pb
 
 
@@ -67,8 +67,8 @@ class Signature:
 
     @cached_property
     def ragged(self) -> dict[str, tuple[str, ...]]:
-        """The inputs that look ragged, each with those of its splits (_ragged.py)."""
-        return _ragged.splits_of(self.inputs)
+        """The inputs that look ragged, each with those of its splits (messages/ragged.py)."""
+        return ragged.splits_of(self.inputs)
 
     @cached_property
     def required(self) -> tuple[TensorInfo, ...]:
@@ -99,7 +99,7 @@ class Signature:
                 )
         for name, splits in self.ragged.items():
             if name in given and not any(part in given for part in splits):
-                given = {**given, **_ragged.flattened(given[name], splits, name)}
+                given = {**given, **ragged.flattened(given[name], splits, name)}
         missing = sorted(set(self.inputs) - set(given) - self.optional)
         if missing:
             raise InputError(
@@ -107,7 +107,7 @@ class Signature:
             )
         arrays = {name: _fitting(self.inputs[name], value) for name, value in given.items()}
         different = self.splittable and len({len(array) for array in arrays.values()}) > 1
-        if different and not _ragged.parts_rows(arrays):
+        if different and not ragged.parts_rows(arrays):
             rows = ", ".join(f"{name} has {len(array)}" for name, array in arrays.items())
             raise InputError(f"The inputs differ in their number of rows: {rows}.")
         return arrays

@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from atelier_client._targets import Target
-from atelier_client._tensors import NAMES, STRING, as_array, decode, encode
 from atelier_client.async_client import AsyncClient
 from atelier_client.client import Client
 from atelier_client.errors import from_status
+from atelier_client.messages.tensors import NAMES, STRING, as_array, decode, encode
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.transports.base import Method
 

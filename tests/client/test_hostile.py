@@ -20,12 +20,12 @@ from atelier_client import TLS, AsyncClient, Client, Retry, ServedModel
 from atelier_client._files import write_text
 from atelier_client._model_card import read_golden
 from atelier_client._printable import printable
-from atelier_client._tensors import decode
 from atelier_client.cli.prediction_rows import readable_rows
 from atelier_client.data.csv_file import CsvReader
 from atelier_client.data.npz import open_numpy
 from atelier_client.data.open import open_reader
 from atelier_client.errors import DataError, InputError, NotReachable, ServerFailure, SettingsError
+from atelier_client.messages.tensors import decode
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.report.files import as_csv, as_junit
 from atelier_client.responses import Prediction

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from atelier_client import Client
-from atelier_client._requests import REQUEST_BYTES, REQUEST_ROWS, predict_frame, predict_requests
-from atelier_client._tensors import decode
-from atelier_client._tf_example import to_examples
 from atelier_client.errors import InputError, UnsupportedType
+from atelier_client.messages.requests import REQUEST_BYTES, REQUEST_ROWS, predict_frame, predict_requests
+from atelier_client.messages.tensors import decode
+from atelier_client.messages.tf_example import to_examples
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature, TensorInfo
 from atelier_client.testing import InMemoryServer

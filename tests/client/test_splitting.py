@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from atelier_client import Client
-from atelier_client._tensors import encode
 from atelier_client.errors import InputError, ServerFailure
+from atelier_client.messages.tensors import encode
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature, TensorInfo
 from atelier_client.testing import InMemoryServer

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from atelier_client._requests import predict_frame, predict_requests
-from atelier_client._tensors import decode, encode, varint
 from atelier_client.errors import ServerFailure
+from atelier_client.messages.requests import predict_frame, predict_requests
+from atelier_client.messages.tensors import decode, encode, varint
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature
 from hypothesis import given

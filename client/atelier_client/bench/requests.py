@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from atelier_client._files import require_file
-from atelier_client._requests import predict_frame, predict_requests, status_request
-from atelier_client._tensors import BY_NAME
 from atelier_client.client import Client
 from atelier_client.errors import DataError, InputError
+from atelier_client.messages.requests import predict_frame, predict_requests, status_request
+from atelier_client.messages.tensors import BY_NAME
 from atelier_client.responses import Prediction
 from atelier_client.signature import Signature, TensorInfo, choose
 

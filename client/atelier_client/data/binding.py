@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client._layout import UNKNOWN, LabelKind, Layout
-from atelier_client._tensors import BY_NAME, NAMES, STRING
 from atelier_client.data import cells as cell_values
 from atelier_client.data import image_file
 from atelier_client.data.columns import ColumnChoice, name_list
@@ -17,6 +16,7 @@ from atelier_client.data.labels import Labels
 from atelier_client.data.shapes import fitted, row_shape, row_size
 from atelier_client.data.table import Table
 from atelier_client.errors import DataError
+from atelier_client.messages.tensors import BY_NAME, NAMES, STRING
 from atelier_client.signature import Signature, TensorInfo
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from atelier_client._layout import Layout
-from atelier_client._ragged import advice
-from atelier_client._tensors import NAMES, STRING
 from atelier_client.data import image_file
 from atelier_client.data.shapes import row_size
 from atelier_client.data.table import Table
 from atelier_client.errors import DataError
+from atelier_client.messages.ragged import advice
+from atelier_client.messages.tensors import NAMES, STRING
 from atelier_client.signature import Signature, TensorInfo
 
 # Usual names of a label column; the last ones are those of Keras's data sets and TensorFlow's image records.

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from atelier_client._files import read_bytes
 from atelier_client._layout import Layout
-from atelier_client._requests import REQUEST_BYTES, REQUEST_ROWS
-from atelier_client._tensors import as_array
 from atelier_client.data import image_file
 from atelier_client.data.binding import Binding, rows_at_once
 from atelier_client.data.image_file import Picture
 from atelier_client.data.shapes import fitted
 from atelier_client.data.table import Reader
 from atelier_client.errors import DataError, InputError
+from atelier_client.messages.requests import REQUEST_BYTES, REQUEST_ROWS
+from atelier_client.messages.tensors import as_array
 from atelier_client.signature import Signature
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")

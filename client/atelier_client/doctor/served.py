@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from atelier_client._tensors import BY_NAME
 from atelier_client.client import Client
 from atelier_client.doctor.finding import Finding, error, ok, warning
 from atelier_client.doctor.trial_requests import check_golden, check_limits
 from atelier_client.errors import ClientError, DataError, ModelNotFound, NotSupported
+from atelier_client.messages.tensors import BY_NAME
 from atelier_client.model_config import read_config
 from atelier_client.responses import State, VersionStatus
 from atelier_client.signature import Signature

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from atelier_client._model_card import read_golden
-from atelier_client._tensors import BY_NAME
 from atelier_client.client import Client
 from atelier_client.doctor.finding import Finding, error, ok, warning
 from atelier_client.errors import ClientError, TooLarge
 from atelier_client.evaluation import skew
+from atelier_client.messages.tensors import BY_NAME
 from atelier_client.signature import Signature
 
 # More than gRPC's default limit of 4 MB, which proxies and other clients often have.

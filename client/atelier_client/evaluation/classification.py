@@ -9,7 +9,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from atelier_client._layout import UNKNOWN, LabelKind, Layout
-from atelier_client._requests import REQUEST_BYTES, REQUEST_ROWS
 from atelier_client.client import Client
 from atelier_client.data.binding import Binding, rows_at_once
 from atelier_client.data.table import Reader, Table
@@ -21,6 +20,7 @@ from atelier_client.evaluation.probabilities import (
     read_probabilities,
 )
 from atelier_client.evaluation.retrying_sender import RequestOptions
+from atelier_client.messages.requests import REQUEST_BYTES, REQUEST_ROWS
 from atelier_client.responses import Prediction
 from atelier_client.signature import choose
 

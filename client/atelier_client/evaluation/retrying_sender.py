@@ -17,9 +17,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
-from atelier_client._requests import IN_FLIGHT
 from atelier_client.client import Client
 from atelier_client.errors import ClientError, ModelNotFound, NotReachable, Overloaded, TimedOut
+from atelier_client.messages.requests import IN_FLIGHT
 from atelier_client.responses import Prediction
 
 # A server that comes back is noticed after this time at the latest.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client._tensors import BY_NAME, DTYPES, NAMES, STRING, decode, encode
+from atelier_client.messages.tensors import BY_NAME, DTYPES, NAMES, STRING, decode, encode
 from atelier_client.protos import serving_pb2 as pb
 
 # For three types the names in JSON (tensorflow/core/framework/types.proto) differ from NumPy's.

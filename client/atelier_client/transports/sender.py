@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from atelier_client._requests import Request
 from atelier_client._routine import Call, Pause, Routine
 from atelier_client._targets import Replicas
 from atelier_client.errors import NotReachable, ServerError, never_sent
+from atelier_client.messages.requests import Request
 from atelier_client.retry import Retry, RetryBudget, retryable
 from atelier_client.transports.base import Method
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client._ragged import parts_rows
-from atelier_client._tensors import encode, strings, varint
 from atelier_client.errors import InputError
+from atelier_client.messages.ragged import parts_rows
+from atelier_client.messages.tensors import encode, strings, varint
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature
 
@@ -76,7 +76,7 @@ def predict_requests(
 
     Rows are split only when the signature says that every output has one row for each row of the inputs. When an input
     may be a single example (`Signature.of_one_example`), rows are split only by `rows_per_request`. Rows of different
-    lengths (_ragged.py) are never split.
+    lengths (messages/ragged.py) are never split.
     Raises `InputError` for `rows_per_request` with an output that cannot be joined. Raises `UnsupportedType` when there
     are several requests; a single request raises it when it is serialized.
     """

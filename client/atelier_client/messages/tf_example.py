@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from atelier_client._arguments import is_text, shown
-from atelier_client._tensors import as_array, utf8
 from atelier_client.errors import InputError
+from atelier_client.messages.tensors import as_array, utf8
 from atelier_client.protos import serving_pb2 as pb
 
 FeatureRows = Sequence[Mapping[str, Any]] | Mapping[str, ArrayLike]
