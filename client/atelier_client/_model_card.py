@@ -60,6 +60,14 @@ class ModelCard:
         return "names" if self.test_file.get("labels") == "names" else "numbers"
 
     @property
+    def test_sha256(self) -> str | None:
+        """The digest of the test file at training. None when an older card does not have it."""
+        known = self.test_file.get("sha256")
+        if known is None and self.test_file["format"] == "idx":
+            known = self.document["data"]["test"].get("sha256")
+        return known if isinstance(known, str) else None
+
+    @property
     def test_layout(self) -> Layout:
         """The layout of the test file, which the trainer writes in the plain dialect."""
         wide = self.layout

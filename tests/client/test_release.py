@@ -111,6 +111,17 @@ def test_a_forced_release_says_so_in_the_record(repo: Releases) -> None:
     assert (promoted.verdict, promoted.reason) == ("rejected", "the shop needs it")
 
 
+def test_examples_that_are_not_those_of_training_decide_nothing(repo: Releases) -> None:
+    """The candidate's own test split, with other labels than its card has the digest of."""
+    repo.gate.write_text("metrics: {}\n")
+    shutil.copytree(repo.data / "labelled" / "fashion-mnist", repo.data / "fashion-mnist", dirs_exist_ok=True)
+    done = repo.run("release", 2)
+    assert done.returncode == 1, done.stderr
+    assert "not those of training" in done.stderr
+    assert (repo.entries()[-1].event, repo.entries()[-1].verdict) == ("held", "not_evaluated")
+    assert repo.label("stable") == 1
+
+
 def test_a_version_with_a_flipped_byte_is_named_and_never_loaded(repo: Releases) -> None:
     folder = shutil.copytree(repo.models / "fashion" / "2", repo.models / "fashion" / "4")
     path = folder / "variables" / "variables.data-00000-of-00001"

@@ -19,7 +19,7 @@ _PATH = re.compile(
     r"(?<![\w./])[\w.-]+(?:/[\w.-]+)*(?:\.(?:py|md|yaml|json|toml|proto|j2|in|lock)\b|/(?=[`, )\]]))"
 )
 # Made by commands, or of models and runs: they are not in the checkout.
-_ELSEWHERE = {".publish.lock"}
+_ELSEWHERE = {f".{name}.lock" for name in ("publish", "release", "models.config", "rollouts", "traffic")}
 
 
 @cache

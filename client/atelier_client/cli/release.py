@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from atelier_client.cli import labelled_examples
 from atelier_client.cli.options import add_command, choose_model, connection, say
+from atelier_client.cli.release_gate import judge_candidate
 from atelier_client.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     from atelier_client.client import Client
     from atelier_client.gate.rules import Rules
-    from atelier_client.gate.verdict import Verdict
     from atelier_client.release.ramp import Ramp, Steps
     from atelier_client.release.replicas import Replicas
     from atelier_client.release.repository import Repository
@@ -139,7 +139,7 @@ def _release(options: argparse.Namespace) -> int:
         return 0
     with connected(options) as (client, replicas), repository.releasing(who()):
         plan = Plan(
-            gate=lambda version, stable: _judge(options, client, rules, version, stable),
+            gate=lambda version, stable: judge_candidate(options, client, rules, version, stable),
             hooks=Hooks(asdict(rules.hooks), say),
             ramp=_ramp(options, client, rules, steps, candidate) if steps else None,
             wait=options.wait,
@@ -182,49 +182,6 @@ def _decided(repository: Repository, candidate: int) -> str | None:
     return f"Version {candidate} {words} on {ends[-1].time[:10]}; version {served.stable} is stable." + (
         f" {ends[-1].reason}" if ends[-1].event in ("rejected", "held") else ""
     )
-
-
-def _judge(
-    options: argparse.Namespace, client: Client, rules: Rules, candidate: int, stable: int | None
-) -> Verdict:
-    """Measure both versions by the rules, print the table, return the verdict."""
-    from atelier_client._model_card import read_card
-    from atelier_client.cli.tables import print_verdict
-    from atelier_client.data.open import open_reader
-    from atelier_client.evaluation.classification import Settings
-    from atelier_client.evaluation.progress import Progress
-    from atelier_client.gate.measure import Side, measure
-    from atelier_client.gate.verdict import judge
-
-    folders = {
-        version: options.models / options.model / str(version) for version in (candidate, stable) if version
-    }
-    cards = {version: read_card(folder) for version, folder in folders.items()}
-    reader = open_reader(rules.examples) if rules.examples else None
-    examples = None
-    if reader or cards[candidate]:
-        examples = labelled_examples.find(options, cards[candidate], folders[candidate], reader)
-    sides = [
-        Side(
-            examples.settings(options, version, cards[version]) if examples else Settings(version=version),
-            folder,
-        )
-        for version, folder in folders.items()
-    ]
-    rows = examples.reader.rows if examples else 0
-    with Progress(rows, f"gate {options.model}") as progress:
-        measured = measure(
-            client,
-            examples.reader if examples else None,
-            sides[0],
-            sides[1] if stable else None,
-            rules,
-            progress,
-        )
-    verdict = judge(rules, measured)
-    if not options.json:
-        print_verdict(verdict.document())
-    return verdict
 
 
 def _ramp(options: argparse.Namespace, client: Client, rules: Rules, steps: Steps, candidate: int) -> Ramp:

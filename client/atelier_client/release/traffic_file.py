@@ -1,6 +1,6 @@
 """traffic.json: the share of the requests that routers send to each label while a release ramps up (docs/contracts.md).
 
-    {"fashion": {"stable": 99, "canary": 1}}
+    {"shoes": {"stable": 99, "canary": 1}}
 
 A model that is not in it, or no file, means that everything goes to `stable`.
 """

@@ -66,7 +66,7 @@ def report_of(
         "intervals": intervals,
         "exact_areas": result.scores.exact,
         "trained": _trained_metrics(values, card.metrics if card and own_test_split and not partial else {})
-        | {"sha256": _digest(card) if card and own_test_split else None},
+        | {"sha256": card.test_sha256 if card and own_test_split else None},
         "per_class": classes,
         "confusion_matrix": counts.confusion.tolist(),
         "calibration": counts.calibration.bins(),
@@ -104,14 +104,6 @@ def _histogram(seconds: Sequence[float], bins: int = 24) -> dict[str, list[float
     edges[-1] = max(edges[-1], high)
     counts, _ = np.histogram(values, edges)
     return {"edges_ms": [round(float(edge), 4) for edge in edges], "counts": counts.tolist()}
-
-
-def _digest(card: ModelCard) -> str | None:
-    """The digest of the test file at training. None when an older card does not have it."""
-    known = card.test_file.get("sha256")
-    if known is None and card.test_file["format"] == "idx":
-        known = card.document["data"]["test"].get("sha256")
-    return known if isinstance(known, str) else None
 
 
 def _trained_metrics(measured: Mapping[str, float], trained: Mapping[str, float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Follows a file of weights, `{"fashion": {"stable": 99, "canary": 1}}` (docs/contracts.md, section 1)."""
+"""Follows a file of weights, `{"shoes": {"stable": 99, "canary": 1}}` (docs/contracts.md, section 1)."""
 
 from __future__ import annotations
 
