@@ -75,9 +75,8 @@ class Journal:
         stable = served.stable
         if stable is None or stable == last:
             return False
-        begun = [entry for entry in entries if entry.event == "rolling_back"]
-        if begun and begun[-1] is entries[-1] and begun[-1].to_version == stable:
-            self.write("rolled_back", last, stable, reason=begun[-1].reason)
+        if begun := self.rollback_begun(stable):
+            self.write("rolled_back", last, stable, reason=begun.reason)
             return False
         if stable in self.unfinished():
             self.promoted(last, stable)
@@ -85,6 +84,16 @@ class Journal:
         said = "was changed by hand" if moves else "named it before the first release"
         self.write("taken_over", last, stable, reason=f"models.config {said}.")
         return False
+
+    def rollback_begun(self, version: int | None) -> Entry | None:
+        """The intention to go back to a version, when nothing has become stable since."""
+        begun = None
+        for entry in self.entries():
+            if entry.event in MOVES:
+                begun = None
+            elif entry.event == "rolling_back" and entry.to_version == version:
+                begun = entry
+        return begun
 
     def promoted(self, before: int | None, after: int, reason: str = "") -> None:
         """Write that the candidate became stable, with what the gate had said of it."""

@@ -30,13 +30,22 @@ class Rollback:
 
         Raises `InputError` when there is nothing to go back to, `NotReachable` when no server answers.
         """
-        finished = self._finish()
-        if finished is not None and version in (None, finished):
-            target = finished
+        served = self._repository.served()
+        if self._journal.rollback_begun(served.stable) and version in (None, served.stable):
+            # The command before this one was killed after its step. Without this, the same command given again would
+            # go back from where it has just arrived.
+            assert served.stable is not None
+            target = served.stable
         else:
+            self._write_down()
             target = self._target(version)
             self._load(target, wait)
             self._move(target, reason)
+        self._settle(target, reason)
+        return target
+
+    def _settle(self, target: int, reason: str) -> None:
+        """See the servers follow, drop what is not needed any more, and write down that it is done, last."""
         TrafficFile(self._repository.models).clear(self._repository.model)
         silent = self._replicas.wait_label(STABLE, target)
         if len(silent) == self._replicas.count:
@@ -60,23 +69,16 @@ class Rollback:
             self._hooks.run("after_rollback", facts)
         except HookFailed as failure:
             self._say(f"warning: {failure}")
-        return target
+        self._write_down()
 
-    def _finish(self) -> int | None:
-        """The version of a rollback whose command was killed after its step, which is complete now; else None.
+    def _write_down(self) -> None:
+        """Bring the record up to models.config."""
 
-        Without this, the same command given again would go back from where it has just arrived.
-        """
-        entries = self._journal.entries()
-        self._repository.update(self._reconciled)
-        last = entries[-1] if entries else None
-        if last is None or last.event != "rolling_back":
-            return None
-        return last.to_version if self._repository.served().stable == last.to_version else None
+        def decide(found: ServedVersions) -> ServedVersions:
+            self._journal.reconcile(found)
+            return found
 
-    def _reconciled(self, found: ServedVersions) -> ServedVersions:
-        self._journal.reconcile(found)
-        return found
+        self._repository.update(decide)
 
     def _target(self, version: int | None) -> int:
         served = self._repository.served()
@@ -125,8 +127,4 @@ class Rollback:
                 return found.labelled(canary=None)
             return found.adding(target).labelled(stable=target, previous=found.stable, canary=None)
 
-        def written() -> None:
-            if target != before:
-                self._journal.write("rolled_back", before, target, reason=reason)
-
-        self._replicas.tell(self._repository.update(decide, written))
+        self._replicas.tell(self._repository.update(decide))
