@@ -77,6 +77,13 @@ def register(commands: Any) -> None:
         action="store_true",
         help="do nothing when an earlier release has decided about this version",
     )
+    command.add_argument(
+        "--require-signature",
+        type=Path,
+        metavar="KEY",
+        help="refuse a version that is not signed with this public key (PEM), in VERSION.sig beside it; needs "
+        "model-signing",
+    )
     labelled_examples.add_options(command, file=False)
 
 
@@ -129,6 +136,11 @@ def _release(options: argparse.Namespace) -> int:
     if not 0 < options.wait < float("inf"):
         raise SettingsError(f"--wait {options.wait:g}: expected seconds, more than 0.")
     steps = Steps.parse(options.ramp, options.hold) if options.ramp else None
+    key = None
+    if options.require_signature is not None:
+        from atelier_client.release.signature import PublicKey
+
+        key = PublicKey(options.require_signature)
     rules = read_rules(options.gate)
     options.file = rules.examples
     choose_model(options)
@@ -144,6 +156,7 @@ def _release(options: argparse.Namespace) -> int:
             ramp=_ramp(options, client, rules, steps, candidate) if steps else None,
             wait=options.wait,
             force=options.reason,
+            key=key,
         )
         outcome = Release(repository, replicas, plan, say).run(candidate)
         if outcome.event == "promoted" and options.keep:

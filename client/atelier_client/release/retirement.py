@@ -11,6 +11,7 @@ from atelier_client.release.durable_files import locked, sync
 from atelier_client.release.journal import Journal
 from atelier_client.release.replicas import Replicas
 from atelier_client.release.repository import Repository
+from atelier_client.release.signature import signature_path
 
 _RETIRED = ".retired-"
 
@@ -42,6 +43,7 @@ def retire(repository: Repository, replicas: Replicas, keep: int, say: Callable[
         journal.write("retired", served.stable, version, reason=f"Older than the {keep} newest versions.")
         with locked(repository.folder / ".publish.lock"):
             repository.version_folder(version).rename(gone)
+            signature_path(repository.version_folder(version)).unlink(missing_ok=True)
             sync(repository.folder)
         shutil.rmtree(gone)
         retired.append(version)

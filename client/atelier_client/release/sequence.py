@@ -21,6 +21,7 @@ from atelier_client.release.record import Event
 from atelier_client.release.replicas import Failed, Replicas
 from atelier_client.release.repository import Interfered, Repository
 from atelier_client.release.served_versions import CANARY, STABLE, ServedVersions
+from atelier_client.release.signature import PublicKey
 from atelier_client.release.traffic_file import TrafficFile
 
 
@@ -44,13 +45,16 @@ Ramp = Callable[[int, int, Callable[[], None]], str | None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How a release is made. `wait` is in seconds; `force` is the reason to promote whatever the gate says."""
+    """How a release is made. `wait` is in seconds; `force` is the reason to promote whatever the gate says, `key`
+    the one that the candidate has to be signed with.
+    """
 
     gate: Gate
     hooks: Hooks
     ramp: Ramp | None = None
     wait: float = 180.0
     force: str | None = None
+    key: PublicKey | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Release:
         finished = self._reconcile()
         try:
             if self._left.stable != candidate:
-                check_files(self._repository.version_folder(candidate), self._say)
+                self._check_files(candidate)
             self._take_over(candidate)
             self._forget_others(candidate)
             if self._left.stable == candidate:
@@ -126,6 +130,12 @@ class Release:
                 self._undo(candidate, "aborted", f"The release of version {candidate} is ended: {reason}")
             raise
         return self._settle(candidate, f"Version {candidate} is stable.", hook=True)
+
+    def _check_files(self, candidate: int) -> None:
+        folder = self._repository.version_folder(candidate)
+        check_files(folder, self._say)
+        if self._plan.key is not None:
+            self._plan.key.check(folder)
 
     def _reconcile(self) -> bool:
         """Bring the record up to models.config. True when a promotion was done and not written."""
