@@ -14,7 +14,6 @@ from atelier_client.errors import NotReachable
 from atelier_client.evaluation.classification import Settings
 from atelier_client.evaluation.evaluate import evaluate
 from atelier_client.evaluation.progress import Progress
-from atelier_client.gate import latency as latency_module
 from atelier_client.gate.measure import Side, measure
 from atelier_client.gate.measured import Measured
 from atelier_client.gate.rules import Rules, read_rules
@@ -88,7 +87,8 @@ def examples(tmp_path: Path, labels: NDArray[Any]) -> Path:
 
 @pytest.fixture(autouse=True)
 def _few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency_module, "REQUESTS", 150)
+    monkeypatch.setattr("atelier_client.gate.measure.DECIDING", 150)
+    monkeypatch.setattr("atelier_client.gate.measure.OBSERVED", 150)
 
 
 def side(repository: Path, version: int) -> Side:

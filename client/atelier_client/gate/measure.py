@@ -18,7 +18,7 @@ from atelier_client.evaluation.evaluate import evaluate
 from atelier_client.evaluation.metrics import MetricCounts
 from atelier_client.evaluation.progress import Progress
 from atelier_client.evaluation.slices import Slice, SliceMasks
-from atelier_client.gate.latency import measure_latency
+from atelier_client.gate.latency import DECIDING, OBSERVED, measure_latency
 from atelier_client.gate.measured import Change, Measured, Measurement, Part, part_of
 from atelier_client.gate.rules import Rules
 
@@ -62,6 +62,7 @@ def measure(
             table,
             Classification(client, reader, settings, progress.say),
             Classification(client, reader, stable.settings, progress.say) if stable else None,
+            OBSERVED if rules.latency.observe else DECIDING,
         )
         measured = dataclasses.replace(measured, latency=latency, requests=requests)
         if stable:
