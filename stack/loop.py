@@ -22,6 +22,10 @@ from stack.state import State
 
 READY_SECONDS = 180
 STEPS = 4
+_OLD_SERVER = (
+    "It was started before there were releases. It goes on answering, but started again by itself it would not take "
+    "the labels of releases: `make down && make up` once, when a pause of some seconds suits."
+)
 
 
 def up(settings: Settings) -> None:
@@ -56,6 +60,8 @@ def up(settings: Settings) -> None:
         state.jobs[model] = job.key
         if running:
             note("Already running: left undisturbed.")
+            if not state.labels and not settings.releases.follow_newest:
+                note(_OLD_SERVER)
         else:
             state = engine.serve(state)
         states.save(settings.state_dir, state)
@@ -72,6 +78,7 @@ def up(settings: Settings) -> None:
         if inputs and not failed:
             state.done[job.key] = {
                 "inputs": inputs,
+                "how": _how(settings),
                 "service": engine.service(state),
                 "trained": trained,
                 "stable": served.labelled(state.rest_port, model, "stable"),
@@ -119,6 +126,8 @@ def _done_before(
     done = state.done.get(job.key)
     if settings.retrain or not inputs or not done or done.get("inputs") != inputs:
         return None
+    if done.get("how") != _how(settings):
+        return None
     trained: dict[str, Any] = done["trained"]
     if done.get("service") != engine.service(state):
         return None
@@ -130,6 +139,13 @@ def _done_before(
         f"{trained['model']} version {trained['version']} is up to date: nothing has changed since it was made."
     )
     return {**trained, "trained": False}
+
+
+def _how(settings: Settings) -> str:
+    """What `make up` does with what was trained. Another way has something to do although nothing was changed."""
+    if settings.releases.follow_newest:
+        return "follow the newest"
+    return "release" if settings.releases.wanted else "candidate"
 
 
 def _digest(report: Path) -> str:

@@ -24,6 +24,7 @@ class State:
 
     `jobs` is the job that made the served model, by model. `done` is what the last `make up` that came to its end was
     made from and what it made, by job: when nothing has changed since, `make up` has nothing to do (see loop.py).
+    `labels` is whether the server was started with the flag that lets it start again with labels in models.config.
     """
 
     engine: str
@@ -34,6 +35,7 @@ class State:
     base_image: str = ""
     embedded: bool = False
     pid: int = 0
+    labels: bool = False
     jobs: dict[str, str] = field(default_factory=dict)
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
 

@@ -160,6 +160,7 @@ class Compose:
 
     def serve(self, state: State) -> State:
         """Start the serving container (no effect on one that runs as configured)."""
+        state.labels = True
         # The state is saved first. If this command is interrupted, `make down` still finds the server.
         states.save(self.settings.state_dir, state)
         command = [*self.docker.compose, "up", "-d", "--no-build", "serving"]

@@ -95,6 +95,7 @@ class Local:
                 start_new_session=True,
             )
         state.pid = process.pid
+        state.labels = True
         # The pid is saved at once. If this command is interrupted, `make down` still finds the server.
         try:
             states.save(self.settings.state_dir, state)

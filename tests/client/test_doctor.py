@@ -194,6 +194,7 @@ def test_models_config_is_checked(own_models: Path) -> None:
     (own_models / "other" / "1").mkdir(parents=True)
     entry = 'config { name: "fashion" base_path: "/models/fashion" }'
     labels = '  version_labels { key: "stable" value: 1 } version_labels { key: "canary" value: 7 }\n'
+    stable = '  version_labels { key: "stable" value: 1 }\n'
     for text, said in (
         ("model_config_list {", "is not a ModelServerConfig text proto"),
         (good.replace("fashion", "shoes"), "fashion is not listed in"),
@@ -205,7 +206,13 @@ def test_models_config_is_checked(own_models: Path) -> None:
         (good.replace("model_config_list {", f"model_config_list {{ {entry}"), "fashion is listed 2 times"),
         (
             good.replace("config {\n    name", f"config {{\n{labels}    name"),
-            "the label canary -> 7 names a version",
+            "the label canary -> 7 names a version that is not in",
+        ),
+        (
+            good.replace("config {\n    name", f"config {{\n{stable}    name").replace(
+                "versions: 1", "versions: 2"
+            ),
+            "the label stable -> 1 names a version that its model_version_policy does not list (2)",
         ),
     ):
         path.write_text(text)
@@ -342,6 +349,23 @@ def test_a_models_folder_that_nobody_asked_for_is_no_error_beside_a_server(
         assert [item["state"] for item in findings if item["check"] == "models directory"] == ["warning"]
         monkeypatch.setenv("ATELIER_MODELS", "models")
         assert "models directory: models does not exist." in faults("--model", "good")
+
+
+def test_a_candidate_is_no_fault(tmp_path: Path) -> None:
+    """A version that models.config does not list waits for its release."""
+    models = tmp_path / "models"
+    save_toy(models, "toy", 1)
+    path = models / "models.config"
+    path.write_text(
+        f'model_config_list {{ config {{ name: "toy" base_path: "{models}/toy" model_platform: "tensorflow" '
+        "model_version_policy { specific { versions: 1 } } } }"
+    )
+    with running_server(models, f"--model_config_file={path}", model="toy") as server:
+        shutil.copytree(models / "toy/1", models / "toy/2")
+        findings = doctor("--target", server.grpc, "--models", models, "--model", "toy")
+    states = [item for item in findings if item["check"] == "version states"]
+    assert {item["state"] for item in states} == {"ok"}
+    assert any("Version 2 is a candidate" in item["text"] for item in states)
 
 
 def test_versions_that_failed_and_labels_that_are_not_set(tmp_path: Path) -> None:

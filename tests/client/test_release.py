@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.releases import Releases, releases
+from tests.support.ports import free_port
+from tests.support.releases import FLAGS, Releases, releases
+from tests.support.server import running_server
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,25 @@ def test_a_worse_version_is_rejected_and_taken_out(repo: Releases) -> None:
     repo.wait_loaded(1)
     # An earlier decision holds, until somebody asks anew.
     assert "was rejected" in repo.run("release", 3, "--if-needed").stderr
+
+
+def test_a_server_that_is_just_starting_is_waited_for(repo: Releases) -> None:
+    """Also when nothing is left to decide: what follows asks the stable version."""
+    assert repo.run("release").returncode == 1
+    port = free_port()
+    late = repo.start(
+        "release", "--if-needed", "--wait", 60, ATELIER_TARGET=f"127.0.0.1:{port}", ATELIER_GATE=""
+    )
+    with late:
+        assert late.stderr is not None
+        assert "Waiting up to 60 s" in late.stderr.readline()
+        flags = (f"--model_config_file={repo.models / 'models.config'}", *FLAGS)
+        with running_server(repo.models, *flags, port=port):
+            assert late.wait(60) == 0
+        assert "version 1 is stable" in late.stderr.read()
+    gone = repo.run("release", "--if-needed", "--wait", 1, ATELIER_TARGET=f"127.0.0.1:{port}")
+    assert gone.returncode == 3, gone.stderr
+    assert "was not ready" in gone.stderr
 
 
 def test_an_equal_version_is_decided_by_the_rule(repo: Releases) -> None:

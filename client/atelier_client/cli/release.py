@@ -75,7 +75,7 @@ def register(commands: Any) -> None:
     command.add_argument(
         "--if-needed",
         action="store_true",
-        help="do nothing when an earlier release has decided about this version",
+        help="when an earlier release has decided about this version, only wait for the stable one to answer",
     )
     command.add_argument(
         "--require-signature",
@@ -147,6 +147,7 @@ def _release(options: argparse.Namespace) -> int:
     repository = Repository(options.models, options.model)
     candidate = _candidate(repository, options.candidate)
     if options.if_needed and (before := _decided(repository, candidate)):
+        _await_stable(options, repository)
         say(before)
         return 0
     with connected(options) as (client, replicas), repository.releasing(who()):
@@ -176,6 +177,17 @@ def _candidate(repository: Repository, asked: int | None) -> int:
         known = ", ".join(map(str, published)) or "none"
         raise InputError(f"Version {asked} of {repository.model} was not published (there are: {known}).")
     return published[-1] if asked is None else asked
+
+
+def _await_stable(options: argparse.Namespace, repository: Repository) -> None:
+    """Wait until the stable version answers, and rightly: the servers may have been started just now."""
+    from atelier_client._model_card import read_golden
+
+    stable = repository.served().stable
+    assert stable is not None
+    with connected(options) as (_, replicas):
+        replicas.wait_available(stable, options.wait, lambda: None)
+        replicas.check_golden(stable, read_golden(repository.version_folder(stable)))
 
 
 def _decided(repository: Repository, candidate: int) -> str | None:

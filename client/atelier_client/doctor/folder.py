@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
 from atelier_client._model_card import read_card, read_golden
 from atelier_client.doctor.finding import Finding, error, ok, warning
+from atelier_client.doctor.listing import check_listing, folders_of, near
 from atelier_client.doctor.published_files import changed_files
 from atelier_client.doctor.saved_model import SavedModel, read_saved_model
 from atelier_client.doctor.warmup import check_warmup
 from atelier_client.errors import DataError
-from atelier_client.model_config import read_config
 
 # The release that the stack serves with (docs/serving.md). It may lack operations that a later release writes.
 SERVED_TENSORFLOW = (2, 20)
@@ -32,7 +31,7 @@ def check_folder(models: Path, model: str | None) -> Iterator[Finding]:
         )
         return
     yield ok("models directory", f"{models}")
-    yield from _config(models, model)
+    yield from check_listing(models, model)
     folder = models / (model or "")
     if model is None or not folder.is_dir():
         yield _missing_model(models, model)
@@ -148,90 +147,8 @@ def _newest(check: str, folder: Path, saved: SavedModel) -> Iterator[Finding]:
         yield error("golden examples", str(problem), "Publish the version again.")
 
 
-def _config(models: Path, model: str | None) -> Iterator[Finding]:
-    check = "models.config"
-    try:
-        config = read_config(models)
-    except DataError as problem:
-        yield error(check, str(problem), "Mend it, or remove it: the next publish writes it anew.")
-        return
-    if config is None or model is None:
-        return
-    entries = list(config.model_config_list.config)
-    names = [entry.name for entry in entries]
-    entry = next((entry for entry in entries if entry.name == model), None)
-    if entry is None:
-        yield error(
-            check,
-            f"{model} is not listed in {models / check}; it lists {', '.join(names) or 'nothing'}."
-            + _near(model, names),
-            "A server started with this file does not serve it. Publish it, or add an entry.",
-        )
-        return
-    if names.count(model) > 1:
-        yield error(
-            check, f"{model} is listed {names.count(model)} times.", "The server refuses that; keep one."
-        )
-    if not entry.base_path.startswith("/") and "://" not in entry.base_path:
-        yield error(
-            check,
-            f"{model}: base_path is {entry.base_path!r}, not absolute.",
-            "The server refuses it: write it in full.",
-        )
-    elif not _is_there(Path(entry.base_path), models / model):
-        yield error(
-            check,
-            f"{model}: the base_path {entry.base_path} does not exist.",
-            f"The server finds no version there. Write the folder's path: {(models / model).absolute()}",
-        )
-    else:
-        yield from _other_folder(model, Path(entry.base_path), models / model)
-    missing = [
-        f"{label} -> {version}"
-        for label, version in sorted(entry.version_labels.items())
-        if not (models / model / str(version)).is_dir()
-    ]
-    for text in missing:
-        yield error(
-            "labels",
-            f"{model}: the label {text} names a version that is not in {models / model}.",
-            "Point the label at a version that is there, or publish that one.",
-        )
-    if not missing:
-        labels = ", ".join(f"{label} -> {version}" for label, version in sorted(entry.version_labels.items()))
-        yield ok(check, f"lists {model}" + (f", labels {labels}" if labels else ""))
-
-
-def _other_folder(model: str, base_path: Path, folder: Path) -> Iterator[Finding]:
-    """A base_path on this machine that is not the model's folder in the repository."""
-    if not base_path.is_dir() or (folder.is_dir() and base_path.samefile(folder)):
-        return
-    advice = f"Write the folder that holds the versions: {folder.absolute()}"
-    if (base_path / "saved_model.pb").exists():
-        yield error(
-            "models.config", f"{model}: the base_path {base_path} is a version, not their folder.", advice
-        )
-    elif not any(name.isdigit() for name in _folders(base_path)):
-        yield error("models.config", f"{model}: the base_path {base_path} holds no version.", advice)
-    else:
-        yield warning(
-            "models.config",
-            f"{model}: the base_path {base_path} is another folder than {folder}, whose versions are checked here.",
-            advice,
-        )
-
-
-def _is_there(base_path: Path, folder: Path) -> bool:
-    """True when a server finds the path: on this machine, or in a container with the repository mounted at /models."""
-    return (
-        "://" in str(base_path)
-        or base_path.is_dir()
-        or (base_path == Path("/models", folder.name) and folder.is_dir())
-    )
-
-
 def _missing_model(models: Path, model: str | None) -> Finding:
-    folders = _folders(models)
+    folders = folders_of(models)
     if any(name.isdigit() for name in folders):
         return error(
             "model name",
@@ -247,20 +164,9 @@ def _missing_model(models: Path, model: str | None) -> Finding:
     return error(
         "model name",
         f"{models} holds no model {model!r}; it holds {', '.join(folders) or 'nothing'}."
-        + _near(model, folders),
+        + near(model, folders),
         "Give its name: --model NAME.",
     )
-
-
-def _folders(models: Path) -> list[str]:
-    return sorted(
-        entry.name for entry in models.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    )
-
-
-def _near(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _next_number(folder: Path) -> str:

@@ -133,13 +133,33 @@ def _states(
         if folder and folder.is_dir()
         else []
     )
-    if on_disk and max(on_disk) > max(answering):
+    if on_disk and max(on_disk) > max(answering) and _is_candidate(models, model, max(on_disk)):
+        release = f"atelier-client release {max(on_disk)}"
+        yield ok(
+            check, f"Version {max(on_disk)} is a candidate, which models.config does not list: {release}"
+        )
+    elif on_disk and max(on_disk) > max(answering):
         yield warning(
             check,
             f"{folder} holds version {max(on_disk)}, the newest that answers is {max(answering)}.",
             "It may still be loading, or the server reads another folder (its base_path), or does not poll "
             "(--file_system_poll_wait_seconds).",
         )
+
+
+def _is_candidate(models: Path | None, model: str, version: int) -> bool:
+    """True for a version that models.config leaves out: a release decides whether it is served."""
+    try:
+        config = read_config(models) if models else None
+    except DataError:
+        # The checks of the folder report this already.
+        return False
+    policies = [
+        entry.model_version_policy
+        for entry in (config.model_config_list.config if config else ())
+        if entry.name == model
+    ]
+    return any(one.HasField("specific") and version not in one.specific.versions for one in policies)
 
 
 def _config_labels(client: Client, models: Path | None) -> Iterator[Finding]:
