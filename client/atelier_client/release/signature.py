@@ -20,7 +20,7 @@ from atelier_client.release.replicas import Failed
 
 
 def signature_path(version: Path) -> Path:
-    """Where the signature of a version lies: `models/fashion/3.sig` for `models/fashion/3`."""
+    """Where the signature of a version lies: `3.sig` beside the folder `3`."""
     return version.with_name(f"{version.name}.sig")
 
 
