@@ -424,7 +424,7 @@ def test_status_and_metadata_for_people_and_programs(server: Any) -> None:
     assert "AVAILABLE" in command("status", "--target", server.grpc).stdout
     assert "images: uint8 [N,28,28]" in command("metadata", "--target", server.grpc).stdout
     entries = json.loads(command("status", "--json", "--target", server.grpc).stdout)
-    assert entries == [{"version": 1, "state": "AVAILABLE", "error": ""}]
+    assert entries == [{"version": 1, "state": "AVAILABLE", "error": "", "labels": []}]
     assert "serving_default" in json.loads(command("metadata", "--json", "--target", server.grpc).stdout)
 
 

@@ -346,6 +346,8 @@ def test_history_tells_what_was_stable_when(repo: Releases) -> None:
     assert repo.run("history", "--at", before.isoformat()).returncode == 2
     assert "expected a time" in repo.run("history", "--at", "noon").stderr
     assert "boots" in repo.run("history").stdout
+    states = {row["version"]: row["labels"] for row in json.loads(repo.run("status", "--json").stdout)}
+    assert (states[1], states[2]) == (["stable"], ["previous"])
 
 
 def test_a_hand_edit_of_the_labels_is_seen_by_history(repo: Releases) -> None:

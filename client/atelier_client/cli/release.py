@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from atelier_client.release.repository import Repository
     from atelier_client.release.sequence import Outcome
 
-# A replica is asked by itself: the other ones are no way around it.
+# A server is asked by itself, for there is no way around it; one that is gone must not hold up a rollback.
 _ATTEMPTS = 2
+_SECONDS = 5.0
 
 
 def register(commands: Any) -> None:
@@ -110,13 +111,17 @@ def connected(options: argparse.Namespace) -> Iterator[tuple[Client, Replicas]]:
     with contextlib.ExitStack() as stack:
         settings = connection(options)
         whole = stack.enter_context(Client(options.target, options.model, **settings))
-        alone = [
-            stack.enter_context(
-                Client(target.address, options.model, retry=Retry(attempts=_ATTEMPTS), **settings)
-            )
-            for target in parse_targets(options.target)
-        ]
-        yield whole, Replicas(alone, say)
+        soon = settings | {"timeout": min(_SECONDS, options.timeout)}
+        alone, patient = (
+            [
+                stack.enter_context(
+                    Client(target.address, options.model, retry=Retry(attempts=_ATTEMPTS), **some)
+                )
+                for target in parse_targets(options.target)
+            ]
+            for some in (soon, settings)
+        )
+        yield whole, Replicas(alone, patient, say)
 
 
 def _release(options: argparse.Namespace) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from atelier_client.cli.options import add_command, add_folder, connect, say
 from atelier_client.client import Client
-from atelier_client.errors import ClientError
+from atelier_client.errors import ClientError, InvalidRequest, ModelNotFound
+from atelier_client.responses import VersionStatus
 
 
 def register(commands: Any) -> None:
@@ -44,15 +47,30 @@ def _status(options: argparse.Namespace) -> int:
             _check_golden(client, version, options)
             say(f"{options.model} version {version} is ready ({time.monotonic() - started:.1f} s).")
         entries = client.status()
+        labels = _labels(client)
     if options.version is not None:
         entries = [entry for entry in entries if entry.version == options.version]
     if options.json:
-        print(json.dumps([asdict(entry) | {"state": entry.state.name} for entry in entries]))
+        print(json.dumps([_document(entry, labels) for entry in entries]))
     elif options.wait is None:
         from atelier_client.cli.tables import print_status
 
-        print_status(options.model, entries)
+        print_status(options.model, entries, labels)
     return 0
+
+
+def _labels(client: Client) -> dict[str, int]:
+    """The versions of the labels that releases give (docs/releases.md); a server does not tell which others it has."""
+    found = {}
+    for label in ("stable", "canary", "previous"):
+        with contextlib.suppress(InvalidRequest, ModelNotFound):
+            found[label] = client.version_of(label)
+    return found
+
+
+def _document(entry: VersionStatus, labels: Mapping[str, int]) -> dict[str, Any]:
+    named = [label for label, version in labels.items() if version == entry.version]
+    return asdict(entry) | {"state": entry.state.name, "labels": named}
 
 
 def _check_golden(client: Client, version: int, options: argparse.Namespace) -> None:

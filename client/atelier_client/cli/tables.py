@@ -166,11 +166,12 @@ def _signed(value: float | None, sign: str = "") -> str:
     return "" if value is None else f"{value:{sign}.4f}"
 
 
-def print_status(model: str, entries: Sequence[VersionStatus]) -> None:
-    """One row a version."""
-    table = Table("version", "state", "error", title=model, title_justify="left")
+def print_status(model: str, entries: Sequence[VersionStatus], labels: Mapping[str, int]) -> None:
+    """One row a version, with the labels that name it."""
+    table = Table("version", "state", "labels", "error", title=model, title_justify="left")
     for entry in entries:
-        table.add_row(str(entry.version), entry.state.name, _text(entry.error))
+        names = ", ".join(label for label, version in labels.items() if version == entry.version)
+        table.add_row(str(entry.version), entry.state.name, names, _text(entry.error))
     Console().print(table)
 
 

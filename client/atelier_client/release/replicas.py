@@ -33,10 +33,13 @@ class Failed(ClientError):
 
 
 class Replicas:
-    """One client for each server."""
+    """The clients of each server: one that gives up soon, for states and configurations, and one for predictions."""
 
-    def __init__(self, clients: Sequence[Client], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, clients: Sequence[Client], patient: Sequence[Client], say: Callable[[str], None]
+    ) -> None:
         self._clients = clients
+        self._patient = patient
         self._say = say
 
     @property
@@ -119,7 +122,7 @@ class Replicas:
 
     def check_golden(self, version: int, golden: Golden | None) -> None:
         """Raises `Failed` when a server answers the version's golden examples wrongly."""
-        for client in self._clients:
+        for client in self._patient:
             if wrong := skew.verdict(skew.measure(client, version, golden)):
                 raise Failed(f"{client.target}: {wrong}")
 
