@@ -58,6 +58,8 @@ from atelier_client.transports.sender import RequestSender
 DEFAULT_TIMEOUT = 30.0
 _POLL_SECONDS = 0.1
 
+# Longer waits become this long: gRPC lets a deadline of 2**70 s pass at once, and poll() has room for 24 days.
+_LONGEST_SECONDS = 1_000_000.0
 Inputs = Mapping[str, ArrayLike] | ArrayLike
 
 
@@ -81,6 +83,7 @@ class Core:
         self.target = ",".join(target.address for target in targets)
         self._addresses = [target.address for target in targets]
         self._model = model
+        timeout = min(timeout, _LONGEST_SECONDS)
         self._timeout = timeout
         self._clock = clock
         self._sender = RequestSender(len(targets), timeout, retry, clock)
@@ -186,7 +189,7 @@ class Core:
         check_asked(version, None)
         if not is_amount(seconds):
             raise SettingsError(f"wait_ready takes a number of seconds, 0 or more, not {shown(seconds)}.")
-        deadline = self._clock() + seconds
+        deadline = self._clock() + min(seconds, _LONGEST_SECONDS)
         lowest = None
         for replica in range(len(self._addresses)):
             ready = yield from self._wait_for_replica(replica, deadline, seconds, version)

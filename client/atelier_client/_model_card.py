@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tokenize import TokenError
 from typing import Any
 
@@ -123,6 +123,13 @@ def read_card(version_folder: Path) -> ModelCard | None:
         got = json.dumps(test_file["labels"])[:60]
         raise DataError(
             f'{path} is damaged: the key data.test.file.labels: expected "names" or "numbers", got {got}. {_AGAIN}'
+        )
+    inside = PurePosixPath(test_file["path"])
+    if inside.is_absolute() or ".." in inside.parts or "\0" in test_file["path"]:
+        got = json.dumps(test_file["path"])[:60]
+        raise DataError(
+            f"{path} is damaged: the key data.test.file.path: expected a path inside the data folder, got {got}. "
+            f"{_AGAIN}"
         )
     metrics = _value(path, card, "metrics.test", dict)
     for name in metrics:

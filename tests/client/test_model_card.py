@@ -124,6 +124,14 @@ def test_a_damaged_card_is_an_error_with_its_place(tmp_path: Path, text: str | b
     assert place in str(caught.value)
 
 
+@pytest.mark.parametrize("place", ["../else/test.csv", "a/../../test.csv", "/etc/passwd", "a\0b"])
+def test_a_test_file_out_of_the_data_folder_is_refused(tmp_path: Path, place: str) -> None:
+    card = CARD | {"data": {"name": "weather", "test": {"file": {"format": "csv", "path": place}}}}
+    write_card(tmp_path, json.dumps(card))
+    with pytest.raises(DataError, match=r"data\.test\.file\.path: expected a path inside the data folder"):
+        read_card(tmp_path)
+
+
 def test_a_damaged_card_ends_the_commands(target: str, tmp_path: Path) -> None:
     write_card(tmp_path / "plain" / "1", "{")
     (tmp_path / "rows.csv").write_text("x,label\n1,1\n")

@@ -104,6 +104,21 @@ def test_errors_are_those_of_grpc(server: Any, rest: Any, images: NDArray[Any]) 
         opened.status()
 
 
+@pytest.mark.parametrize("timeout", [2**70, 10**400, 1e300, 30 * 86_400])
+def test_a_timeout_beyond_what_clocks_can_count_is_a_long_one(server: Any, timeout: float) -> None:
+    """REST raised OverflowError, and gRPC had timed out at once."""
+
+    async def ask(target: str) -> None:
+        async with AsyncClient(target, "fashion", timeout=timeout) as opened:
+            await opened.status()
+
+    for target in (server.rest, server.grpc):
+        with Client(target, "fashion", timeout=timeout) as opened:
+            assert opened.status()
+            assert opened.wait_ready(timeout) == 1
+        asyncio.run(ask(target))
+
+
 def test_the_asynchronous_client_speaks_rest(server: Any, images: NDArray[Any]) -> None:
     async def ask() -> Any:
         async with AsyncClient(server.rest, "fashion") as opened:

@@ -53,6 +53,14 @@ def test_an_offer_of_another_protocol_is_ignored(
     assert b"upgrade" not in headers
 
 
+@pytest.mark.deviation
+def test_lines_that_end_with_lf_alone_are_no_request(server: RunningServer) -> None:
+    """libevent takes them (evbuffer_readln with EVBUFFER_EOL_CRLF)."""
+    request = b"POST %s:predict HTTP/1.1\nHost: h\nContent-Length: %d\n\n%s" % (TOY.encode(), len(BODY), BODY)
+    ((status, _, _),) = exchanged(server, request)
+    assert status == 400
+
+
 def test_pipelined_requests_are_answered_in_order(server: RunningServer) -> None:
     predict = b"POST %s:predict HTTP/1.1\r\nHost: h\r\n" % TOY.encode()
     status = b"GET %s HTTP/1.1\r\nHost: h\r\n" % TOY.encode()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import grpc
 import pytest
 
 from tests.support.peer import AVAILABLE, END, LOADING, Peer
+from tests.support.ports import free_port
+from tests.support.server import COMMAND
 
 DATA = "variables/variables.data-00000-of-00001"
 
@@ -228,6 +232,29 @@ def test_a_specific_version_that_is_not_there_is_named_in_the_log_and_loaded_whe
     peer.wait(lambda: peer.states().get(3) == AVAILABLE)
     assert peer.states() == {3: AVAILABLE, 1: AVAILABLE}
     assert peer.server.log_text().count(text) == 1
+
+
+def test_a_version_that_cannot_be_is_waited_for_and_named(tmp_path: Path) -> None:
+    """TensorFlow Serving waits without an end, too; here the log says for what."""
+    (tmp_path / "toy" / "1").mkdir(parents=True)
+    config = tmp_path / "models.config"
+    config.write_text(
+        f'model_config_list {{ config {{ name: "toy" base_path: "{tmp_path / "toy"}" model_platform: "tensorflow" '
+        "model_version_policy { specific { versions: -1 } } } }"
+    )
+    log = tmp_path / "log"
+    command = [COMMAND, f"--port={free_port()}", f"--model_config_file={config}"]
+    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            text = f"Waiting for version -1 of toy to appear in {tmp_path / 'toy'}."
+            deadline = time.monotonic() + 60
+            while text not in log.read_text():
+                assert process.poll() is None
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
 
 
 def test_two_models_do_not_disturb_each_other(peer: Peer) -> None:

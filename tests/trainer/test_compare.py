@@ -30,7 +30,7 @@ def history(losses: list[float], val_losses: list[float], name: str = "loss") ->
 
 def make_run(folder: Path, rows: list[dict[str, Any]], state: str = "fitted") -> Run:
     folder.mkdir(parents=True)
-    document = {"state": state, "parameters": 10, "metrics": {"test": {"accuracy": 0.5}}}
+    document = {"state": state, "job": {}, "parameters": 10, "metrics": {"test": {"accuracy": 0.5}}}
     (folder / "run.json").write_text(json.dumps(document))
     run = Run(folder)
     run.write_history(rows)
@@ -97,6 +97,25 @@ def test_a_run_that_cannot_be_compared_is_named(tmp_path: Path) -> None:
         find(str(tmp_path / "half/1"), tmp_path)
     with pytest.raises(RunError, match="half, plain"):
         find("nothing", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"state": "published", "id": "a"}, "it has no job, parameters, metrics"),
+        ({"state": "fitted", "id": "a"}, "it has no job"),
+        ({"state": "fitted", "job": {}, "parameters": "many"}, "no numbers"),
+        ({"state": "fitted", "job": {}, "metrics": {"test": {"accuracy": "high"}}}, "no numbers"),
+    ],
+)
+def test_a_run_without_its_results_is_named(tmp_path: Path, document: dict[str, Any], said: str) -> None:
+    rows = [
+        {"epoch": 1, "accuracy": 0.5, "loss": 1.0, "val_accuracy": 0.5, "val_loss": 1.0},
+    ]
+    make_run(tmp_path / "cut/1", rows)
+    (tmp_path / "cut/1/run.json").write_text(json.dumps(document))
+    with pytest.raises(RunError, match=rf"cut/1/run\.json is damaged: .*{said}"):
+        compare([find("cut", tmp_path)])
 
 
 def test_the_newest_finished_run_of_a_job_is_found(tmp_path: Path) -> None:

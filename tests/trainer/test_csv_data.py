@@ -224,6 +224,7 @@ def test_a_validation_split_and_a_validation_file(tmp_path: Path) -> None:
     [
         ({"convolutions": [4]}, {}, "expected images"),
         ({"embedding": 4}, {}, "expected text"),
+        ({"vocabulary": 500}, {}, r"network\.vocabulary: expected text"),
         ({"hidden": [4]}, {"flip": True}, "expected images"),
     ],
 )

@@ -77,6 +77,7 @@ class Manager:
         self.apply(models, accepted)
         self.poll()
         names = [model.name for model in models]
+        self._tell_waiting(models)
         while not self._stop.is_set():
             with self._changed:
                 answering = any(self._answers(name) for name in names)
@@ -88,6 +89,17 @@ class Manager:
             self.poll()
         if names and not answering and not self._stop.is_set():
             raise self._not_available(names, "servable(s)")
+
+    def _tell_waiting(self, models: list[ModelSettings]) -> None:
+        """Log what nothing is loaded of: as in TensorFlow Serving, the wait for it has no end."""
+        with self._changed:
+            missing = [model for model in models if not self._wanted.get(model.name)]
+        for model in missing:
+            numbers = ", ".join(map(str, model.specific or ()))
+            _log.warning(
+                f"Waiting for {'version ' + numbers if numbers else 'a version'} of {model.name} to appear in "
+                f"{model.base_path}. Until one model is loaded, the ports are closed."
+            )
 
     def reload(self, models: list[ModelSettings], waiting: Callable[[], bool]) -> None:
         """Serve these models and no others. Wait until each new model has a version that is AVAILABLE or END.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -42,22 +43,14 @@ def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
         temporary = half(target)
         try:
             if suffix == "npz":
-                np.savez_compressed(temporary, images=data_set.test.inputs, labels=data_set.test.labels)
+                _write_npz(temporary, images=data_set.test.inputs, labels=data_set.test.labels)
             else:
                 _write_csv(temporary, data_set)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-    if suffix == "npz":
-        # An .npz contains the time of writing: the same examples would have another digest each time.
-        return {"format": suffix, "path": str(path), "labels": "numbers"}
-    return {
-        "format": suffix,
-        "path": str(path),
-        "label": _label_column(data_set),
-        "labels": "names",
-        "sha256": sha256_of(target.read_bytes()),
-    }
+    told = {"labels": "numbers"} if suffix == "npz" else {"label": _label_column(data_set), "labels": "names"}
+    return {"format": suffix, "path": str(path), **told, "sha256": file_digest(target)}
 
 
 def read_test_file_of(version: Path, data_folder: Path) -> Examples:
@@ -75,6 +68,9 @@ def read_test_file_of(version: Path, data_folder: Path) -> Examples:
         wrong = [key for key in texts if not isinstance(file[key], str)]
         if wrong:
             raise TypeError(f"data.test.file.{wrong[0]} is no text")
+        place = PurePosixPath(file["path"])
+        if place.is_absolute() or ".." in place.parts or "\0" in file["path"]:
+            raise ValueError(f"data.test.file.path is outside the data folder: {file['path']!r}")
         kind = str(card["input"]["kind"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataInvalid(
@@ -107,9 +103,7 @@ def read_test_file(
         raise DataInvalid(
             f"{path} is no file, but a folder, a pipe or a device: expected the test examples there."
         )
-    if file["format"] == "npz":
-        return _read_images(path)
-    if file["format"] != "csv":
+    if file["format"] not in ("npz", "csv"):
         raise DataInvalid(
             f"{path}: expected the format idx, npz or csv in the model card, got {file['format']}."
         )
@@ -118,6 +112,8 @@ def read_test_file(
             f"{path} has another SHA-256 than the model card says: these are not the examples that the model was "
             "tested on. Training the job again writes them."
         )
+    if file["format"] == "npz":
+        return _read_images(path)
     if kind == "text":
         inputs, cells = csv_file.read_text(path, label, "text")
     else:
@@ -135,6 +131,17 @@ def read_test_file(
     if file.get("labels") == "names":
         return Examples(inputs, class_ids(cells, names, path, label), "")
     return Examples(inputs, class_ids(cells, [str(number) for number in range(len(names))], path, label), "")
+
+
+def _write_npz(path: Path, **arrays: np.ndarray) -> None:
+    """Write an .npz whose bytes follow from the arrays alone, so that the same examples have the same digest.
+
+    NumPy would put the time of writing into it; and compressed bytes depend on zlib's version.
+    """
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
 
 
 def _read_images(path: Path) -> Examples:

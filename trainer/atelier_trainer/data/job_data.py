@@ -61,6 +61,9 @@ def _check_network(job: Job, data_set: DataSet) -> None:
         raise JobError(f"network.convolutions: expected images, but the data are of kind {data_set.kind}.")
     if job.network.embedding and data_set.kind != "text":
         raise JobError(f"network.embedding: expected text, but the data are of kind {data_set.kind}.")
+    network = type(job.network).model_fields
+    if job.network.vocabulary != network["vocabulary"].default and data_set.kind != "text":
+        raise JobError(f"network.vocabulary: expected text, but the data are of kind {data_set.kind}.")
     if job.fit.flip and data_set.kind != "image":
         raise JobError(f"fit.flip: expected images, but the data are of kind {data_set.kind}.")
 

@@ -54,10 +54,10 @@ def judge(run: Run) -> Verdict:
         )
     loss = run.loss_name()
     best = min(rows, key=lambda row: row[f"val_{loss}"])
-    test = run.document.get("metrics", {}).get("test", {})
+    parameters, accuracy = run.results()
     return Verdict(
         run=run.name,
-        parameters=run.document.get("parameters"),
+        parameters=parameters,
         epochs=len(rows),
         best_epoch=best["epoch"],
         val_loss=best[f"val_{loss}"],
@@ -65,7 +65,7 @@ def judge(run: Run) -> Verdict:
         last_val_loss=rows[-1][f"val_{loss}"],
         gap=rows[-1]["accuracy"] - rows[-1]["val_accuracy"],
         overfits_from=overfits_from(rows, loss),
-        test_accuracy=test.get("accuracy"),
+        test_accuracy=accuracy,
     )
 
 

@@ -74,6 +74,23 @@ class Run:
         made_from = (self.document.get("job_digest"), self.document.get("source_digest"))
         return made_from == (job.digest(), source_digest)
 
+    def results(self) -> tuple[int | None, float | None]:
+        """The number of weights and the test accuracy, both None when its training ended before they were known.
+
+        Raises `RunError` when run.json lacks what every such run has.
+        """
+        document = self.document
+        needed = ("job", "parameters", "metrics") if self.state == "published" else ("job",)
+        missing = [key for key in needed if key not in document]
+        parameters = document.get("parameters")
+        accuracy = document.get("metrics", {}).get("test", {}).get("accuracy")
+        if missing or not isinstance(parameters, int | None) or not isinstance(accuracy, int | float | None):
+            wrong = f"it has no {', '.join(missing)}" if missing else "its results are no numbers"
+            raise RunError(
+                f"{self.folder / 'run.json'} is damaged: {wrong}. Remove the run's folder, and train the job again."
+            )
+        return parameters, accuracy
+
     def update(self, **values: Any) -> None:
         """Change the document, in one step on disk."""
         self.document |= values
