@@ -70,7 +70,7 @@ def running_server(
     ):
         server = RunningServer(f"127.0.0.1:{port}", f"http://127.0.0.1:{rest_port}", process, Path(log.name))
         try:
-            _await_port(server, context)
+            await_answer(server, context)
             yield server
         finally:
             if process.poll() is None:
@@ -81,7 +81,7 @@ def running_server(
                     process.kill()
 
 
-def _await_port(server: RunningServer, context: ssl.SSLContext | None) -> None:
+def await_answer(server: RunningServer, context: ssl.SSLContext | None) -> None:
     """The REST port answers last: any answer means that the configured models do."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:

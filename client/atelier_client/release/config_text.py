@@ -23,6 +23,14 @@ def read(text: str, path: object) -> pb.ModelServerConfig:
     return config
 
 
+def lists_models(text: str) -> bool:
+    """Whether it is a configuration with a model in it."""
+    try:
+        return bool(text_format.Parse(text, pb.ModelServerConfig()).model_config_list.config)
+    except text_format.ParseError:
+        return False
+
+
 def entry_of(config: pb.ModelServerConfig, model: str) -> pb.ModelConfig | None:
     """A model's entry."""
     return next((entry for entry in config.model_config_list.config if entry.name == model), None)

@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -25,10 +25,11 @@ def read_text(path: Path) -> str | None:
         raise DataError(f"{path} is damaged: byte {error.start + 1} is no UTF-8.") from None
 
 
-def replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str, *, unless: Callable[[], bool] = lambda: False) -> bool:
     """Replace a file in one step; its content is on disk before it gets the name. The caller holds its lock.
 
-    Raises `OSError` that names the file.
+    `unless` is asked at the last moment: when it says yes, nothing is replaced and False is returned. Raises `OSError`
+    that names the file.
     """
     for half in path.parent.glob(f"{path.name}.{'[0-9a-f]' * 32}.new"):
         half.unlink(missing_ok=True)
@@ -39,8 +40,11 @@ def replace(path: Path, text: str) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         temporary.chmod(0o644)
+        if unless():
+            return False
         os.replace(temporary, path)
         sync(path.parent)
+        return True
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:

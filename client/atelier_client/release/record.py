@@ -70,25 +70,31 @@ class Record:
         self._lock = models / ".rollouts.lock"
 
     def append(self, entry: Entry) -> None:
-        """Add a line; it is on disk when this returns. Raises `OSError`.
+        """Add a line; it is on disk when this returns. Raises `OSError` that names the file.
 
         What a writer that was killed left of a line is cut off, unless only its end was missing.
         """
         with locked(self._lock):
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(self.path, flags, 0o644)
-            with os.fdopen(descriptor, "r+b") as handle:
-                text = handle.read()
-                _, _, torn = text.rpartition(b"\n")
-                lead = b""
-                if torn and _is_entry(torn):
-                    lead = b"\n"
-                elif torn:
-                    handle.truncate(len(text) - len(torn))
-                handle.write(lead + entry.line().encode() + b"\n")
-                handle.flush()
-                os.fsync(handle.fileno())
-            sync(self.path.parent)
+            try:
+                self._append(entry)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self.path)) from None
+
+    def _append(self, entry: Entry) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self.path, flags, 0o644)
+        with os.fdopen(descriptor, "r+b") as handle:
+            text = handle.read()
+            _, _, torn = text.rpartition(b"\n")
+            lead = b""
+            if torn and _is_entry(torn):
+                lead = b"\n"
+            elif torn:
+                handle.truncate(len(text) - len(torn))
+            handle.write(lead + entry.line().encode() + b"\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        sync(self.path.parent)
 
     def entries(self, model: str | None = None) -> list[Entry]:
         """The entries, oldest first; of one model when it is given.

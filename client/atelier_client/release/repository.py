@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from atelier_client.release.served_versions import ServedVersions
 _LARGEST = 2**63 - 1
 # A hand edit between reading and renaming is seen, and the change is made anew on what was written.
 _ATTEMPTS = 10
+_READS = 5
+_PAUSE = 0.04
 
 
 class Interfered(ClientError):
@@ -54,11 +57,26 @@ class Repository:
 
     def config(self) -> pb.ModelServerConfig:
         """All that models.config says; empty without the file. Raises `DataError`."""
-        return config_text.read(read_text(self.config_path) or "", self.config_path)
+        return config_text.read(self._text(), self.config_path)
 
     def served(self) -> ServedVersions:
         """What is to be served of the model."""
         return ServedVersions.of(config_text.entry_of(self.config(), self.model))
+
+    def _text(self) -> str:
+        """The text of models.config, which may not be there. Raises `DataError`.
+
+        Editors write in place: what lists no model, or is no configuration, may be the half of one.
+        """
+        for again in reversed(range(_READS)):
+            text = read_text(self.config_path)
+            if text is None or not again or config_text.lists_models(text):
+                return text or ""
+            time.sleep(_PAUSE)
+        raise AssertionError("the last reading is returned")
+
+    def _edited(self, before: str) -> Callable[[], bool]:
+        return lambda: self._text() != before
 
     def change(
         self, expected: ServedVersions, wanted: ServedVersions, then: Callable[[], None] | None = None
@@ -90,7 +108,7 @@ class Repository:
         self.models.mkdir(parents=True, exist_ok=True)
         with locked(self.models / ".models.config.lock"):
             for _ in range(_ATTEMPTS):
-                before = read_text(self.config_path) or ""
+                before = self._text()
                 entry = config_text.entry_of(config_text.read(before, self.config_path), self.model)
                 found = ServedVersions.of(entry)
                 wanted = decide(found)
@@ -99,10 +117,8 @@ class Repository:
                     folder = str(self.folder.absolute())
                     text = config_text.changed(before, self.config_path, self.model, folder, wanted)
                 # An editor takes no lock. What it has written since is the new ground for the change.
-                if (read_text(self.config_path) or "") != before:
+                if text != before and not replace(self.config_path, text, unless=self._edited(before)):
                     continue
-                if text != before:
-                    replace(self.config_path, text)
                 if then:
                     then()
                 return config_text.read(text, self.config_path)

@@ -103,18 +103,26 @@ class Rollback:
                 f"Version {version} of {model} was never stable (these were: {known}). "
                 f"`atelier-client release {version}` takes it through the gate."
             )
-        if not self._repository.version_folder(version).is_dir():
-            raise InputError(
-                f"{self._repository.version_folder(version)} has been removed; name another version."
-            )
+        self._require_folder(version)
         return version
+
+    def _require_folder(self, version: int) -> None:
+        folder = self._repository.version_folder(version)
+        if not folder.is_dir():
+            raise InputError(f"{folder} has been removed; name another version.")
 
     def _load(self, target: int, wait: float) -> None:
         """Load a version that is not served any more, beside the stable one."""
         if target in (self._repository.served().versions or ()):
             return
         self._say(f"Loading version {target}.")
-        self._replicas.tell(self._repository.update(lambda found: found.adding(target)))
+
+        def decide(found: ServedVersions) -> ServedVersions:
+            # A release may have deleted it since it was looked for (--keep).
+            self._require_folder(target)
+            return found.adding(target)
+
+        self._replicas.tell(self._repository.update(decide))
         self._replicas.wait_available(target, wait, lambda: None)
 
     def _move(self, target: int, reason: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from atelier_client._model_card import read_golden
-from atelier_client.errors import ClientError, DataError, InputError
+from atelier_client.errors import ClientError, DataError, InputError, NotReachable
 from atelier_client.release.hooks import HookFailed, Hooks
 from atelier_client.release.journal import Journal
 from atelier_client.release.manifest import check_files
@@ -285,8 +285,9 @@ class Release:
             raise Interfered(f"somebody else changed what is served: now it is {found}.")
 
     def _require_all(self, silent: list[str]) -> None:
+        # No word about the candidate: the release is ended, not rejected, and may be tried again.
         if silent:
-            raise Failed(f"{', '.join(silent)} does not answer; a release needs every server.")
+            raise NotReachable(f"{', '.join(silent)} does not answer; a release needs every server.")
 
     def _run_hook(self, name: str, candidate: int) -> None:
         """Raises `_Held` when a hook that comes before something fails."""
