@@ -63,7 +63,7 @@ test: lint  ## lint, and run all tests but the long ones
 soak: venv  ## run the long tests: 100,000 mutated requests (ATELIER_FUZZ_REQUESTS), and the like
 	$(BIN)/python -m pytest -m soak -s
 
-bench: venv  ## measure against peers (PART=trainer, serving or client: that part alone); writes docs/benchmarks.md
+bench: venv  ## measure against peers (PART=trainer, serving, client or releases: that part alone); writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(PART)
 
 lock:  ## resolve the lock files anew (needs uv)
