@@ -81,7 +81,7 @@ def test_the_folder_is_looked_at_from_the_outside_in(own_models: Path, tmp_path:
 
 def test_names_that_are_no_versions_are_told(own_models: Path) -> None:
     folder = own_models / "fashion"
-    for name in ("v2", "0.1", ".staging-1234"):
+    for name in ("v2", "0.1", ".staging-1234", "²", "٣", f"{2**63}"):
         (folder / name).mkdir()
     (folder / "3").write_text("a file")
     found = faults("--models", own_models)
@@ -90,9 +90,12 @@ def test_names_that_are_no_versions_are_told(own_models: Path) -> None:
         ("0.1", "is no version"),
         (".staging-1234", "is a version being written, or left by"),
         ("3", "is a file; a version is a folder"),
+        ("²", "is no version"),
+        ("٣", "is no version"),
+        (f"{2**63}", "is beyond the largest number of a version"),
     ):
         assert any(f"/{name} {text}" in line for line in found), found
-    assert len(found) == 4
+    assert len(found) == 7
 
 
 def cut(path: Path, size: Any) -> None:

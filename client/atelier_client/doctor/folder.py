@@ -10,6 +10,7 @@ from atelier_client.doctor.finding import Finding, error, ok, warning
 from atelier_client.doctor.listing import check_listing, folders_of, near
 from atelier_client.doctor.published_files import changed_files
 from atelier_client.doctor.saved_model import SavedModel, read_saved_model
+from atelier_client.doctor.version_names import is_number, is_version
 from atelier_client.doctor.warmup import check_warmup
 from atelier_client.errors import DataError
 
@@ -45,9 +46,15 @@ def check_folder(models: Path, model: str | None) -> Iterator[Finding]:
                     f"{entry} is a version being written, or left by a writer that was killed.",
                     "Nothing to do: the server does not see it, and the next publish removes what is left.",
                 )
-        elif entry.name.isdigit() and entry.is_dir():
+        elif is_number(entry.name) and not is_version(entry.name):
+            yield error(
+                "versions",
+                f"{entry} is beyond the largest number of a version, {2**63 - 1}: no server loads it.",
+                "Remove it, or give it a smaller number in one step (mv).",
+            )
+        elif is_version(entry.name) and entry.is_dir():
             versions.append(entry)
-        elif entry.name.isdigit():
+        elif is_version(entry.name):
             yield error(
                 "versions",
                 f"{entry} is a file; a version is a folder.",
@@ -149,10 +156,10 @@ def _newest(check: str, folder: Path, saved: SavedModel) -> Iterator[Finding]:
 
 def _missing_model(models: Path, model: str | None) -> Finding:
     folders = folders_of(models)
-    if any(name.isdigit() for name in folders):
+    if any(is_version(name) for name in folders):
         return error(
             "model name",
-            f"{models} holds versions itself ({', '.join(name for name in folders if name.isdigit())}).",
+            f"{models} holds versions itself ({', '.join(name for name in folders if is_version(name))}).",
             f"It is a model's folder; give the one above: --models {models.parent} --model {models.name}",
         )
     if model is None:
@@ -170,7 +177,7 @@ def _missing_model(models: Path, model: str | None) -> Finding:
 
 
 def _next_number(folder: Path) -> str:
-    numbers = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()]
+    numbers = [int(entry.name) for entry in folder.iterdir() if is_version(entry.name)]
     return str(max(numbers, default=0) + 1)
 
 

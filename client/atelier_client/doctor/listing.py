@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from atelier_client.doctor.finding import Finding, error, ok, warning
+from atelier_client.doctor.version_names import is_version
 from atelier_client.errors import DataError
 from atelier_client.model_config import read_config
 
@@ -87,7 +88,7 @@ def _other_folder(model: str, base_path: Path, folder: Path) -> Iterator[Finding
         yield error(
             "models.config", f"{model}: the base_path {base_path} is a version, not their folder.", advice
         )
-    elif not any(name.isdigit() for name in folders_of(base_path)):
+    elif not any(is_version(name) for name in folders_of(base_path)):
         yield error("models.config", f"{model}: the base_path {base_path} holds no version.", advice)
     else:
         yield warning(

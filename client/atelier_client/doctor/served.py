@@ -9,6 +9,7 @@ from pathlib import Path
 from atelier_client.client import Client
 from atelier_client.doctor.finding import Finding, error, ok, warning
 from atelier_client.doctor.trial_requests import check_golden, check_limits
+from atelier_client.doctor.version_names import is_version
 from atelier_client.errors import ClientError, DataError, ModelNotFound, NotSupported
 from atelier_client.messages.tensors import BY_NAME
 from atelier_client.model_config import read_config
@@ -129,7 +130,7 @@ def _states(
     yield ok(check, f"AVAILABLE: {', '.join(map(str, sorted(answering)))}")
     folder = models / model if models else None
     on_disk = (
-        [int(item.name) for item in folder.iterdir() if item.name.isdigit()]
+        [int(item.name) for item in folder.iterdir() if is_version(item.name)]
         if folder and folder.is_dir()
         else []
     )
