@@ -11,6 +11,7 @@ import secrets
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ class Compose:
 
         The folder of GATE is mounted, because the rules may name a file of examples in it.
         """
-        options = ["-e", f"ATELIER_WHO={getpass.getuser()}@{socket.gethostname()}"]
+        options = ["-e", f"ATELIER_WHO={_who()}"]
         gate = self.settings.releases.gate
         if gate:
             mounts = Mounts()
@@ -134,7 +135,7 @@ class Compose:
         alive: Callable[[], bool] | None,
     ) -> None:
         with writable(self.project.reports), self._one_off(service) as run:
-            given = ["--no-deps", "-e", f"ATELIER_MODEL={state.model}", *options]
+            given = ["--no-deps", "-e", f"ATELIER_MODEL={state.model}", "-e", f"TZ={_zone()}", *options]
             # In the container the service has another address than on the host.
             address = {"serving:8500": f"127.0.0.1:{state.grpc_port}"}
             gate = self.settings.releases.gate
@@ -258,3 +259,22 @@ class Compose:
                 f"Kept for the next build, of this checkout or another: {len(kept)} images ({total / 1e9:.1f} GB)."
             )
             note(f"To remove them too: docker image rm {' '.join(kept)} && docker image prune")
+
+
+def _zone() -> str:
+    """The caller's time zone, as an offset, for times in messages and in AT: images have no list of zones."""
+    minutes = (datetime.now().astimezone().utcoffset() or timedelta()) // timedelta(minutes=1)
+    hours, rest = divmod(abs(minutes), 60)
+    # POSIX counts the other way round: what is added to local time to get UTC.
+    sign, name = ("-", "+") if minutes >= 0 else ("+", "-")
+    return f"<{name}{hours:02d}{rest:02d}>{sign}{hours:02d}:{rest:02d}"
+
+
+def _who() -> str:
+    """The caller, for the record of releases: in the container nobody has a name. ATELIER_WHO is another name."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # This user id has no name here either.
+        user = str(os.getuid())
+    return os.environ.get("ATELIER_WHO") or f"{user}@{socket.gethostname()}"

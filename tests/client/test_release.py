@@ -288,9 +288,13 @@ def test_hooks_get_the_facts_and_the_ones_before_can_hold(repo: Releases, tmp_pa
     assert [(fact["from"], fact["to"]) for fact in facts] == [(1, 2), (1, 2), (1, 2), (2, 1)]
     assert facts[1]["verdict"] == "blessed"
     assert facts[1]["metrics"]
+    # A script that lies beside the rules.
+    script = repo.gate.parent / "no.sh"
+    script.write_text("#!/bin/sh\necho not today >&2\nexit 3\n")
+    script.chmod(0o755)
     for name in names[:2]:
         repo.begin()
-        repo.rules(f"hooks: {{{name}: [sh, -c, 'echo not today >&2; exit 3']}}\n")
+        repo.rules(f"hooks: {{{name}: ./no.sh}}\n")
         held = repo.run("release", 2)
         assert held.returncode == 4, held.stderr
         assert "not today" in held.stderr

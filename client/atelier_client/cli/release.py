@@ -158,7 +158,7 @@ def _release(options: argparse.Namespace) -> int:
     with connected(options) as (client, replicas), repository.releasing(who()):
         plan = Plan(
             gate=lambda version, stable: judge_candidate(options, client, rules, version, stable),
-            hooks=Hooks(asdict(rules.hooks), say),
+            hooks=Hooks(asdict(rules.hooks), say, options.gate),
             ramp=_ramp(options, client, rules, steps, candidate) if steps else None,
             wait=options.wait,
             force=options.reason,

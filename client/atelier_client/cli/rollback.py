@@ -50,7 +50,7 @@ def _rollback(options: argparse.Namespace) -> int:
 
     began = time.monotonic()
     choose_model(options)
-    hooks = Hooks(asdict(read_rules(options.gate).hooks), say)
+    hooks = Hooks(asdict(read_rules(options.gate).hooks), say, options.gate)
     repository = Repository(options.models, options.model)
     with connected(options) as (_, replicas):
         version = Rollback(repository, replicas, hooks, say).run(options.wanted, options.reason, options.wait)

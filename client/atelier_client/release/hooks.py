@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from atelier_client.errors import ClientError
@@ -18,11 +19,14 @@ class HookFailed(ClientError):
 
 
 class Hooks:
-    """Commands by the name of the step."""
+    """Commands by the name of the step. They run in the folder of the rules `gate`, without one where the caller is."""
 
-    def __init__(self, commands: Mapping[str, Sequence[str]], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, commands: Mapping[str, Sequence[str]], say: Callable[[str], None], gate: Path | None = None
+    ) -> None:
         self._commands = commands
         self._say = say
+        self._folder = gate.parent.resolve() if gate else None
 
     def run(self, name: str, facts: Mapping[str, Any]) -> None:
         """Run the command of a step, if there is one. Raises `HookFailed`."""
@@ -39,6 +43,7 @@ class Hooks:
                 errors="replace",
                 timeout=SECONDS,
                 check=False,
+                cwd=self._folder,
             )
         except OSError as error:
             raise HookFailed(f"hook {name} did not start: {command[0]}: {error.strerror or error}.") from None
