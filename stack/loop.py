@@ -55,9 +55,9 @@ def up(settings: Settings) -> None:
 
         model = trained["model"]
         version = trained["version"]
-        step(3, STEPS, f"Serve {model} version {version}")
+        step(3, STEPS, f"Serve {model}")
         state.model = model
-        state.jobs[model] = job.key
+        state.jobs.setdefault(model, job.key)
         if running:
             note("Already running: left undisturbed.")
             if not state.labels and not settings.releases.follow_newest:
@@ -66,6 +66,11 @@ def up(settings: Settings) -> None:
             state = engine.serve(state)
         states.save(settings.state_dir, state)
         failed = None if before else _release(engine, settings, state, version)
+        stable = served.labelled(state.rest_port, model, "stable")
+        if stable in (None, version):
+            # What is only a candidate, or was rejected, does not answer for the model.
+            state.jobs[model] = job.key
+            states.save(settings.state_dir, state)
 
         step(4, STEPS, "Evaluate what is served")
         report = settings.root / "reports" / "evaluation.json"
@@ -81,7 +86,7 @@ def up(settings: Settings) -> None:
                 "how": _how(settings),
                 "service": engine.service(state),
                 "trained": trained,
-                "stable": served.labelled(state.rest_port, model, "stable"),
+                "stable": stable,
                 "report": _digest(report),
             }
             states.save(settings.state_dir, state)

@@ -71,6 +71,8 @@ def test_only_what_is_better_becomes_stable(shop: Checkout, tmp_path: Path) -> N
     assert "Version 1 stays stable" in rejected
     assert "Serving fashion version 1 until" in rejected
     assert _answers(shop) == {"": 1, "/labels/stable": 1}
+    assert "jobs/dense.yaml" in shop.make("ps")
+    shop.make("predict", dense, "ROWS=0:1")
 
     # Equal: held, and the rules that are written down decide. The examples that they name lie beside them.
     held = shop.make("up", dense, "RETRAIN=1", expect=4)

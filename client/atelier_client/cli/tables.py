@@ -105,7 +105,7 @@ def print_comparison(document: Mapping[str, Any]) -> None:
 
 
 def print_verdict(document: Mapping[str, Any]) -> None:
-    """The verdict of a gate (`Verdict.document()`): a row a check, then the sentence."""
+    """The verdict of a gate (`Verdict.document()`): a row a check. The sentence is the caller's."""
     console = _wide_console()
     against = "" if document["stable"] is None else f" against version {document['stable']}"
     title = f"version {document['candidate']}{against} on {document['examples']:,} examples"
@@ -129,7 +129,6 @@ def print_verdict(document: Mapping[str, Any]) -> None:
             f"{outcome}, observed" if row["observed"] and outcome != "observed" else outcome,
         )
     console.print(table)
-    console.print(_text(document["sentence"]))
 
 
 def _slices(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -96,7 +96,7 @@ class Replicas:
         """
         began = time.monotonic()
         for client in self._clients:
-            reason = ""
+            reason = short = ""
             told = False
             while True:
                 check()
@@ -107,12 +107,13 @@ class Replicas:
                         break
                     if mine and mine.state == State.END and mine.error:
                         raise Failed(f"{client.target} could not load version {version}: {mine.error}")
-                    reason = describe(entries)
+                    reason = short = describe(entries)
                 except (NotReachable, TimedOut, ModelNotFound) as error:
-                    reason = str(error)
+                    # The usual causes are told when the wait was for nothing: mostly the server is just starting.
+                    reason, short = str(error), "it does not answer yet"
                 waited = time.monotonic() - began
                 if waited > _SILENT_SECONDS and not told:
-                    self._say(f"Waiting up to {seconds:g} s for {client.target}: {reason}")
+                    self._say(f"Waiting up to {seconds:g} s for {client.target}: {short}")
                     told = True
                 if waited > seconds:
                     raise TimedOut(
