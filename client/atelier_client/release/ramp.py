@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from atelier_client.client import Client
-from atelier_client.errors import ServerError, SettingsError
+from atelier_client.errors import NotReachable, ServerError, SettingsError
 from atelier_client.gate.rule import Rule
 from atelier_client.release.served_versions import CANARY, STABLE
 from atelier_client.release.traffic_file import TrafficFile
@@ -100,9 +99,14 @@ class Ramp:
         looked = begin
         due = begin
         while (now := time.monotonic()) - begin < self._steps.hold:
-            # A failed request is in the statistics, for the label that it was sent to.
-            with contextlib.suppress(ServerError):
+            try:
                 router.predict(next(self._rows))
+            except NotReachable:
+                # The server is gone, after all retries: that tells nothing about the candidate.
+                raise
+            except ServerError:
+                # It is in the statistics, for the label that it was sent to.
+                pass
             if now - looked > 1 or now - begin > self._steps.hold - 1 / REQUESTS_A_SECOND:
                 looked = now
                 check()
