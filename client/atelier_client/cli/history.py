@@ -42,7 +42,7 @@ def _history(options: argparse.Namespace) -> int:
 
     choose_model(options)
     entries = Record(options.models).entries(options.model)
-    moment = _moment(options.at) if options.at else None
+    moment = None if options.at is None else _moment(options.at)
     if moment is not None:
         found = at(entries, moment)
         if found is None:
@@ -71,13 +71,17 @@ def _history(options: argparse.Namespace) -> int:
 
 def _moment(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        # Without a zone it is this machine's time.
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise InputError(
             f"--at {text}: expected a time as 2026-11-24T12:00 or 2026-11-24T12:00+00:00."
         ) from None
-    # Without a zone it is this machine's time.
-    return moment.astimezone(UTC)
+    if moment > datetime.now(UTC):
+        raise InputError(
+            f"--at {text}: that is still to come; what is stable now may be another version then."
+        )
+    return moment
 
 
 def _document(period: Period) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier_client._printable import printable
+from atelier_client.cli.standard_streams import drop
 from atelier_client.client import Client
 from atelier_client.errors import InvalidRequest, SettingsError
 from atelier_client.tls import TLS
@@ -141,7 +142,11 @@ def connection(options: argparse.Namespace) -> dict[str, Any]:
 
 def say(text: str) -> None:
     """A line for the person at the terminal, on stderr."""
-    print(printable(text), file=sys.stderr, flush=True)
+    try:
+        print(printable(text), file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        # Nobody reads it any more (`2>&1 | head`), which is no reason to stop the work.
+        drop(2)
 
 
 def status_line(text: str, number: int | None = None) -> None:

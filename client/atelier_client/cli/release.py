@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from atelier_client.cli import labelled_examples
 from atelier_client.cli.options import add_command, choose_model, connection, say
 from atelier_client.cli.release_gate import judge_candidate
+from atelier_client.cli.standard_streams import reader_may_leave
 from atelier_client.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -234,6 +235,7 @@ def _ramp(options: argparse.Namespace, client: Client, rules: Rules, steps: Step
 
 def _finish(options: argparse.Namespace, outcome: Outcome) -> None:
     if options.json:
-        print(json.dumps(asdict(outcome)))
+        with reader_may_leave():
+            print(json.dumps(asdict(outcome)))
     stays = "" if outcome.stable in (None, outcome.version) else f" Version {outcome.stable} stays stable."
     say(f"{outcome.sentence}{stays}")

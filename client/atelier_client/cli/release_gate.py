@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from atelier_client.cli import labelled_examples
+from atelier_client.cli.standard_streams import reader_may_leave
 from atelier_client.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def judge_candidate(
         _require_trained_on(measured, cards[candidate])
     verdict = judge(rules, measured)
     if not options.json:
-        print_verdict(verdict.document())
+        with reader_may_leave():
+            print_verdict(verdict.document())
     return verdict
 
 

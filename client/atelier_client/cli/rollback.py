@@ -10,6 +10,8 @@ from typing import Any
 
 from atelier_client.cli.options import add_command, add_folder, choose_model, say
 from atelier_client.cli.release import add_gate, connected
+from atelier_client.cli.standard_streams import reader_may_leave
+from atelier_client.errors import SettingsError
 
 
 def register(commands: Any) -> None:
@@ -49,14 +51,16 @@ def _rollback(options: argparse.Namespace) -> int:
     from atelier_client.release.rollback import Rollback
 
     began = time.monotonic()
+    if not 0 < options.wait < float("inf"):
+        raise SettingsError(f"--wait {options.wait:g}: expected seconds, more than 0.")
     choose_model(options)
     hooks = Hooks(asdict(read_rules(options.gate).hooks), say, options.gate)
     repository = Repository(options.models, options.model)
     with connected(options) as (_, replicas):
         version = Rollback(repository, replicas, hooks, say).run(options.wanted, options.reason, options.wait)
     if options.json:
-        print(
-            json.dumps({"model": options.model, "stable": version, "previous": repository.served().previous})
-        )
+        document = {"model": options.model, "stable": version, "previous": repository.served().previous}
+        with reader_may_leave():
+            print(json.dumps(document))
     say(f"Version {version} is stable ({time.monotonic() - began:.1f} s).")
     return 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
+from collections.abc import Iterator
 
 
 def open_closed_streams() -> None:
@@ -22,3 +24,21 @@ def open_closed_streams() -> None:
     # Python leaves None in their place, and prints what is meant for stderr on stdout.
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+@contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Go on when nobody reads stdout any more (`| head`), for a command that must not end half-way because of it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # The tables' library makes SystemExit of the first. What is still to be written goes nowhere.
+        drop(1)
+
+
+def drop(descriptor: int) -> None:
+    """Send what is written to a standard stream from now on to the null device."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from atelier_client.errors import ClientError
 
 SECONDS = 300.0
 _SHOWN = 400
+_SHOWN_OUTPUT = 10_000
 
 
 class HookFailed(ClientError):
@@ -35,24 +37,37 @@ class Hooks:
             return
         self._say(f"Hook {name}: {' '.join(command)}")
         try:
-            done = subprocess.run(
-                list(command),
-                input=json.dumps(dict(facts)),
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-                check=False,
-                cwd=self._folder,
-            )
+            code, output, complaint = _run(command, json.dumps(dict(facts)).encode(), self._folder)
         except OSError as error:
             raise HookFailed(f"hook {name} did not start: {command[0]}: {error.strerror or error}.") from None
         except subprocess.TimeoutExpired:
             raise HookFailed(f"hook {name} took longer than {SECONDS:g} s.") from None
-        for line in done.stdout.splitlines():
+        if len(output) > _SHOWN_OUTPUT:
+            self._say(f"  (the first {len(output) - _SHOWN_OUTPUT:,} characters of its output are left out)")
+        for line in output[-_SHOWN_OUTPUT:].splitlines():
             self._say(f"  {line}")
-        if done.returncode:
-            said = done.stderr.strip()[-_SHOWN:]
-            raise HookFailed(
-                f"hook {name} ended with exit code {done.returncode}" + (f": {said}" if said else ".")
-            )
+        if code:
+            said = complaint.strip()[-_SHOWN:]
+            raise HookFailed(f"hook {name} ended with exit code {code}" + (f": {said}" if said else "."))
+
+
+def _run(command: Sequence[str], given: bytes, folder: Path | None) -> tuple[int, str, str]:
+    """Run a command; return its exit code and what it wrote. Raises `OSError` and `subprocess.TimeoutExpired`.
+
+    It writes to files: a pipe ends only with the last process that a hook has left in the background.
+    """
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaint:
+        done = subprocess.run(
+            list(command),
+            input=given,
+            stdout=output,
+            stderr=complaint,
+            timeout=SECONDS,
+            check=False,
+            cwd=folder,
+        )
+        texts = []
+        for file in (output, complaint):
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace"))
+    return done.returncode, texts[0], texts[1]

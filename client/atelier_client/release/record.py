@@ -131,7 +131,8 @@ def who() -> str:
     """Who runs this command: ATELIER_WHO, else user@host."""
     given = os.environ.get("ATELIER_WHO")
     if given:
-        return given
+        # Bytes that are no text would be no text in the record either.
+        return os.fsencode(given).decode(errors="replace")
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -89,10 +89,13 @@ class Replicas:
                 found |= {entry.version for entry in client.status() if entry.state != State.END}
         return found
 
-    def wait_available(self, version: int, seconds: float, check: Callable[[], None]) -> None:
+    def wait_available(
+        self, version: int, seconds: float, check: Callable[[], None], *, silent: bool = False
+    ) -> None:
         """Wait until the version answers everywhere. Raises `Failed` when it cannot be loaded, and `TimedOut`.
 
-        `check` is called while waiting; what it raises ends the wait.
+        `check` is called while waiting; what it raises ends the wait. With `silent` a server that does not answer is
+        passed over.
         """
         began = time.monotonic()
         for client in self._clients:
@@ -109,6 +112,8 @@ class Replicas:
                         raise Failed(f"{client.target} could not load version {version}: {mine.error}")
                     reason = short = describe(entries)
                 except (NotReachable, TimedOut, ModelNotFound) as error:
+                    if silent and not isinstance(error, ModelNotFound):
+                        break
                     # The usual causes are told when the wait was for nothing: mostly the server is just starting.
                     reason, short = str(error), "it does not answer yet"
                 waited = time.monotonic() - began

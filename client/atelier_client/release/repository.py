@@ -31,9 +31,14 @@ class UnderWay(ClientError):
 
 
 class Repository:
-    """A model's part of the model repository `models`. Every change is made under the lock of models.config."""
+    """A model's part of the model repository `models`. Every change is made under the lock of models.config.
+
+    Raises `InputError` for a name that is no folder's.
+    """
 
     def __init__(self, models: Path, model: str) -> None:
+        if model in (".", "..") or "/" in model:
+            raise InputError(f"{model} is no name of a model: expected that of a folder of {models}.")
         self.models = models
         self.model = model
         self.folder = models / model

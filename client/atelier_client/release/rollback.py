@@ -88,16 +88,17 @@ class Rollback:
                 f"{self._repository.config_path} names no stable version of {model}: there is nothing to go back from."
             )
         if version is None:
-            if served.previous is not None:
-                return served.previous
-            if served.canary is not None:
-                # The first release after the first version: ending it is what can be gone back.
-                return served.stable
-            raise InputError(
-                f"There is no version before {served.stable} of {model} to go back to. A version that was stable "
-                "once can be named (VERSION)."
-            )
-        if version != served.stable and version not in self._journal.was_stable():
+            if served.previous in (None, served.stable):
+                if served.canary is not None:
+                    # The first release after the first version: ending it is what can be gone back.
+                    return served.stable
+                raise InputError(
+                    f"There is no version before {served.stable} of {model} to go back to. A version that was stable "
+                    "once can be named (VERSION)."
+                )
+            version = served.previous
+            assert version is not None
+        elif version != served.stable and version not in self._journal.was_stable():
             known = ", ".join(map(str, self._journal.was_stable())) or "none"
             raise InputError(
                 f"Version {version} of {model} was never stable (these were: {known}). "
@@ -112,18 +113,26 @@ class Rollback:
             raise InputError(f"{folder} has been removed; name another version.")
 
     def _load(self, target: int, wait: float) -> None:
-        """Load a version that is not served any more, beside the stable one."""
-        if target in (self._repository.served().versions or ()):
+        """See that the version answers, before it is stable; load it where it is not served."""
+        served = self._repository.served()
+        listed = target in (served.versions or ())
+        if listed and target == served.stable:
             return
-        self._say(f"Loading version {target}.")
+        if not listed:
+            self._say(f"Loading version {target}.")
 
-        def decide(found: ServedVersions) -> ServedVersions:
-            # A release may have deleted it since it was looked for (--keep).
-            self._require_folder(target)
-            return found.adding(target)
+            def decide(found: ServedVersions) -> ServedVersions:
+                # A release may have deleted it since it was looked for (--keep).
+                self._require_folder(target)
+                return found.adding(target)
 
-        self._replicas.tell(self._repository.update(decide))
-        self._replicas.wait_available(target, wait, lambda: None)
+            self._replicas.tell(self._repository.update(decide))
+        try:
+            self._replicas.wait_available(target, wait, lambda: None, silent=True)
+        except BaseException:
+            if not listed:
+                self._replicas.tell(self._repository.update(lambda found: found.without({target})))
+            raise
 
     def _move(self, target: int, reason: str) -> None:
         before = self._repository.served().stable

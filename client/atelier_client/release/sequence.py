@@ -159,7 +159,7 @@ class Release:
         if not served:
             return
         stable = max(served)
-        self._change(ServedVersions((self._left.versions or frozenset()) | {stable}, self._left.labels))
+        self._change(self._left.adding(stable))
         self._change(
             self._left.labelled(stable=stable),
             lambda: self._journal.write(

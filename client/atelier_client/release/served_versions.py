@@ -46,8 +46,9 @@ class ServedVersions:
         return self.labels.get(PREVIOUS)
 
     def adding(self, version: int) -> ServedVersions:
-        """With one version more."""
-        return ServedVersions((self.versions or frozenset()) | {version}, self.labels)
+        """With one version more. Of a policy that lists none, the labelled versions are listed, for they have users."""
+        listed = frozenset(self.labels.values()) if self.versions is None else self.versions
+        return ServedVersions(listed | {version}, self.labels)
 
     def without(self, versions: Iterable[int]) -> ServedVersions:
         """Without some versions. Labelled ones stay."""
