@@ -142,6 +142,21 @@ def test_a_hook_may_leave_a_process_behind_and_write_much() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("lead", "copies", "words"), [("\ufeff", 1, "byte order mark"), ("", 2, "lists the model fashion twice")]
+)
+def test_a_file_that_no_server_takes_is_not_changed(
+    repo: Releases, lead: str, copies: int, words: str
+) -> None:
+    entry = f'config {{ name: "fashion" base_path: "{repo.models / "fashion"}" }}\n'
+    written = f"{lead}model_config_list {{\n{entry * copies}}}\n"
+    repo.repository.config_path.write_text(written, encoding="utf-8")
+    for command in ("release", "rollback"):
+        done = repo.run(command)
+        assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    assert repo.repository.config_path.read_text(encoding="utf-8") == written
+
+
 # The last one: the server goes on trying to load version 4 for a while.
 def test_a_previous_that_does_not_load_is_not_made_stable(repo: Releases) -> None:
     broken = repo.repository.version_folder(4)

@@ -11,7 +11,7 @@ from atelier_client.release.text_proto import Edit, Element, Field, apply, inser
 
 
 def read(text: str, path: object) -> pb.ModelServerConfig:
-    """The configuration. Raises `DataError` for what is no list of models, and for fields that are not known.
+    """The configuration. Raises `DataError` for what is no list of models, a model twice, and fields not known.
 
     A field that is not known would be lost when the configuration is sent to the servers.
     """
@@ -19,7 +19,18 @@ def read(text: str, path: object) -> pb.ModelServerConfig:
     try:
         text_format.Parse(text, config)
     except text_format.ParseError as problem:
-        raise DataError(f"{path} is not a ModelServerConfig text proto: {problem}.") from None
+        if text.startswith("\ufeff"):
+            raise DataError(
+                f"{path} begins with a byte order mark, which no server takes. Save it as UTF-8 without one."
+            ) from None
+        raise DataError(
+            f"{path} is not a ModelServerConfig text proto: {str(problem).rstrip('.')}."
+        ) from None
+    names = [entry.name for entry in config.model_config_list.config]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(
+            f"{path} lists the model {twice} twice, which no server takes. Keep one of its entries."
+        )
     return config
 
 
