@@ -276,6 +276,12 @@ def test_wrong_ramps_are_refused_before_anything_is_done(repo: Releases, wrong: 
     assert [entry.event for entry in repo.entries()] == []
 
 
+def test_the_time_of_a_step_needs_a_ramp(repo: Releases) -> None:
+    done = repo.run("release", 2, "--hold", "5s")
+    assert done.returncode == 2
+    assert "give --ramp too" in done.stderr
+
+
 def test_hooks_get_the_facts_and_the_ones_before_can_hold(repo: Releases, tmp_path: Path) -> None:
     note = f"import sys; open({str(tmp_path / 'facts')!r}, 'a').write(sys.stdin.read() + chr(10))"
     hook = json.dumps(["python3", "-c", note])
@@ -378,10 +384,25 @@ def test_a_torn_last_line_of_the_record_is_mended(repo: Releases) -> None:
         assert repo.run("rollback").returncode == 0
         assert path.read_bytes().startswith(whole + kept)
         assert all(json.loads(line) for line in path.read_bytes().splitlines())
-    path.write_bytes(b"nonsense\n" + path.read_bytes())
-    done = repo.run("history")
+    # Any other line that is none is an error; only a rollback goes on.
+    path.write_bytes(b'{"time": "then"}\n' + path.read_bytes())
+    for command in (["history"], ["release", 2]):
+        done = repo.run(*command)
+        assert done.returncode == 2
+        assert "line 1 is no entry of a release ('event' is missing)" in done.stderr
+    repo.gate.write_text("metrics: 3\n")
+    done = repo.run("rollback")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("line 1") == 1
+    assert "no hook is run" in done.stderr
+
+
+def test_a_label_of_a_version_that_is_not_listed_is_named(repo: Releases) -> None:
+    config = repo.models / "models.config"
+    config.write_text(config.read_text().replace("value: 1", "value: 9"))
+    done = repo.run("release", 2)
     assert done.returncode == 2
-    assert "line 1" in done.stderr
+    assert "labels version 9 of fashion stable, and does not list it" in done.stderr
 
 
 def test_a_full_disk_ends_a_release_in_a_sentence(repo: Releases) -> None:

@@ -57,9 +57,7 @@ def register(commands: Any) -> None:
         help="before it is stable, send it these shares of the requests in turn, as 1,10,50,100; it is taken back when "
         "it fails or is slower than the gate allows",
     )
-    command.add_argument(
-        "--hold", default="30s", metavar="TIME", help="of each step of the ramp (default: 30s)"
-    )
+    command.add_argument("--hold", metavar="TIME", help="of each step of the ramp (default: 30s)")
     command.add_argument(
         "--keep", type=int, metavar="N", help="then delete all but the N newest versions, and those in use"
     )
@@ -141,7 +139,9 @@ def _release(options: argparse.Namespace) -> int:
         raise SettingsError(f"--keep {options.keep}: expected how many versions to keep, 1 or more.")
     if not 0 < options.wait < float("inf"):
         raise SettingsError(f"--wait {options.wait:g}: expected seconds, more than 0.")
-    steps = Steps.parse(options.ramp, options.hold) if options.ramp else None
+    if options.hold and not options.ramp:
+        raise SettingsError(f"--hold {options.hold} says how long a step of the ramp lasts: give --ramp too.")
+    steps = Steps.parse(options.ramp, options.hold or "30s") if options.ramp else None
     key = None
     if options.require_signature is not None:
         from atelier_client.release.signature import PublicKey
@@ -216,7 +216,7 @@ def _decided(repository: Repository, candidate: int) -> str | None:
 
 
 def _ramp(options: argparse.Namespace, client: Client, rules: Rules, steps: Steps, candidate: int) -> Ramp:
-    """The ramp, with the golden examples or the labelled ones as its requests; says how long it takes."""
+    """The ramp, with the golden examples or the labelled ones as its requests."""
     from atelier_client._model_card import read_golden
     from atelier_client.release.ramp import Ramp
     from atelier_client.release.traffic_file import TrafficFile
@@ -229,7 +229,6 @@ def _ramp(options: argparse.Namespace, client: Client, rules: Rules, steps: Step
         )
     count = len(next(iter(golden.inputs.values())))
     rows = [{name: array[row : row + 1] for name, array in golden.inputs.items()} for row in range(count)]
-    say(f"The ramp takes {steps.seconds:g} s at least: {len(steps.shares)} steps of {steps.hold:g} s.")
     return Ramp(client, TrafficFile(options.models), steps, rows, rules.latency, say)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from atelier_client.cli.options import add_command, add_folder, choose_model, say
 from atelier_client.cli.release import add_gate, connected
 from atelier_client.cli.standard_streams import reader_may_leave
-from atelier_client.errors import SettingsError
+from atelier_client.errors import DataError, SettingsError
 
 
 def register(commands: Any) -> None:
@@ -54,7 +54,13 @@ def _rollback(options: argparse.Namespace) -> int:
     if not 0 < options.wait < float("inf"):
         raise SettingsError(f"--wait {options.wait:g}: expected seconds, more than 0.")
     choose_model(options)
-    hooks = Hooks(asdict(read_rules(options.gate).hooks), say, options.gate)
+    try:
+        commands = asdict(read_rules(options.gate).hooks)
+    except (SettingsError, DataError) as error:
+        # A rollback is wanted now, and the rules say nothing about it.
+        say(f"warning: no hook is run, for the rules cannot be read: {error}")
+        commands = {}
+    hooks = Hooks(commands, say, options.gate)
     repository = Repository(options.models, options.model)
     with connected(options) as (_, replicas):
         version = Rollback(repository, replicas, hooks, say).run(options.wanted, options.reason, options.wait)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from atelier_client.release.manifest import card_digest
@@ -12,11 +12,11 @@ from atelier_client.release.served_versions import ServedVersions
 
 
 class Journal:
-    """The record of one model."""
+    """The record of one model; `damaged` is as in `Record`."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, damaged: Callable[[str], None] | None = None) -> None:
         self._repository = repository
-        self._record = Record(repository.models)
+        self._record = Record(repository.models, damaged)
 
     def entries(self) -> list[Entry]:
         """The model's entries, oldest first."""

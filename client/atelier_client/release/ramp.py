@@ -80,6 +80,10 @@ class Ramp:
 
     def __call__(self, candidate: int, stable: int, check: Callable[[], None]) -> str | None:
         """Take the steps; return None, or the sentence with which the candidate has to go."""
+        steps = self._steps
+        self._say(
+            f"The ramp takes {steps.seconds:g} s at least: {len(steps.shares)} steps of {steps.hold:g} s."
+        )
         with Router(self._client, weights={STABLE: 1}, seed=0) as router:
             for share in self._steps.shares:
                 weights = {STABLE: 100 - share, CANARY: share}

@@ -6,7 +6,7 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,10 +63,14 @@ class Entry:
 
 
 class Record:
-    """The file of a model repository. It is only ever appended to."""
+    """The file of a model repository. It is only ever appended to.
 
-    def __init__(self, models: Path) -> None:
+    `damaged` is told of lines that are no entries, which are then passed over; without it they are an error.
+    """
+
+    def __init__(self, models: Path, damaged: Callable[[str], None] | None = None) -> None:
         self.path = models / "rollouts.jsonl"
+        self._damaged = damaged
         self._lock = models / ".rollouts.lock"
 
     def append(self, entry: Entry) -> None:
@@ -114,9 +118,12 @@ class Record:
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 if number == len(lines):
                     continue
-                raise DataError(
-                    f"{self.path} is damaged: line {number} is no entry of a release ({error}). Take that line out."
-                ) from None
+                why = f"{error} is missing" if isinstance(error, KeyError) else error
+                said = f"{self.path} is damaged: line {number} is no entry of a release ({why}). Take that line out."
+                if self._damaged is None:
+                    raise DataError(said) from None
+                self._damaged(said)
+                continue
             if model in (None, entry.model):
                 found.append(entry)
         return found

@@ -23,7 +23,15 @@ class Rollback:
         self._replicas = replicas
         self._hooks = hooks
         self._say = say
-        self._journal = Journal(repository)
+        told: set[str] = set()
+
+        def damaged(line: str) -> None:
+            # A rollback is wanted now: a record that is damaged can be mended later.
+            if line not in told:
+                told.add(line)
+                say(f"warning: {line}")
+
+        self._journal = Journal(repository, damaged)
 
     def run(self, version: int | None, reason: str, wait: float) -> int:
         """Make `previous` stable, or the given version; return it. `wait` (seconds) is for one that is not loaded.

@@ -101,6 +101,7 @@ class Release:
     def run(self, candidate: int) -> Outcome:
         """Take a published version to `stable`, or leave everything as it was. Raises `ClientError`."""
         finished = self._reconcile()
+        self._require_listed()
         try:
             if self._left.stable != candidate:
                 self._check_files(candidate)
@@ -136,6 +137,17 @@ class Release:
         check_files(folder, self._say)
         if self._plan.key is not None:
             self._plan.key.check(folder)
+
+    def _require_listed(self) -> None:
+        """Raises `InputError` for labels that no server can know: those of versions that are not listed."""
+        if self._left.versions is None:
+            return
+        for label, version in self._left.labels.items():
+            if version not in self._left.versions:
+                raise InputError(
+                    f"{self._repository.config_path} labels version {version} of {self._repository.model} {label}, and "
+                    f"does not list it. Add `versions: {version}`, or take the label out."
+                )
 
     def _reconcile(self) -> bool:
         """Bring the record up to models.config. True when a promotion was done and not written."""
@@ -205,7 +217,7 @@ class Release:
             name, sentence, code = verdict.name, verdict.sentence, verdict.exit_code
             document = verdict.document()
         self._require_undisturbed()
-        self._verdict = {**document, "name": name, "sentence": sentence}
+        self._verdict = {**document, "verdict": name, "sentence": sentence}
         self._journal.write("gated", stable, candidate, verdict=name, reason=sentence, metrics=document)
         if name == "blessed":
             self._say(sentence)
@@ -262,7 +274,7 @@ class Release:
             self._left = cleared if stays else cleared.without({version})
             return self._left
 
-        name = self._verdict.get("name")
+        name = self._verdict.get("verdict")
         config = self._repository.update(
             decide,
             lambda: self._journal.write(event, self._left.stable, version, verdict=name, reason=reason),
@@ -296,10 +308,10 @@ class Release:
             "model": self._repository.model,
             "from": self._left.previous if name.startswith("after") else self._left.stable,
             "to": candidate,
-            "verdict": self._verdict.get("name"),
+            "verdict": self._verdict.get("verdict"),
             "reason": self._plan.force or self._verdict.get("sentence", ""),
             "metrics": {
-                key: value for key, value in self._verdict.items() if key not in ("name", "sentence")
+                key: value for key, value in self._verdict.items() if key not in ("verdict", "sentence")
             },
         }
         try:

@@ -19,8 +19,8 @@ class Period:
     entry: Entry
 
     def seconds(self, now: datetime) -> float:
-        """How long it lasted, up to now for the last one."""
-        return ((self.end or now) - self.begin).total_seconds()
+        """How long it lasted, up to now for the last one; 0 when the clock was set back."""
+        return max(0.0, ((self.end or now) - self.begin).total_seconds())
 
 
 def periods(entries: Sequence[Entry]) -> list[Period]:
