@@ -34,10 +34,16 @@ def test_ports_are_published_on_this_machine_alone() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_only_the_trainer_writes_models_and_data() -> None:
-    for name, service in services("compose.yaml").items():
-        volumes = [volume for volume in service["volumes"] if volume.startswith(("models:", "data:"))]
-        assert all(volume.endswith(":ro") == (name != "trainer") for volume in volumes)
+def test_only_the_trainer_writes_data_and_only_releases_choose_beside_it() -> None:
+    writers = {"models": {"trainer", "release"}, "data": {"trainer"}}
+    for volume, names in writers.items():
+        mounted = {
+            name: mount
+            for name, service in services("compose.yaml").items()
+            for mount in service["volumes"]
+            if mount.startswith(f"{volume}:")
+        }
+        assert {name for name, mount in mounted.items() if not mount.endswith(":ro")} == names
 
 
 def test_both_servers_take_as_many_calls_at_a_time_as_clients_send() -> None:
