@@ -218,8 +218,10 @@ def _lines_or_silence(stream: IO[str]) -> Iterator[str | None]:
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
-        for line in stream:
-            lines.put(line)
+        # An interrupt closes the stream while this thread reads from it.
+        with contextlib.suppress(ValueError):
+            for line in stream:
+                lines.put(line)
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
