@@ -42,7 +42,7 @@ CNN = (
 )
 
 
-@pytest.fixture(params=["local", "compose"])
+@pytest.fixture(params=["local", pytest.param("compose", marks=pytest.mark.soak)])
 def shop(checkout: Checkout, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Checkout]:
     """A checkout, and beside it jobs that make the same model; it is cleaned afterwards."""
     checkout.settings["ENGINE"] = request.param
