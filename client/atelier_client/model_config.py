@@ -35,7 +35,9 @@ def reload_request(models: Sequence[ServedModel] | bytes) -> pb.ReloadConfigRequ
         try:
             request.config.MergeFromString(models)
         except DecodeError:
-            raise InputError("reload was given bytes that are no serialized ModelServerConfig.") from None
+            raise InputError(
+                "reload takes a list of ServedModel, or a serialized ModelServerConfig, which these bytes are not."
+            ) from None
         return request
     if not isinstance(models, (list, tuple)) or not all(isinstance(model, ServedModel) for model in models):
         raise InputError(

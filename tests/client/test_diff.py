@@ -41,6 +41,10 @@ def served(repository: Path) -> Iterator[Any]:
         "--allow_version_labels_for_unavailable_models=true",
     )
     with running_server(repository, *flags) as running:
+        # A server answers as soon as one of the versions does.
+        with Client(running.grpc, "fashion") as client:
+            for version in (1, 2):
+                client.wait_ready(60, version)
         yield running
 
 
