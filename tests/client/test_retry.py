@@ -185,7 +185,7 @@ def test_a_reload_that_never_left_is_sent_once_the_server_is_there(server: Any) 
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (ServedModel("", "/m"), "without a name"),
+        (ServedModel("", "/m"), "needs a name"),
         (ServedModel("m", "models/m"), "absolute"),
         (ServedModel("m", "/m", latest=0), "latest"),
         (ServedModel("m", "/m", versions=(1,), labels={"stable": 2}), r"not served: \[2\]"),
