@@ -143,6 +143,15 @@ def test_examples_that_are_not_those_of_training_decide_nothing(repo: Releases) 
     assert repo.label("stable") == 1
 
 
+def test_examples_that_are_not_there_are_told_before_anything_is_loaded(repo: Releases) -> None:
+    repo.gate.write_text("examples: away.npz\nmetrics: {}\n")
+    done = repo.run("release", 2)
+    assert done.returncode == 2, done.stderr
+    assert "away.npz does not exist" in done.stderr
+    assert repo.entries() == []
+    assert repo.state()["labels"] == {}
+
+
 def test_a_version_with_a_flipped_byte_is_named_and_never_loaded(repo: Releases) -> None:
     folder = shutil.copytree(repo.models / "fashion" / "2", repo.models / "fashion" / "4")
     path = folder / "variables" / "variables.data-00000-of-00001"

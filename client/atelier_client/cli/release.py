@@ -124,6 +124,7 @@ def connected(options: argparse.Namespace) -> Iterator[tuple[Client, Replicas]]:
 
 
 def _release(options: argparse.Namespace) -> int:
+    from atelier_client.data.open import open_reader
     from atelier_client.gate.rules import read_rules
     from atelier_client.release.hooks import Hooks
     from atelier_client.release.ramp import Steps
@@ -148,6 +149,9 @@ def _release(options: argparse.Namespace) -> int:
 
         key = PublicKey(options.require_signature)
     rules = read_rules(options.gate)
+    if rules.examples is not None:
+        # A name that is wrong is told now, not after the version was loaded on every server.
+        open_reader(rules.examples)
     options.file = rules.examples
     choose_model(options)
     repository = Repository(options.models, options.model)
