@@ -14,8 +14,8 @@ from tests.support.kills import SCENARIOS, Killed, failures, sample
 from tests.support.releases import Releases, releases
 
 # Of the ways to die at a write.
-_SHARE = {"back": 0.5, "back to one that is not loaded": 0.3}
-_OTHERS = 0.1
+_SHARE = {"back": 0.3, "back to one that is not loaded": 0.2}
+_OTHERS = 0.06
 
 
 @pytest.fixture(scope="module")
