@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 from atelier_serving.rest.limits import MAX_HEADER_BYTES, LimitedProtocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from atelier_serving.rest.whole_answers import WholeAnswers
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 # Each overridden method of uvicorn's protocol, and its parameters.
@@ -61,8 +62,51 @@ def test_nothing_else_of_the_protocol_is_overridden() -> None:
 def test_the_protocol_names_none_of_the_attributes_that_the_subclass_adds() -> None:
     source = inspect.getsource(HttpToolsProtocol)
     added = ["_header_bytes", "_in_headers", "_header_timer", "_around", "_begun", "_refusal", "_refuse"]
-    added += ["_offered", "_peer", "_body_bytes", "_answer_timer", "answer_seconds"]
+    added += ["_offered", "_peer", "_body_bytes", "_answer_timer", "answer_seconds", "_whole"]
     assert [name for name in added if name in source] == [], ADVICE
+
+
+def test_an_answer_uses_its_transport_as_it_did() -> None:
+    used = re.findall(r"transport\.(\w+)", inspect.getsource(RequestResponseCycle))
+    assert set(used) == {"write", "close", "is_closing"}, ADVICE
+
+
+def test_headers_leave_with_the_body() -> None:
+    transport = Transport()
+    answers = WholeAnswers(transport)
+    interim, headers = b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: y\r\n\r\n"
+    answers.write(interim)
+    assert transport.written == [interim]
+    for part in (headers, b"body", b"HTTP/1.1 is no header here"):
+        answers.write(part)
+    answers.flush()
+    assert transport.written[1:] == [headers + b"body", b"HTTP/1.1 is no header here"]
+    # An answer to HEAD has no body.
+    answers.write(headers)
+    answers.flush()
+    assert transport.written[3:] == [headers]
+    answers.write(headers)
+    answers.close()
+    assert transport.written[4:] == [headers]
+    assert answers.is_closing()
+
+
+class Transport(asyncio.Transport):
+    """Remembers what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
 
 
 def test_the_parser_calls_the_overridden_methods_in_order() -> None:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-import numpy as np
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -21,16 +20,18 @@ from tensorflow_serving.apis import (
 )
 
 from atelier_serving.inference.api import Api
-from atelier_serving.inference.predict import DEFAULT_SIGNATURE, predict
-from atelier_serving.request_context import current
+from atelier_serving.inference.joining import HeldServables
+from atelier_serving.inference.predict import Task
+from atelier_serving.request_context import RequestContext, current
 from atelier_serving.rest.answer import Answer, html_page
 from atelier_serving.rest.document_memory import LargeDocument
 from atelier_serving.rest.json import text as json_text
-from atelier_serving.rest.json.document import LARGE, parse_document, to_bytes
+from atelier_serving.rest.json.document import parse_document, to_bytes
 from atelier_serving.rest.json.examples import read_examples
 from atelier_serving.rest.json.protos import as_document, printed
-from atelier_serving.rest.json.tensors import read_inputs, signature_name
+from atelier_serving.rest.json.tensors import signature_name
 from atelier_serving.rest.json.values import uncounted
+from atelier_serving.rest.predict import predict_task, predict_text
 from atelier_serving.rest.request import Request, unpacked
 from atelier_serving.status import TRUNCATED, Code, invalid, of_exception
 
@@ -83,29 +84,31 @@ class RestApi:
 
         The caller ends `request.large` when the answer has been sent.
         """
-        answer = self._answer(request)
+        if _BAD_ESCAPE.search(request.path):
+            return Answer(400, html_page("400 Bad Request"), _HTML)
+        if request.method == "OPTIONS":
+            allowed = re.match(r"https?://", request.headers.get("origin", ""))
+            return Answer(200 if allowed else 400, b"", _HTML, self._headers)
+        return self.answer(request, current(), lambda: self._dispatch(request))
+
+    def answer(self, request: Request, context: RequestContext, text: Callable[[], Iterable[str]]) -> Answer:
+        """The answer of a text in pieces, or of the error that `text` raises, which the context has then."""
+        answer = self._answer(request, context, text)
         # Here no part of the document is alive any more.
         if request.large:
             request.large.answered(len(answer.body))
         return answer
 
-    def _answer(self, request: Request) -> Answer:
-        method = request.method
-        headers = request.headers
-        if _BAD_ESCAPE.search(request.path):
-            return Answer(400, html_page("400 Bad Request"), _HTML)
-        if method == "OPTIONS":
-            allowed = re.match(r"https?://", headers.get("origin", ""))
-            return Answer(200 if allowed else 400, b"", _HTML, self._headers)
+    def _answer(self, request: Request, context: RequestContext, text: Callable[[], Iterable[str]]) -> Answer:
         try:
-            encoded = map(to_bytes, self._dispatch(request))
+            encoded = map(to_bytes, text())
             body = request.large.gathered(encoded) if request.large else b"".join(encoded)
         except _UnreadablePathError:
-            current().code = Code.INVALID_ARGUMENT.name
+            context.code = Code.INVALID_ARGUMENT.name
             return Answer(400, b"", headers=self._headers)
         except Exception as error:
             failure = of_exception(error)
-            current().code = failure.code.name
+            context.code = failure.code.name
             if failure.code == Code.INTERNAL:
                 _log.error(f"internal error: {failure.message}")
             return Answer(
@@ -143,28 +146,27 @@ class RestApi:
         There is no proto in between: it would copy every value twice. `request.large` counts first the inputs, later
         the outputs, in place of the document.
         """
-        large = request.large
         name = signature_name(document)
-        with self._api.servable(model_spec) as (servable, _):
-            signature = servable.signatures.get(name or DEFAULT_SIGNATURE)
-            if signature is None:
-                text = f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found in signature def'
-                raise invalid(text)
-            if not signature.inputs:
-                raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
-            inputs, as_rows = read_inputs(document, signature.inputs, large.spend if large else uncounted)
-            document.clear()
-            if large:
-                large.holds(_size(inputs))
-            outputs = predict(servable, name or DEFAULT_SIGNATURE, inputs, [])
-        del inputs
-        size = _size(outputs)
-        if large is None and size > LARGE:
-            request.large = large = LargeDocument(request.memory, takes_turns=False)
-        if large:
-            large.holds(size)
-            large.spend(json_text.longest_text(outputs))
-        return json_text.rows(outputs) if as_rows else json_text.columns(outputs)
+        with self._api.servable_of(model_spec) as (servable, _):
+            task, as_rows = predict_task(servable, name, document, request.large)
+            outputs = task.run()
+        # The inputs are not needed any more.
+        del task
+        return predict_text(request, outputs, as_rows)
+
+    def joinable(self, request: Request, context: RequestContext, held: HeldServables) -> tuple[Task, bool]:
+        """What a small predict request has to run, and whether it has the row form. Takes the body out of it.
+
+        The servable is kept loaded by `held`. Raises `ServingError`, among others.
+        """
+        match = _POST.fullmatch(request.path)
+        if not match:
+            raise invalid(f"Malformed request: {request.method} {request.path}")
+        model_spec = _model_spec(match)
+        document = _document(request)
+        name = signature_name(document)
+        servable, _ = held.get(request.path, context, lambda: self._api.servable_of(model_spec))
+        return predict_task(servable, name, document, None)
 
     def _classify(
         self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], large: LargeDocument | None
@@ -232,14 +234,6 @@ def _fill(request: Any, document: dict[str, Any], large: LargeDocument | None) -
     document.clear()
     if large:
         large.holds(examples)
-
-
-def _size(arrays: Mapping[str, np.ndarray]) -> int:
-    """Bytes of memory that arrays take, with the strings in them."""
-    return sum(
-        array.nbytes + (sum(map(len, array.flat)) if array.dtype == object else 0)
-        for array in arrays.values()
-    )
 
 
 def _document(request: Request) -> dict[str, Any]:

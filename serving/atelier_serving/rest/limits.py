@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from atelier_serving.rest.answer import html_page
 from atelier_serving.rest.json.document import LARGE
+from atelier_serving.rest.whole_answers import WholeAnswers
 
 MAX_CONNECTIONS = 1000
 # Connections of one address: a client that opens too many must not lock out all others.
@@ -62,6 +63,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._begun = b""
         self._refusal = b""
         self._answer_timer: asyncio.TimerHandle | None = None
+        self._whole = WholeAnswers(transport)
         self._peer = self.client[0] if self.client else ""
         _of_peer[self._peer] += 1
         self._header_timer = self.loop.call_later(HEADER_SECONDS, transport.close)
@@ -111,6 +113,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer has been given: what could not be read comes after the last one."""
         last = not self.pipeline
+        self._whole.flush()
         super().on_response_complete()
         if self._refusal and last and not self.transport.is_closing():
             self._refuse()
@@ -180,6 +183,7 @@ class LimitedProtocol(HttpToolsProtocol):
         probe = self.url.partition(b"?")[0] in _PROBES
         self.limit_concurrency = None if probe else allowed
         super().on_headers_complete()
+        self.cycle.transport = self._whole  # type: ignore[assignment]
         # As libevent does, on which TensorFlow Serving's HTTP server is based.
         if self.scope["http_version"] == "1.0" and self.parser.should_keep_alive():
             self.cycle.keep_alive = True

@@ -18,6 +18,7 @@ from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.request_context import begin
 from atelier_serving.rest.answer import Answer, html_page, json_answer
 from atelier_serving.rest.api import RestApi
+from atelier_serving.rest.bursts import Bursts
 from atelier_serving.rest.document_memory import DocumentMemory, LargeDocument
 from atelier_serving.rest.json.document import LARGE
 from atelier_serving.rest.limits import MAX_CONNECTIONS, BodyReader, LimitedProtocol
@@ -113,16 +114,23 @@ class RestApp:
     """The ASGI application. Threads of the pool answer requests to models; the event loop answers all others."""
 
     def __init__(
-        self, api: RestApi, recorder: RequestRecorder, pool: ThreadPool, pages: Pages, seconds: float
+        self,
+        api: RestApi,
+        recorder: RequestRecorder,
+        pool: ThreadPool,
+        pages: Pages,
+        seconds: float,
+        bursts: Bursts | None,
     ) -> None:
         """`pages` do not depend on the models. They run on the event loop, so only those of `in_thread` may wait.
 
-        A body has `seconds` to arrive.
+        A body has `seconds` to arrive. `bursts` is None when each request runs alone.
         """
         self._api = api
         self._recorder = recorder
         self._pool = pool
         self._pages = pages
+        self._bursts = bursts
         self._bodies = BodyReader(seconds)
         LimitedProtocol.answer_seconds = seconds
         # Large documents have their own threads, so that those that wait for their turn occupy no thread of the pool.
@@ -171,6 +179,8 @@ class RestApp:
         answered: asyncio.Future[Answer] = loop.create_future()
         client = scope["client"]
         peer = f"{client[0]}:{client[1]}" if client else ""
+        if not request.packed and self._bursts and self._bursts.takes(request):
+            return await self._bursts.answer(request, peer)
         if not request.packed and len(request.body) <= LARGE:
             self._pool.submit(self._respond, loop, answered, request, peer)
             return await answered
@@ -207,7 +217,7 @@ class RestApp:
         found = _METHOD.search(request.path)
         context = begin(found[1] if found else "status", None, seconds_waited())
         answer = self._api.respond(request)
-        self._recorder.rest(context, peer)
+        self._recorder.rest([(context, peer)])
         loop.call_soon_threadsafe(_set, answered, answer)
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from tensorflow.core.framework import types_pb2
@@ -23,6 +24,11 @@ _INDENT = "    "
 _STEP = 8192
 # Bytes of a string that count as one value more.
 _TEXT_BYTES = 64
+# Around the rows of the row form.
+_ROWS_START = f'{{\n{_INDENT}"predictions": ['
+_ROWS_END = f"\n{_INDENT}]\n}}"
+# Arrays of more bytes are not copied to write them at once.
+_SMALL_BYTES = 16 * _STEP
 _WRITABLE_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
 
 
@@ -55,13 +61,29 @@ def rows(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:
             raise invalid(f"Tensor name: {alias} has inconsistent batch size: {len(array)} expecting: {size}")
         size = len(array)
     bare = len(outputs) == 1
-    yield f'{{\n{_INDENT}"predictions": ['
+    yield _ROWS_START
     for start, stop in _slabs(size, sum(map(_weight, outputs.values()))):
         if start:
             yield ", " if bare else ","
         yield from _rows({alias: array[start:stop] for alias, array in outputs.items()}, bare)
-    ending = f"\n{_INDENT}]" if size else "]"
-    yield f"{ending}\n}}"
+    yield _ROWS_END if size else "]\n}"
+
+
+def rows_apart(answers: Sequence[Mapping[str, np.ndarray]]) -> list[str] | None:
+    """The texts of `rows` for several small answers that have the same outputs, with a row or more in each.
+
+    Written at once, they take a third of the time. None when they must be written one by one. Raises `ServingError`.
+    """
+    if sum(array.nbytes for answer in answers for array in answer.values()) > _SMALL_BYTES:
+        return None
+    together = {alias: np.concatenate([answer[alias] for answer in answers]) for alias in answers[0]}
+    if sum(map(_weight, together.values())) > _STEP:
+        return None
+    bare = len(together) == 1
+    texts = iter(_row_texts(together, bare))
+    between = ", " if bare else ","
+    sizes = [len(next(iter(answer.values()))) for answer in answers]
+    return [_ROWS_START + between.join(islice(texts, size)) + _ROWS_END for size in sizes]
 
 
 def _rows(outputs: Mapping[str, np.ndarray], bare: bool) -> Iterator[str]:
@@ -76,20 +98,26 @@ def _rows(outputs: Mapping[str, np.ndarray], bare: bool) -> Iterator[str]:
             yield from _long_line(alias, array[0], depth + array.ndim - 1)
         yield "" if bare else f"\n{_INDENT * 2}}}"
         return
+    yield (", " if bare else ",").join(_row_texts(outputs, bare))
+
+
+def _row_texts(outputs: Mapping[str, np.ndarray], bare: bool) -> list[str]:
+    """The text of each row."""
+    depth = 2 if bare else 3
     columns = {
         alias: _inline(_texts(alias, array, depth + array.ndim - 1), array.shape, 1)
         for alias, array in outputs.items()
     }
     if bare:
         (values,) = columns.values()
-        yield ", ".join(values)
-        return
-    yield ",".join(
+        return values
+    names = [f"\n{_INDENT * 3}{quoted(alias)}: " for alias in columns]
+    form = (
         f"\n{_INDENT * 2}{{"
-        + ",".join(name + text for name, text in zip(names.values(), row, strict=True))
+        + ",".join(name.replace("%", "%%") + "%s" for name in names)
         + f"\n{_INDENT * 2}}}"
-        for row in zip(*columns.values(), strict=True)
     )
+    return [form % row for row in zip(*columns.values(), strict=True)]
 
 
 def columns(outputs: Mapping[str, np.ndarray]) -> Iterator[str]:

@@ -90,7 +90,7 @@ def dense(value: list[Any], number: int, spend: Spend = uncounted) -> np.ndarray
     shape: list[int] = []
     level: list[Any] = [value]
     while True:
-        kinds = set(map(type, level))
+        kinds = _types(level)
         if kinds == {Packed}:
             return _dense_blocks(level, shape, number, spend)
         if kinds != {list}:
@@ -104,19 +104,42 @@ def dense(value: list[Any], number: int, spend: Spend = uncounted) -> np.ndarray
     # `kinds` are the types of the innermost values. If one of them is a list, the nesting is irregular.
     if number in _FLOATS and kinds <= {int, float}:
         spend(_VALUE * len(level))
-        return _floats(np.array(level, np.float64), number).reshape(_dimensions(shape))
+        values = np.fromiter(level, np.float64, len(level))
+        return _floats(values, number).reshape(_dimensions(shape))
     if number in _INTEGERS and kinds <= {int}:
-        low, high = _INTEGERS[number][1]
-        if level and not low <= min(level) <= max(level) <= high:
-            return None
         spend(_VALUE * len(level))
-        wide = np.array(level, np.uint64 if number == types_pb2.DT_UINT64 else np.int64)
-        return wide.astype(_INTEGERS[number][0]).reshape(_dimensions(shape))
+        integers = _integers(level, number)
+        return None if integers is None else integers.reshape(_dimensions(shape))
     if number == types_pb2.DT_BOOL and kinds <= {bool}:
         return np.array(level, np.bool_).reshape(_dimensions(shape))
     if number == types_pb2.DT_STRING and kinds <= {str}:
         return _strings(_contents(level, spend)).reshape(_dimensions(shape))
     return None
+
+
+def _types(values: list[Any]) -> set[type]:
+    """The types of values. They are nearly always the same, and counting one is faster than a set of all."""
+    if len(values) > _STEP:
+        return set(map(type, values))
+    types = list(map(type, values))
+    return {types[0]} if types and types.count(types[0]) == len(types) else set(types)
+
+
+def _integers(level: list[int], number: int) -> np.ndarray | None:
+    """Integers as an array of their type; None if one of them is out of the range that is accepted."""
+    if number == types_pb2.DT_UINT8:
+        try:
+            # Images: five times as fast.
+            return np.frombuffer(bytearray(level), np.uint8)
+        except ValueError:
+            # These wrap, or are out of range.
+            pass
+    dtype = np.uint64 if number == types_pb2.DT_UINT64 else np.int64
+    try:
+        wide = np.fromiter(level, dtype, len(level))
+    except OverflowError:
+        return None
+    return wide.astype(_INTEGERS[number][0]) if _in_range(wide, number) else None
 
 
 def _dimensions(shape: list[int]) -> list[int]:
