@@ -60,8 +60,9 @@ lint: venv  ## check style, types and workflows (what pre-commit runs)
 test: lint  ## lint, and run all tests but the long ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
-soak: venv  ## run the long tests: 100,000 mutated requests (ATELIER_FUZZ_REQUESTS), and the like
+soak: venv  ## run the long tests, and all tests of the server with its other gRPC front
 	$(BIN)/python -m pytest -m soak -s
+	ATELIER_GRPC_FRONT=grpcio $(BIN)/python -m pytest -m "soak or not soak" -s tests/serving tests/soak
 
 bench: venv  ## measure against peers (PART=trainer, serving, client or releases: that part alone); writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(PART)

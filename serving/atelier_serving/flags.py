@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from atelier_serving.grpc.front import AUTO, CHOICES, GRPCIO, NATIVE, ListenSettings, without_native
 from atelier_serving.log import FORMATS, TEXT
 from atelier_serving.status import ServingError, invalid
 
@@ -47,6 +48,8 @@ class Flags:
     verify_manifest: bool = False
     rest_api_timeout_in_ms: int = 30_000
     workers: int = 1
+    grpc_front: str = AUTO
+    join_bursts: bool = True
     access_log_file: str = ""
     log_format: str = TEXT
     request_log_dir: str = ""
@@ -64,6 +67,8 @@ _OWN = {
     "reload_from": "a folder: HandleReloadConfigRequest may name only models within it",
     "verify_manifest": "load only versions whose files have the digests that their model card gives",
     "workers": "so many processes share the ports, each with the models in its memory",
+    "grpc_front": "grpcio has everything, native is fast and has no TLS; auto takes native where it can",
+    "join_bursts": "small Predict requests that have arrived together run at once: over REST, and the native front",
     "access_log_file": "a line of JSON for each request; - is standard output",
     "log_format": "the server's own log on standard error: text, or json for a JSON object a line",
     "request_log_dir": "where a sample of gRPC requests is kept, as PredictionLog TFRecords",
@@ -180,6 +185,10 @@ def validated(flags: Flags) -> Flags:
             f"--request_log_sampling_rate={flags.request_log_sampling_rate}: expected a number from 0 to 1."
         )
         raise invalid(text)
+    if flags.grpc_front not in CHOICES:
+        raise invalid(f"--grpc_front={flags.grpc_front}: expected {', '.join(CHOICES)}.")
+    if flags.grpc_front == NATIVE and (reason := why_not_native(flags)):
+        raise invalid(f"--grpc_front=native: {reason}.")
     if flags.log_format not in FORMATS:
         raise invalid(f"--log_format={flags.log_format}: expected {' or '.join(FORMATS)}.")
     if flags.workers < 1:
@@ -189,6 +198,29 @@ def validated(flags: Flags) -> Flags:
     if flags.port and flags.rest_api_port == flags.port:
         raise invalid(f"--rest_api_port={flags.rest_api_port} must differ from --port.")
     return flags
+
+
+def listen_settings(flags: Flags) -> ListenSettings:
+    """Where the gRPC server listens."""
+    return ListenSettings(
+        f"{flags.host}:{flags.port}" if flags.port else "",
+        flags.grpc_socket_path,
+        channel_arguments(flags.grpc_channel_arguments),
+        flags.workers,
+    )
+
+
+def why_not_native(flags: Flags) -> str:
+    """Why this server has not the native front; empty when it has it."""
+    if flags.grpc_front == GRPCIO:
+        return "--grpc_front=grpcio"
+    return without_native(listen_settings(flags), bool(flags.ssl_config_file))
+
+
+def joins(flags: Flags) -> bool:
+    """Whether small Predict requests that have arrived together run at once. Batching has rules of its own."""
+    fronts = bool(flags.rest_api_port) or not why_not_native(flags)
+    return flags.join_bursts and not flags.enable_batching and fronts
 
 
 def channel_arguments(text: str) -> list[tuple[str, int | str]]:

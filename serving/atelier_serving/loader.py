@@ -12,7 +12,8 @@ from atelier_serving.batching.parameters import (
     BatchingParameters,
     read_batching_parameters,
 )
-from atelier_serving.flags import Flags
+from atelier_serving.flags import Flags, joins
+from atelier_serving.inference.row_independence import independent_outputs
 from atelier_serving.inference.warmup import warm_up
 from atelier_serving.models import manifest
 from atelier_serving.models.servable import Servable
@@ -36,6 +37,7 @@ class Loader:
         self._scheduler = Scheduler(batching.threads) if batching else None
         self._metrics = metrics
         self._available = available
+        self._joins = joins(flags)
 
     def load(self, folder: Path) -> Servable:
         """Load the version in `folder` and warm it up. Raises `ServingError` or TensorFlow's own errors."""
@@ -60,6 +62,8 @@ class Loader:
             if isinstance(error, Exception):
                 self._metrics.warmed(path, of_exception(error).code.name, 0, time.perf_counter() - began)
             raise
+        if self._joins:
+            servable.independent_outputs = independent_outputs(servable)
         return servable
 
     def _batcher(self, folder: Path) -> Batcher | None:

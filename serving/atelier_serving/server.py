@@ -10,8 +10,11 @@ from pathlib import Path
 from atelier_serving import memory
 from atelier_serving.batching.parameters import BatchingParameters, read_batching_parameters
 from atelier_serving.drain import DRAIN_SECONDS, REFUSE_SECONDS
-from atelier_serving.flags import Flags, channel_arguments, threads
-from atelier_serving.grpc.server import GrpcServer, ListenSettings
+from atelier_serving.flags import Flags, joins, listen_settings, threads, why_not_native
+from atelier_serving.grpc.answering import Answering
+from atelier_serving.grpc.front import GRPCIO, NATIVE, Front
+from atelier_serving.grpc.grpcio_front import GrpcioFront
+from atelier_serving.grpc.large_messages import LargeMessages
 from atelier_serving.inference.api import Api
 from atelier_serving.loader import Loader
 from atelier_serving.models import settings as model_settings
@@ -24,6 +27,7 @@ from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.rest.answer import Answer
 from atelier_serving.rest.api import RestApi
+from atelier_serving.rest.bursts import Bursts
 from atelier_serving.rest.health_pages import HealthPages
 from atelier_serving.rest.index_page import IndexPage
 from atelier_serving.rest.server import Pages, RestApp, RestServer, in_thread
@@ -83,7 +87,9 @@ class Server:
         grpc_server, rest = claimed or self._servers()
         grpc_server.set_ready(self._health.ready())
         grpc_server.start()
-        _log.info(f"Running gRPC ModelServer at {flags.host}:{flags.port} ...")
+        reason = why_not_native(flags)
+        front = f"{GRPCIO}, because {reason}" if reason else NATIVE
+        _log.info(f"Running gRPC ModelServer at {flags.host}:{flags.port} ... (front: {front})")
         if rest:
             rest.start(memory.available() // flags.workers)
             _log.info(f"Exporting HTTP/REST API at:{flags.host}:{flags.rest_api_port} ...")
@@ -99,7 +105,7 @@ class Server:
         self._stopping.set()
         self._manager.stop()
 
-    def _servers(self) -> tuple[GrpcServer, RestServer | None]:
+    def _servers(self) -> tuple[Front, RestServer | None]:
         """The servers, bound to their ports but not yet started."""
         flags = self._flags
         workers = self._flags.workers
@@ -112,24 +118,18 @@ class Server:
         pool = ThreadPool(threads(flags), "request")
         recorder = self._recorder()
         self._tls = tls = Tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
-        credentials = tls.credentials if tls else None
-        listen = ListenSettings(
-            f"{flags.host}:{flags.port}" if flags.port else "",
-            flags.grpc_socket_path,
-            channel_arguments(flags.grpc_channel_arguments),
-            workers,
-        )
-        grpc_server = GrpcServer(api, recorder, listen, pool, credentials)
+        grpc_server = _front(flags, api, recorder, pool, tls)
         if not flags.rest_api_port:
             return grpc_server, None
         rest_api = RestApi(api, cors=flags.rest_api_enable_cors_support)
         pages = self._pages(bool(tls))
         seconds = flags.rest_api_timeout_in_ms / 1000
-        app = RestApp(rest_api, recorder, pool, pages, seconds)
+        bursts = Bursts(rest_api, recorder, pool) if joins(flags) else None
+        app = RestApp(rest_api, recorder, pool, pages, seconds, bursts)
         context = tls.context if tls else None
         return grpc_server, RestServer(app, flags.host, flags.rest_api_port, context, workers > 1)
 
-    def _drain(self, grpc_server: GrpcServer, rest: RestServer | None) -> None:
+    def _drain(self, grpc_server: Front, rest: RestServer | None) -> None:
         _log.info(f"Draining: requests in flight have {DRAIN_SECONDS:.0f} s; a second signal ends at once.")
         self._health.draining = True
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -181,7 +181,7 @@ class Server:
     def _available(self) -> list[tuple[str, int]]:
         return [(name, number) for name, numbers in self._health.available().items() for number in numbers]
 
-    def _poll_until_stopped(self, grpc_server: GrpcServer) -> None:
+    def _poll_until_stopped(self, grpc_server: Front) -> None:
         certificates = _Timer(_CERTIFICATE_SECONDS)
         files = _Timer(self._flags.file_system_poll_wait_seconds)
         settings = _Timer(
@@ -221,6 +221,21 @@ class _Timer:
             return False
         self._next = self._clock() + self.period
         return True
+
+
+def _front(flags: Flags, api: Api, recorder: RequestRecorder, pool: ThreadPool, tls: Tls | None) -> Front:
+    """The gRPC front, bound to its port."""
+    large = LargeMessages()
+    answering = Answering(api, recorder, large)
+    listen = listen_settings(flags)
+    if why_not_native(flags):
+        return GrpcioFront(answering, large, listen, pool, tls.credentials if tls else None)
+    # It may not be installed.
+    from atelier_serving.grpc.bursts import Bursts as CallBursts
+    from atelier_serving.grpc.native_front import NativeFront
+
+    bursts = None if flags.enable_batching else CallBursts(api, answering, recorder)
+    return NativeFront(answering, large, listen, pool, threads(flags), bursts)
 
 
 def _batching_parameters(flags: Flags) -> BatchingParameters | None:

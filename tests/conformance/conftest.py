@@ -29,17 +29,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("a deliberate deviation of the embedded server")
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
-    """`.grpc` and `.rest` of the server under test."""
+@pytest.fixture(scope="session", params=["native", "grpcio"])
+def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Address]:
+    """`.grpc` and `.rest` of the server under test; the embedded one with each of its fronts."""
     if target := os.environ.get("ATELIER_TARGET"):
+        if request.param == "grpcio":
+            pytest.skip("the server under test has one front")
         yield Address(target, os.environ["ATELIER_REST_TARGET"])
         return
     from tests.support.conformance_model import save_config, save_conformance_model
 
     models = tmp_path_factory.mktemp("toys")
     save_conformance_model(models)
-    with running_server(models, f"--model_config_file={save_config(models)}", *FLAGS, model="toy") as running:
+    flags = (f"--model_config_file={save_config(models)}", f"--grpc_front={request.param}", *FLAGS)
+    with running_server(models, *flags, model="toy") as running:
         yield running
 
 

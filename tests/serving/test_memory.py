@@ -110,7 +110,7 @@ def test_the_metrics_of_versions_long_gone_are_forgotten() -> None:
     for number in range(1, 61):
         context = RequestContext("Predict", None, 0.0)
         context.model, context.version, context.rows = "toy", number, 1
-        metrics.answered(context, "GRPC", "OK")
+        metrics.answered([context], "GRPC")
         metrics.loaded(f"/toy/{number}", "OK", 0.1)
         metrics.forget([("toy", 3)])
     text = metrics.registry.text([metrics.registry.snapshot()])

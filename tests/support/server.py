@@ -1,6 +1,7 @@
 """A real `atelier-serving` process for tests, on free loopback ports."""
 
 import contextlib
+import os
 import resource
 import ssl
 import subprocess
@@ -16,6 +17,8 @@ from pathlib import Path
 from tests.support.ports import free_port
 
 START_SECONDS = 60
+# `make soak` asks for the front that is not the default (ATELIER_GRPC_FRONT=grpcio).
+FRONT = os.environ.get("ATELIER_GRPC_FRONT", "auto")
 # The console script of this environment.
 COMMAND = str(Path(sys.executable).parent / "atelier-serving")
 
@@ -62,6 +65,7 @@ def running_server(
         f"--rest_api_port={rest_port}",
         f"--model_name={model}",
         f"--model_base_path={models / model}",
+        f"--grpc_front={FRONT}",
         *flags,
     ]
     with (

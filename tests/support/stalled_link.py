@@ -37,6 +37,11 @@ def stalled_link(target: str, to_server: int = _MANY, to_client: int = _MANY) ->
 
 def _carry(source: socket.socket, sink: socket.socket, left: int) -> None:
     with contextlib.suppress(OSError):
-        while left and (data := source.recv(min(left, 1 << 20))):
+        while left:
+            data = source.recv(min(left, 1 << 20))
+            if not data:
+                # The end is carried too: so a client sees that the server has closed its connection.
+                sink.shutdown(socket.SHUT_WR)
+                return
             sink.sendall(data)
             left -= len(data)

@@ -12,11 +12,10 @@ from typing import Any
 
 import grpc
 
+from atelier_serving.grpc.answering import UNREADABLE
 from atelier_serving.grpc.large_messages import LARGE, LargeMessages, Reservation
 from atelier_serving.grpc.slow_clients import SlowClients
 
-# This text is grpcio's.
-TEXT = "Exception deserializing request!"
 _HANDLERS = {
     (False, False): (grpc.unary_unary_rpc_method_handler, "unary_unary"),
     (False, True): (grpc.unary_stream_rpc_method_handler, "unary_stream"),
@@ -33,7 +32,7 @@ class _Refusal:
         self.text = text
 
 
-_UNREADABLE = _Refusal(grpc.StatusCode.INTERNAL, TEXT)
+_UNREADABLE = _Refusal(grpc.StatusCode.INTERNAL, UNREADABLE.message)
 
 
 class MessageGuard(grpc.ServerInterceptor):

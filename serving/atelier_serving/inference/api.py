@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -21,7 +22,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from atelier_serving.inference import classify as examples
 from atelier_serving.inference.multi_inference import multi_inference
-from atelier_serving.inference.predict import DEFAULT_SIGNATURE, predict
+from atelier_serving.inference.predict import DEFAULT_SIGNATURE, Task, checked
 from atelier_serving.models import settings as model_settings
 from atelier_serving.models.cluster_view import ClusterView
 from atelier_serving.models.manager import Manager
@@ -47,13 +48,28 @@ class Api:
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
+        with self.servable(request) as (servable, version):
+            task = self.task(request, servable)
+            outputs = task.run()
+        return self.predicted(request, version, task.signature_name, outputs)
+
+    def task(self, request: predict_pb2.PredictRequest, servable: Servable) -> Task:
+        """What a Predict has to run. Raises `ServingError`."""
+        signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        return checked(servable, signature, request.inputs, request.output_filter)
+
+    def predicted(
+        self,
+        request: predict_pb2.PredictRequest,
+        version: int,
+        signature_name: str,
+        outputs: Mapping[str, np.ndarray],
+    ) -> predict_pb2.PredictResponse:
+        """The response of a Predict."""
         response = predict_pb2.PredictResponse()
-        with self._servable(request) as (servable, version):
-            signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
-            outputs = predict(servable, signature, request.inputs, request.output_filter)
         for alias, array in outputs.items():
             encode(array, response.outputs[alias], self._as_content)
-        _answered(response.model_spec, request.model_spec, version, signature)
+        _answered(response.model_spec, request.model_spec, version, signature_name)
         return response
 
     def classify(
@@ -61,7 +77,7 @@ class Api:
     ) -> classification_pb2.ClassificationResponse:
         """PredictionService.Classify."""
         response = classification_pb2.ClassificationResponse()
-        with self._servable(request) as (servable, version):
+        with self.servable(request) as (servable, version):
             signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
             examples.classify(servable, signature, request.input, response.result)
         _answered(response.model_spec, request.model_spec, version, signature)
@@ -70,7 +86,7 @@ class Api:
     def regress(self, request: regression_pb2.RegressionRequest) -> regression_pb2.RegressionResponse:
         """PredictionService.Regress."""
         response = regression_pb2.RegressionResponse()
-        with self._servable(request) as (servable, version):
+        with self.servable(request) as (servable, version):
             signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
             examples.regress(servable, signature, request.input, response.result)
         _answered(response.model_spec, request.model_spec, version, signature)
@@ -82,7 +98,7 @@ class Api:
         """PredictionService.MultiInference. The model spec of the first task chooses the version of all tasks."""
         response = inference_pb2.MultiInferenceResponse()
         model_spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
-        with self.servable(model_spec) as (servable, version):
+        with self.servable_of(model_spec) as (servable, version):
             multi_inference(servable, request, response)
         for result in response.results:
             result.model_spec.version.value = version
@@ -100,7 +116,7 @@ class Api:
             if field != "signature_def":
                 raise invalid(f"Metadata field {field} is not supported")
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        with self._servable(request) as (servable, version):
+        with self.servable(request) as (servable, version):
             signatures = get_model_metadata_pb2.SignatureDefMap()
             for name, definition in servable.signatures.items():
                 signatures.signature_def[name].CopyFrom(definition)
@@ -163,13 +179,14 @@ class Api:
                 )
                 raise ServingError(Code.PERMISSION_DENIED, text)
 
-    def _servable(self, request: Any) -> AbstractContextManager[tuple[Servable, int]]:
+    def servable(self, request: Any) -> AbstractContextManager[tuple[Servable, int]]:
+        """The servable that a request asks for, as `servable_of`."""
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
-        return self.servable(request.model_spec)
+        return self.servable_of(request.model_spec)
 
     @contextmanager
-    def servable(self, model_spec: model_pb2.ModelSpec) -> Iterator[tuple[Servable, int]]:
+    def servable_of(self, model_spec: model_pb2.ModelSpec) -> Iterator[tuple[Servable, int]]:
         """The servable of a model spec, kept loaded in the `with` block: (servable, version). Raises `ServingError`."""
         version = model_spec.version.value if model_spec.HasField("version") else None
         label = model_spec.version_label if model_spec.HasField("version_label") else None

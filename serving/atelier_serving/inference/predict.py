@@ -6,6 +6,7 @@ Sources of order and texts: servables/tensorflow/predict_util.cc and TensorFlow'
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +22,26 @@ DEFAULT_SIGNATURE = "serving_default"
 _METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
 
+@dataclass(slots=True)
+class Task:
+    """A checked Predict: what is fed (tensor name, array), and which outputs are asked for (`aliases`)."""
+
+    servable: Servable
+    signature_name: str
+    feeds: list[tuple[str, np.ndarray]]
+    aliases: list[str]
+
+    def run(self) -> dict[str, np.ndarray]:
+        """The outputs by alias. Raises `ServingError`."""
+        return self.run_with(self.feeds)
+
+    def run_with(self, feeds: Sequence[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The same with other feeds."""
+        known = self.servable.outputs[self.signature_name]
+        arrays = fetch(self.servable, feeds, [known[alias] for alias in self.aliases])
+        return dict(zip(self.aliases, arrays, strict=True))
+
+
 def predict(
     servable: Servable,
     signature_name: str,
@@ -28,6 +49,16 @@ def predict(
     output_filter: Sequence[str],
 ) -> dict[str, np.ndarray]:
     """Run a signature. Returns the outputs of `output_filter`, or all when it is empty. Raises `ServingError`."""
+    return checked(servable, signature_name, inputs, output_filter).run()
+
+
+def checked(
+    servable: Servable,
+    signature_name: str,
+    inputs: Mapping[str, tensor_pb2.TensorProto | np.ndarray],
+    output_filter: Sequence[str],
+) -> Task:
+    """The task of a request. Raises `ServingError`."""
     signature = servable.signatures.get(signature_name)
     if signature is None:
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
@@ -37,9 +68,9 @@ def predict(
             Code.INTERNAL,
             f"Expected prediction signature method_name to be one of {{{expected}}}. Was: {signature.method_name}",
         )
-    feeds = _feeds(signature, inputs)
-    aliases = _aliases(signature, output_filter)
-    return run(servable, signature, feeds, aliases)
+    feeds = _feeds(servable.inputs[signature_name], signature, inputs)
+    aliases = _aliases(servable.outputs[signature_name], output_filter)
+    return Task(servable, signature_name, feeds, aliases)
 
 
 def run(
@@ -69,27 +100,32 @@ def fetch(
 
 
 def _feeds(
-    signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tensor_pb2.TensorProto | np.ndarray]
+    tensors: Mapping[str, str],
+    signature: meta_graph_pb2.SignatureDef,
+    inputs: Mapping[str, tensor_pb2.TensorProto | np.ndarray],
 ) -> list[tuple[str, np.ndarray]]:
-    defaults = signature.defaults
-    if len(inputs) > len(signature.inputs) or (len(inputs) < len(signature.inputs) and not defaults):
+    """What to feed; `tensors` are the names of the signature's tensors by alias."""
+    if len(inputs) > len(tensors) or (len(inputs) < len(tensors) and not signature.defaults):
         raise invalid(
-            f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
-            f"len({_set(inputs)}) != len({_set(signature.inputs)}). "
-            f"Sent extra: {_set(set(inputs) - set(signature.inputs))}. "
-            f"Missing but required: {_set(set(signature.inputs) - set(inputs))}."
+            f"input size does not match signature: {len(inputs)}!={len(tensors)} "
+            f"len({_set(inputs)}) != len({_set(tensors)}). "
+            f"Sent extra: {_set(set(inputs) - set(tensors))}. "
+            f"Missing but required: {_set(set(tensors) - set(inputs))}."
         )
-    feeds = []
-    used = []
+    feeds: list[tuple[str, np.ndarray]] = []
+    used = 0
     claim = current().claim
-    for alias in sorted(signature.inputs):
-        name = signature.inputs[alias].name
-        value = inputs.get(alias) if alias in inputs else defaults.get(alias)
-        if value is None:
+    for alias, name in tensors.items():
+        if alias in inputs:
+            used += 1
+            value = inputs[alias]
+        elif alias in signature.defaults:
+            value = signature.defaults[alias]
+        else:
             raise invalid(
                 f"Signature input alias: {alias}(feed name: {name}) not found in request and no default value "
                 f"provided. Inputs expected to be in the request {_set(inputs)}, or default input alias set: "
-                f"{','.join(sorted(defaults))}"
+                f"{','.join(sorted(signature.defaults))}"
             )
         try:
             feeds.append((name, value if isinstance(value, np.ndarray) else decode(value, claim)))
@@ -99,27 +135,27 @@ def _feeds(
             raise invalid(f"Expects arg[{len(feeds)}] to be {want} but {got} is provided") from None
         except TensorError:
             raise invalid(f"tensor parsing error: {alias}") from None
-        used += [alias] if alias in inputs else []
-    if len(used) != len(inputs):
+    if used != len(inputs):
         raise invalid(
-            f"Inputs contains invalid name. Used request inputs: {','.join(sorted(used))}, "
+            f"Inputs contains invalid name. Used request inputs: {','.join(sorted(set(inputs) & set(tensors)))}, "
             f"request input: {','.join(sorted(inputs))}"
         )
     return feeds
 
 
-def _aliases(signature: meta_graph_pb2.SignatureDef, output_filter: Sequence[str]) -> list[str]:
+def _aliases(known: Mapping[str, str], output_filter: Sequence[str]) -> list[str]:
     if not output_filter:
-        return sorted(signature.outputs)
-    for position, alias in enumerate(output_filter):
-        if alias not in signature.outputs:
+        return list(known)
+    asked = list(output_filter)
+    for position, alias in enumerate(asked):
+        if alias not in known:
             raise invalid(
                 f"output tensor alias not found in signature: {alias} "
-                f"Outputs expected to be in the set {_set(signature.outputs)}."
+                f"Outputs expected to be in the set {_set(known)}."
             )
-        if alias in output_filter[:position]:
+        if alias in asked[:position]:
             raise invalid(f"duplicate output tensor alias: {alias}")
-    return list(output_filter)
+    return asked
 
 
 def _set(names: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,22 @@ class Servable:
         self.folder = folder
         self.batcher = batcher
         self.checks_method_names = flags.enable_signature_method_name_check
-        self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph, config=session_config(flags))
+        # For each signature the outputs whose rows depend on the same row of the inputs alone; the loader finds out.
+        self.independent_outputs: dict[str, frozenset[str]] = {}
+        self.graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=self.graph, config=session_config(flags))
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], _Compiled] = {}
         self._lock = threading.Lock()
         try:
-            with self._graph.as_default():
+            with self.graph.as_default():
                 meta = _load(self._session, flags.saved_model_tags.split(","), folder)
             self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta.signature_def)
-            _require_variables(folder, self._graph)
+            # Until the loader has looked at them.
+            self.functions = {item.signature.name: item for item in meta.graph_def.library.function}
+            # Fields of protos are slow to read, and each request needs these: the tensors of a signature by alias.
+            self.inputs = {name: _tensors(item.inputs) for name, item in self.signatures.items()}
+            self.outputs = {name: _tensors(item.outputs) for name, item in self.signatures.items()}
+            _require_variables(folder, self.graph)
         except BaseException as error:
             self._session.close()
             raise _serving_error(error, folder, flags.saved_model_tags) from None
@@ -94,18 +101,18 @@ class Servable:
             if key not in self._callables:
                 if len(self._callables) >= _MAX_CALLABLES:
                     self._callables.clear()
-                tensors = [self._tensor(name) for name in (*feeds, *fetches)]
+                tensors = [self.tensor(name) for name in (*feeds, *fetches)]
                 options = config_pb2.CallableOptions(feed=feeds, fetch=fetches, run_options=self._run_options)
                 call = self._session._make_callable_from_options(options)
                 dtypes = [tensor.dtype for tensor in tensors[: len(feeds)]]
                 self._callables[key] = (call, [(np.dtype(dtype.as_numpy_dtype), dtype) for dtype in dtypes])
             return self._callables[key]
 
-    def _tensor(self, name: str) -> tf.Tensor:
+    def tensor(self, name: str) -> tf.Tensor:
         """A tensor of the graph. Raises `ServingError` with the text of TensorFlow's C++ session."""
         node, _, output = name.partition(":")
         try:
-            operation = self._graph.get_operation_by_name(node)
+            operation = self.graph.get_operation_by_name(node)
         except (KeyError, ValueError):
             raise ServingError(Code.NOT_FOUND, f"FetchOutputs node {name}: not found") from None
         index = int(output or 0)
@@ -114,6 +121,11 @@ class Servable:
             text = f"Node '{node}' ({kind}) does not have output {index}"
             raise ServingError(Code.OUT_OF_RANGE, text)
         return operation.outputs[index]
+
+
+def _tensors(infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> dict[str, str]:
+    """The tensors' names by alias, in the order of the aliases."""
+    return {alias: infos[alias].name for alias in sorted(infos)}
 
 
 def _arrays(values: Sequence[Any]) -> list[np.ndarray]:

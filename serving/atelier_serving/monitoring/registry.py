@@ -52,13 +52,25 @@ class Registry:
         else:
             series[labels] = [value]
 
-    def observe(self, metric: Metric, labels: Labels, value: float) -> None:
-        """Add `value` to its bucket of a histogram. The caller holds `lock`."""
+    def observe(self, metric: Metric, labels: Labels, value: float, times: int = 1) -> None:
+        """Add `value` to its bucket of a histogram, so many times. The caller holds `lock`."""
+        series = self._histogram(metric, labels)
+        series[bisect_left(metric.bounds, value)] += times
+        series[-1] += value * times
+
+    def observe_all(self, metric: Metric, labels: Labels, values: Sequence[float]) -> None:
+        """Add each of the values to its bucket of a histogram. The caller holds `lock`."""
+        series = self._histogram(metric, labels)
+        bounds = metric.bounds
+        for value in values:
+            series[bisect_left(bounds, value)] += 1
+        series[-1] += sum(values)
+
+    def _histogram(self, metric: Metric, labels: Labels) -> list[float]:
         series = self._series[metric.name].get(labels)
         if series is None:
             series = self._series[metric.name][labels] = [0.0] * (len(metric.bounds) + 2)
-        series[bisect_left(metric.bounds, value)] += 1
-        series[-1] += value
+        return series
 
     def series(self, metric: Metric) -> list[Labels]:
         """The labels of all series of a metric. The caller holds `lock`."""

@@ -7,6 +7,7 @@ batching_util.h at 2.20.0. They have no label for the version, so that dashboard
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from atelier_serving import memory
 from atelier_serving.monitoring.registry import Metric, Registry
@@ -59,34 +60,41 @@ class RequestMetrics:
         self.registry = Registry(_ALL)
         self._pool = thread_pool_name
 
-    def answered(self, context: RequestContext, entrypoint: str, status: str) -> None:
-        """Record a request that has ended. `entrypoint` is GRPC or REST, `status` the name of a code.
+    def answered(self, contexts: Sequence[RequestContext], entrypoint: str) -> None:
+        """Record requests that have ended: one, or several that have succeeded in the same run of one version.
 
-        A request for a model that is not served is counted with an empty name: clients must not be able to make series.
+        `entrypoint` is GRPC or REST. A request for a model that is not served is counted with an empty name: clients
+        must not be able to make series.
         """
-        took = time.perf_counter() - context.started
-        api = context.method
-        ok = status == "OK"
-        version = str(context.version) if context.version else ""
-        labels = (context.model, version, api, entrypoint)
+        now = time.perf_counter()
+        first = contexts[0]
+        api = first.method
+        version = str(first.version) if first.version else ""
+        model = first.model
+        labels = (model, version, api, entrypoint)
+        took = [now - context.started for context in contexts]
+        times = len(contexts)
         registry = self.registry
         with registry.lock:
-            registry.observe(SECONDS, (*labels, status), took + context.waited)
+            whole = [seconds + context.waited for seconds, context in zip(took, contexts, strict=True)]
+            registry.observe_all(SECONDS, (*labels, first.code), whole)
             if api not in _INFERENCE:
                 return
-            registry.add(REQUESTS, (context.model, status))
-            if not ok:
+            registry.add(REQUESTS, (model, first.code), times)
+            if first.code != "OK":
                 return
-            registry.observe(LATENCY, (context.model, api, entrypoint), took * 1e6)
-            registry.observe(RUNTIME, (context.model, api, "TF1"), (context.queued + context.ran) * 1e6)
-            registry.observe(STAGES, (*labels, "wait"), context.waited)
-            registry.observe(STAGES, (*labels, "run"), context.ran)
-            registry.observe(STAGES, (*labels, "rest"), max(0.0, took - context.queued - context.ran))
-            registry.observe(EXAMPLES, (context.model,), context.rows)
+            queued, ran = first.queued, first.ran
+            registry.observe_all(LATENCY, (model, api, entrypoint), [seconds * 1e6 for seconds in took])
+            registry.observe(RUNTIME, (model, api, "TF1"), (queued + ran) * 1e6, times)
+            registry.observe_all(STAGES, (*labels, "wait"), [context.waited for context in contexts])
+            registry.observe(STAGES, (*labels, "run"), ran, times)
+            rest = [max(0.0, seconds - queued - ran) for seconds in took]
+            registry.observe_all(STAGES, (*labels, "rest"), rest)
+            registry.observe_all(EXAMPLES, (model,), [context.rows for context in contexts])
             if self._pool is not None:
-                registry.observe(STAGES, (*labels, "queue"), context.queued)
-                registry.observe(QUEUING, (self._pool,), context.queued * 1e6)
-                registry.observe(BATCHES, (context.model, version), context.batch)
+                registry.observe(STAGES, (*labels, "queue"), queued, times)
+                registry.observe(QUEUING, (self._pool,), queued * 1e6, times)
+                registry.observe(BATCHES, (model, version), first.batch, times)
 
     def forget(self, available: list[tuple[str, int]]) -> None:
         """Remove the series of old versions: all except `available` ones and the newest of each model.

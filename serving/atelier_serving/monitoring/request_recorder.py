@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from atelier_serving.monitoring.access_log import AccessLog
 from atelier_serving.monitoring.request_log import RequestLog
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.request_context import RequestContext, end
+
+
+class RecordedCall(NamedTuple):
+    """A gRPC call that has ended. `response` is None when it failed with `context.code`."""
+
+    context: RequestContext
+    request: Any
+    response: Any
+    peer: Callable[[], str]
 
 
 class RequestRecorder:
@@ -20,18 +30,20 @@ class RequestRecorder:
         self._access_log = access_log
         self._request_log = request_log
 
-    def grpc(self, context: RequestContext, request: Any, response: Any, grpc_context: Any) -> None:
-        """Record a gRPC request. `response` is None when the request failed with `context.code`."""
-        self._metrics.answered(context, "GRPC", context.code)
-        if self._access_log:
-            self._access_log.write(context, "GRPC", grpc_context.peer())
-        if self._request_log and response is not None:
-            self._request_log.sample(context.method, context.model, request, response)
+    def grpc(self, calls: Sequence[RecordedCall]) -> None:
+        """Record one call, or several that have succeeded in the same run of one version."""
+        self._metrics.answered([call.context for call in calls], "GRPC")
+        for call in calls:
+            if self._access_log:
+                self._access_log.write(call.context, "GRPC", call.peer())
+            if self._request_log and call.response is not None:
+                self._request_log.sample(call.context.method, call.context.model, call.request, call.response)
         end()
 
-    def rest(self, context: RequestContext, peer: str) -> None:
-        """Record an HTTP request."""
-        self._metrics.answered(context, "REST", context.code)
+    def rest(self, requests: Sequence[tuple[RequestContext, str]]) -> None:
+        """Record an HTTP request and its client, or several that have succeeded in the same run of one version."""
+        self._metrics.answered([context for context, _ in requests], "REST")
         if self._access_log:
-            self._access_log.write(context, "REST", peer)
+            for context, peer in requests:
+                self._access_log.write(context, "REST", peer)
         end()

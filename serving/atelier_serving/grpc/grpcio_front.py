@@ -1,4 +1,4 @@
-"""The gRPC server: TensorFlow Serving's two services, grpc.health.v1 and reflection on one port.
+"""The front that has everything: both of TensorFlow Serving's services, grpc.health.v1, reflection, and TLS.
 
 It is grpcio's synchronous server with our own thread pool. It handles three times as many requests of one row as
 grpcio's asyncio server (docs/decisions.md). A session releases the interpreter while it runs, so threads run in
@@ -8,61 +8,48 @@ parallel.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from atelier_serving import memory
-from atelier_serving.grpc.dispatcher import MODEL_SERVICE, PREDICTION_SERVICE, Dispatcher
+from atelier_serving.grpc.answering import MODEL_SERVICE, PREDICTION_SERVICE, Answering
+from atelier_serving.grpc.front import ListenSettings
+from atelier_serving.grpc.grpcio_handlers import handlers
 from atelier_serving.grpc.large_messages import LargeMessages
 from atelier_serving.grpc.message_guard import MessageGuard
 from atelier_serving.grpc.reflection import add_reflection
 from atelier_serving.grpc.slow_clients import SlowClients
-from atelier_serving.inference.api import Api
-from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.thread_pool import ThreadPool
 
 _log = logging.getLogger(__name__)
 
-_MAX_MESSAGE = 2**31 - 1
+MAX_MESSAGE = 2**31 - 1
 # Requests of one connection, and of all connections. Each waiting request keeps its message in memory.
-_MAX_STREAMS = 1000
-_MAX_REQUESTS = 10_000
+MAX_STREAMS = 1000
+MAX_REQUESTS = 10_000
 _MAX_CONNECTIONS = 10_000
 _HEALTH_NAMES = ("", "PredictionService", "ModelService", PREDICTION_SERVICE, MODEL_SERVICE)
 _UNKNOWN_SERVICE = "unknown"
 
 
-@dataclass(frozen=True)
-class ListenSettings:
-    """Where the server listens: `host:port` or empty, the path of a Unix socket or empty; gRPC's channel arguments.
-
-    `workers` is the number of server processes that share the port and the memory.
-    """
-
-    address: str
-    socket_path: str
-    arguments: list[tuple[str, int | str]]
-    workers: int
-
-
-class GrpcServer:
-    """Serves `api` until it is stopped. Raises `OSError` when the port is in use."""
+class GrpcioFront:
+    """Answers calls until it is stopped. Raises `OSError` when the port is in use."""
 
     def __init__(
         self,
-        api: Api,
-        recorder: RequestRecorder,
+        answering: Answering,
+        large: LargeMessages,
         listen: ListenSettings,
         pool: ThreadPool,
         credentials: grpc.ServerCredentials | None,
     ) -> None:
         self._workers = workers = listen.workers
+        self._answering = answering
         given = {name for name, _ in listen.arguments}
         self._slow_clients = SlowClients(pool)
-        self._large = LargeMessages()
+        self._large = large
         self._server = grpc.server(
             self._slow_clients,  # type: ignore[arg-type]
             interceptors=[MessageGuard(self._large, self._slow_clients)],
@@ -70,10 +57,9 @@ class GrpcServer:
                 *listen.arguments,
                 *(option for option in _options(workers) if option[0] not in given),
             ],
-            maximum_concurrent_rpcs=_MAX_REQUESTS,
+            maximum_concurrent_rpcs=MAX_REQUESTS,
         )
-        self._dispatcher = Dispatcher(api, recorder, self._large)
-        self._server.add_generic_rpc_handlers(self._dispatcher.handlers())
+        self._server.add_generic_rpc_handlers(handlers(answering))
         self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         add_reflection(self._server, [health.SERVICE_NAME])
@@ -114,7 +100,7 @@ class GrpcServer:
     def refuse(self) -> None:
         """Report NOT_SERVING, and refuse new requests with UNAVAILABLE, so that clients send them to another server."""
         self._health.enter_graceful_shutdown()
-        self._dispatcher.closed = True
+        self._answering.closed = True
 
     def stop(self, seconds: float) -> None:
         """Close the port. Requests in flight have up to `seconds` to end.
@@ -137,12 +123,12 @@ class _Health(health.HealthServicer):  # type: ignore[misc]  # the library has n
 
 def _options(workers: int) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", _MAX_MESSAGE),
-        ("grpc.max_send_message_length", _MAX_MESSAGE),
+        ("grpc.max_receive_message_length", MAX_MESSAGE),
+        ("grpc.max_send_message_length", MAX_MESSAGE),
         # Without workers the port must not be shared: a second server would silently get half of the requests.
         ("grpc.so_reuseport", int(workers > 1)),
         # Further requests of a connection wait in the client.
-        ("grpc.max_concurrent_streams", _MAX_STREAMS),
+        ("grpc.max_concurrent_streams", MAX_STREAMS),
         ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
         # When the client no longer responds, its connection is closed, and all memory for it is freed.
         ("grpc.keepalive_time_ms", 20_000),
