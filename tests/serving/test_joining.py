@@ -24,7 +24,7 @@ from tests.support.row_models import DEPENDENT, INDEPENDENT, WIDTH, save_rows
 from tests.support.server import RunningServer, running_server
 
 # Units in the last place that a float may differ by, as docs/serving.md states.
-UNITS = 8
+UNITS = 32
 MOST = 64
 MODELS = {**INDEPENDENT, **DEPENDENT}
 
