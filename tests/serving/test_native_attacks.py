@@ -140,7 +140,7 @@ def test_compressed_messages_can_be_refused(models: Path) -> None:
     """As docs/security.md says for a port that strangers reach."""
     flag = "--grpc_channel_arguments=grpc.compression_enabled_algorithms_bitset=1"
     with running_server(models, *ONCE, flag, model="toy") as server:
-        assert "front: grpcio, because --grpc_channel_arguments" in server.log_text()
+        assert "front: grpcio, because --grpc_" in server.log_text()
         with grpc.insecure_channel(server.grpc, options=UNLIMITED) as channel:
             ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
             call = ask.future(bytes(MB), timeout=60, compression=grpc.Compression.Gzip)
