@@ -49,7 +49,16 @@ def rollback(settings: Settings) -> None:
 
 def history(settings: Settings) -> None:
     """Print which version was stable when; AT=TIME prints what was stable then."""
-    engine, state = _asked_for(settings)
+    try:
+        engine, state = _asked_for(settings)
+    except NotRunning as error:
+        record = settings.root / "models" / "rollouts.jsonl"
+        if not record.exists():
+            raise
+        raise NotRunning(
+            f"{error} The record is kept in models/{record.name}, a JSON object a line; `atelier-client history` reads "
+            "it without a service."
+        ) from None
     at = settings.releases.at
     engine.client(["history", *(["--at", at] if at else [])], state)
 

@@ -126,6 +126,10 @@ def test_only_what_is_better_becomes_stable(shop: Checkout, tmp_path: Path) -> N
     # One fresh checkout an engine is expensive enough: a second model stands for another repository.
     _take_over(shop, f"JOB={tmp_path / 'jobs' / 'followed'}.yaml")
 
+    # What was live when is known without a service, too.
+    shop.make("down")
+    assert "models/rollouts.jsonl" in shop.make("history", expect=3)
+
 
 def _take_over(shop: Checkout, followed: str) -> None:
     """As in a repository from before there were releases: models.config says nothing of versions and labels."""
