@@ -56,6 +56,7 @@ DEPENDENT: dict[str, Function] = {
     "rows in order": lambda x: tf.sort(x, axis=0),
     "every row with every row": lambda x: tf.matmul(x, x, transpose_b=True),
     "number of rows": lambda x: x / tf.cast(tf.shape(x)[0], tf.float32),
+    "number of rows as a width": lambda x: x + tf.reduce_sum(tf.ones([tf.shape(x)[0]] * 2), 1, keepdims=True),
     "first row": lambda x: x - x[:1],
     "first row of a call": lambda x: x - x[0],
     "chosen by one row": lambda x: tf.cond(tf.reduce_max(x) > 50.0, lambda: x * 2.0, lambda: x),

@@ -13,7 +13,6 @@ import logging
 import secrets
 import threading
 import time
-from typing import Any
 
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
@@ -24,13 +23,13 @@ from atelier_serving.grpc.answering import (
     UNEXPECTED,
     UNREADABLE,
     Answering,
-    Method,
 )
 from atelier_serving.grpc.bursts import Burst, Bursts
 from atelier_serving.grpc.connections import Connections
 from atelier_serving.grpc.front import ListenSettings
 from atelier_serving.grpc.grpcio_front import MAX_MESSAGE, MAX_REQUESTS, MAX_STREAMS, GrpcioFront
 from atelier_serving.grpc.large_messages import LARGE, LargeMessages
+from atelier_serving.grpc.native_call import NativeCall
 from atelier_serving.status import Code, ServingError
 from atelier_serving.thread_pool import ThreadPool, seconds_waited
 
@@ -44,35 +43,6 @@ _IO_THREADS = 1
 _KEEPALIVE_MS = 20_000
 _KEEPALIVE_TIMEOUT_MS = 10_000
 _TOO_MANY = ServingError(Code.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
-
-
-class NativeCall:
-    """A call: its id in the front, its method, and its client."""
-
-    __slots__ = ("_kept", "_peer", "active", "deadline", "id", "message", "method", "payload")
-
-    def __init__(self, number: int, method: Method, payload: bytes, details: Any) -> None:
-        """`details` are the front's: metadata, peer, and the seconds that are left or None."""
-        self.id = number
-        self.method = method
-        self.payload = payload
-        self.message: Any = None
-        self.active = True
-        _, self._peer, seconds = details
-        self.deadline = None if seconds is None else time.monotonic() + seconds
-        self._kept: list[object] = []
-
-    def is_active(self) -> bool:
-        """Whether its client still waits."""
-        return self.active
-
-    def peer(self) -> str:
-        """The address of its client."""
-        return str(self._peer)
-
-    def keep(self, reservation: object) -> None:
-        """Keep it until the answer is with the front, which `Connections` watches from there on."""
-        self._kept.append(reservation)
 
 
 class NativeFront:

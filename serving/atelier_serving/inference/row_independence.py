@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 
-from atelier_serving.inference.predict import fetch
 from atelier_serving.inference.row_kinds import READING, Kind, kind_of_outputs
+from atelier_serving.inference.row_trial import same_alone_and_together
 from atelier_serving.models.servable import Servable
-from atelier_serving.tensors import numpy_dtype
 
 _log = logging.getLogger(__name__)
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-_ROWS = 5
-# Of a dimension whose size is not fixed.
-_SIZE = 3
-# A model whose rows take more seconds has nothing to gain.
-_SLOW_SECONDS = 0.05
-# How far floats of a row run alone and run with others may be apart, in units of the last place of the largest one.
-_UNITS = 64
-# A row with more bytes of outputs has nothing to gain either, and many at a time would take much memory.
-_WIDE_BYTES = 16 * 1024
-_WORDS = (b"a", b"", b"two words", b"some more words, and a number: 12", b"The end.")
 
 
 def independent_outputs(servable: Servable) -> dict[str, frozenset[str]]:
@@ -45,7 +32,7 @@ def independent_outputs(servable: Servable) -> dict[str, frozenset[str]]:
                 f"Requests for {name} of {servable.folder} run alone: its graph cannot be read ({error})."
             )
             continue
-        if by_graph and (outputs := _by_trial(servable, signature, sorted(by_graph))):
+        if by_graph and (outputs := same_alone_and_together(servable, signature, sorted(by_graph))):
             found[name] = outputs
     servable.functions.clear()
     return found
@@ -120,67 +107,3 @@ def _of_call(servable: Servable, op: tf.Operation, own: Sequence[Kind]) -> list[
     if kinds is None:
         return None
     return [kinds.get(tensor.ref(), Kind.MIXED) for tensor in body.outputs]
-
-
-def _by_trial(
-    servable: Servable, signature: meta_graph_pb2.SignatureDef, aliases: Sequence[str]
-) -> frozenset[str]:
-    """Those of the outputs whose rows are the same, run alone and together. None when a row takes long or is wide."""
-    generator = np.random.default_rng(0)
-    feeds = [(info.name, _values(info, generator)) for info in signature.inputs.values()]
-    names = [signature.outputs[alias].name for alias in aliases]
-    try:
-        fetch(servable, _row(feeds, 0), names)
-        began = time.perf_counter()
-        alone = [fetch(servable, _row(feeds, 0), names)]
-        if time.perf_counter() - began > _SLOW_SECONDS:
-            return frozenset()
-        alone += [fetch(servable, _row(feeds, row), names) for row in range(1, _ROWS)]
-        together = fetch(servable, feeds, names)
-        if sum(array.nbytes for array in together) > _ROWS * _WIDE_BYTES:
-            return frozenset()
-    except Exception:
-        # Values that were made up may be none for this model.
-        return frozenset()
-    return frozenset(
-        alias for place, alias in enumerate(aliases) if _same([one[place] for one in alone], together[place])
-    )
-
-
-def _row(feeds: Sequence[tuple[str, np.ndarray]], row: int) -> list[tuple[str, np.ndarray]]:
-    return [(name, array[row : row + 1]) for name, array in feeds]
-
-
-def _values(info: meta_graph_pb2.TensorInfo, generator: np.random.Generator) -> np.ndarray:
-    """Some rows for an input."""
-    sizes = [dim.size if dim.size >= 0 else _SIZE for dim in info.tensor_shape.dim[1:]]
-    shape = (_ROWS, *sizes)
-    dtype = numpy_dtype(info.dtype)
-    if dtype.kind == "O":
-        return np.resize(np.array(_WORDS, object), shape)
-    if dtype.kind in "iu":
-        # Numbers of words or categories are small.
-        return generator.integers(0, 3, shape).astype(dtype)
-    if dtype.kind == "b":
-        return generator.integers(0, 2, shape).astype(dtype)
-    return generator.normal(0, 1, shape).astype(dtype)
-
-
-def _same(alone: Sequence[np.ndarray], together: np.ndarray) -> bool:
-    if any(one.ndim == 0 or len(one) != 1 for one in alone) or together.ndim == 0:
-        return False
-    rows = np.concatenate(alone)
-    if rows.shape != together.shape:
-        return False
-    if rows.dtype.kind not in "fcV":
-        return bool(np.array_equal(rows, together))
-    wide = rows.astype(np.complex128 if rows.dtype.kind == "c" else np.float64)
-    other = together.astype(wide.dtype)
-    largest = np.abs(wide[np.isfinite(wide)]).max(initial=0.0)
-    near = _UNITS * float(np.spacing(np.float64(largest)) * 2.0 ** (52 - _mantissa(rows.dtype)))
-    return bool(np.allclose(wide, other, rtol=0, atol=near, equal_nan=True))
-
-
-def _mantissa(dtype: np.dtype) -> int:
-    """The bits of a float's mantissa."""
-    return {"float64": 52, "complex128": 52, "float16": 10, "bfloat16": 7}.get(dtype.name, 23)

@@ -228,11 +228,16 @@ def _tile(op: tf.Operation, kinds: Sequence[Kind]) -> bool:
         times = _value(op.inputs[1])
         return times is not None and times[:1] == [1]
     # One row, for each of the rows.
-    return list(kinds) == [CONSTANT, COUNT] and op.inputs[0].shape[0] == 1
+    return list(kinds) == [CONSTANT, COUNT] and op.inputs[0].shape[0] == 1 and _as_wide_as_ever(op)
 
 
 def _fill(op: tf.Operation, kinds: Sequence[Kind]) -> bool:
-    return list(kinds) == [COUNT, CONSTANT]
+    return list(kinds) == [COUNT, CONSTANT] and _as_wide_as_ever(op)
+
+
+def _as_wide_as_ever(op: tf.Operation) -> bool:
+    """Whether the size of the output's rows is fixed: the number of rows must not be in it."""
+    return bool(op.outputs[0].shape[1:].is_fully_defined())
 
 
 def _lookup(op: tf.Operation, kinds: Sequence[Kind]) -> bool:
