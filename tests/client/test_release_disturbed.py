@@ -92,7 +92,7 @@ def test_edits_by_hand_are_neither_lost_nor_in_the_way(repo: Releases) -> None:
     notes: list[str] = []
 
     def edit() -> None:
-        while not stop.wait(0.15):
+        while not stop.wait(0.1):
             notes.append(f"# note {len(notes)}\n")
             if len(notes) % 2:
                 with config.open("a") as handle:
@@ -113,7 +113,7 @@ def test_edits_by_hand_are_neither_lost_nor_in_the_way(repo: Releases) -> None:
         editor.join()
     text = config.read_text()
     assert [note for note in notes if note not in text] == []
-    assert len(notes) > 10
+    assert len(notes) > 4
     assert repo.stable_versions() == [1, 2, 3]
     assert {entry.name for entry in read(text, config).model_config_list.config} == {"fashion", "other"}
 

@@ -165,9 +165,10 @@ def test_large_messages_at_once_do_not_fill_the_memory(models: Path, front: str)
             ask: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(PREDICT)
             calls.append(ask.future(data, timeout=120))
         codes = [call.code() for call in calls]
-        # On the native front some are ended while they are being sent, others refused when they are whole.
+        # Some are ended while they are being sent (with their connection, also by gRPC itself when a ping is late),
+        # others refused when they are whole.
         assert grpc.StatusCode.OK in codes
-        assert set(codes) - {grpc.StatusCode.OK} <= {grpc.StatusCode.RESOURCE_EXHAUSTED, ENDED[front]}
+        assert set(codes) - {grpc.StatusCode.OK} <= set(ENDED.values())
         assert len(set(codes)) > 1
         answer = predict_pb2.PredictResponse.FromString(calls[codes.index(grpc.StatusCode.OK)].result())
         np.testing.assert_array_equal(tf.make_ndarray(answer.outputs["y"]), values)

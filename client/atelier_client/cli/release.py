@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from atelier_client.cli import labelled_examples
 from atelier_client.cli.options import add_command, choose_model, connection, say
-from atelier_client.cli.release_gate import judge_candidate
+from atelier_client.cli.release_gate import judge_candidate, require_examples
 from atelier_client.cli.standard_streams import reader_may_leave
 from atelier_client.errors import InputError, SettingsError
 
@@ -124,7 +124,6 @@ def connected(options: argparse.Namespace) -> Iterator[tuple[Client, Replicas]]:
 
 
 def _release(options: argparse.Namespace) -> int:
-    from atelier_client.data.open import open_reader
     from atelier_client.gate.rules import read_rules
     from atelier_client.release.hooks import Hooks
     from atelier_client.release.ramp import Steps
@@ -149,9 +148,7 @@ def _release(options: argparse.Namespace) -> int:
 
         key = PublicKey(options.require_signature)
     rules = read_rules(options.gate)
-    if rules.examples is not None:
-        # A name that is wrong is told now, not after the version was loaded on every server.
-        open_reader(rules.examples)
+    require_examples(rules)
     options.file = rules.examples
     choose_model(options)
     repository = Repository(options.models, options.model)

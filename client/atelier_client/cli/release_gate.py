@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from atelier_client.gate.verdict import Verdict
 
 
+def require_examples(rules: Rules) -> None:
+    """Raises `DataError` for examples that cannot be opened: before a version is loaded for them on every server."""
+    from atelier_client.data.open import open_reader
+
+    if rules.examples is not None:
+        open_reader(rules.examples)
+
+
 def judge_candidate(
     options: argparse.Namespace, client: Client, rules: Rules, candidate: int, stable: int | None
 ) -> Verdict:

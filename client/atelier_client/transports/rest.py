@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 import threading
 import time
 import urllib.request
@@ -31,6 +32,8 @@ Status = grpc.StatusCode
 _MOST_THREADS = 256
 # A server of HTTP/2 begins with a frame of this type, its fourth byte (RFC 9113, section 3.4 and 4.1).
 _SETTINGS = "\x04"
+# It does so at once; a server of HTTP/1 says nothing first.
+_LOOK_SECONDS = 0.5
 # The table of model_servers/http_server.cc in reverse. 400 stands for three codes; this is the most frequent.
 _CODES = {
     400: Status.INVALID_ARGUMENT,
@@ -69,6 +72,7 @@ class RestTransport:
         self._signatures: dict[str, pb.SignatureDefMap] = {}
         self._lock = threading.Lock()
         self._closed = False
+        self._answered = False
 
     def call(self, method: Method, request: bytes, timeout: float) -> Any:
         """As `Transport.call`."""
@@ -134,7 +138,9 @@ class RestTransport:
             raise from_status(Status.DEADLINE_EXCEEDED, "", self._target, left) from None
         except (OSError, http.client.HTTPException) as error:
             details = str(error) or type(error).__name__
-            if isinstance(error, http.client.BadStatusLine) and details[3:4] == _SETTINGS:
+            if (isinstance(error, http.client.BadStatusLine) and details[3:4] == _SETTINGS) or (
+                isinstance(error, ConnectionResetError) and not self._answered and self._begins_as_http2()
+            ):
                 details = SPEAKS_GRPC
             raise from_status(Status.UNAVAILABLE, details, self._target, left) from None
         try:
@@ -180,6 +186,7 @@ class RestTransport:
             except BaseException:
                 connection.close()
                 raise
+            self._answered = True
             with self._lock:
                 # A call that ends after the client was closed would leave its connection open.
                 keep = not response.will_close and not self._closed
@@ -188,6 +195,16 @@ class RestTransport:
             if not keep:
                 connection.close()
             return response.status, text
+
+    def _begins_as_http2(self) -> bool:
+        """Whether the server begins with HTTP/2. One that resets a connection takes back what it had said there."""
+        if self._secure or self._proxy:
+            return False
+        try:
+            with socket.create_connection((self._host, self._port or 80), _LOOK_SECONDS) as connection:
+                return connection.recv(4)[3:4] == _SETTINGS.encode()
+        except OSError:
+            return False
 
     def _connection(self) -> http.client.HTTPConnection:
         host, port = self._proxy or (self._host, self._port)
