@@ -62,22 +62,29 @@ class TrainingFeed:
         seed = self.epoch.read_value() + tf.constant(self._seed, tf.int64) * 1_000_003
         if not isinstance(self._train, Examples):
             stream: Any = self._train.batches(self._batch, seed)
-            return stream.map(
-                lambda rows, labels: (self._encoding.features(rows), tf.cast(labels[:, None], tf.int32))
+            return stream.enumerate().map(
+                lambda step, batch: (
+                    self._features(batch[0], seed, step),
+                    tf.cast(batch[1][:, None], tf.int32),
+                )
             )
         pair = tf.stack([seed, tf.constant(self._seed, tf.int64)])
         order = tf.random.experimental.stateless_shuffle(tf.range(self.examples), pair)
 
         def gather(step: Any) -> tuple[Any, Any]:
             chosen = order[step * self._batch : (step + 1) * self._batch]
-            rows = tf.gather(self._stored, chosen)
-            if self._flip:
-                rows = self._flipped(rows, tf.stack([seed, tf.cast(step, tf.int64)]))
-            return self._encoding.features(rows), tf.gather(self._labels, chosen)
+            features = self._features(tf.gather(self._stored, chosen), seed, step)
+            return features, tf.gather(self._labels, chosen)
 
         return tf.data.Dataset.range(self.steps, output_type=tf.int32).map(
             without_autograph(gather), num_parallel_calls=2
         )
+
+    def _features(self, rows: Any, seed: Any, step: Any) -> Any:
+        """What the network takes, of stored rows; `seed` is the epoch's."""
+        if self._flip:
+            rows = self._flipped(rows, tf.stack([seed, tf.cast(step, tf.int64)]))
+        return self._encoding.features(rows)
 
     def _flipped(self, rows: Any, seed: Any) -> Any:
         images = tf.reshape(rows, [-1, *self._flip])
