@@ -31,7 +31,7 @@ UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_le
 
 # What a client sees whose call or connection was ended to free memory: grpcio ends calls, the native front connections.
 ENDED = {"grpcio": grpc.StatusCode.RESOURCE_EXHAUSTED, "native": grpc.StatusCode.UNAVAILABLE}
-both_fronts = pytest.mark.parametrize("front", ENDED)
+both_fronts = pytest.mark.parametrize("front", ["native", pytest.param("grpcio", marks=pytest.mark.soak)])
 
 
 @contextlib.contextmanager
@@ -146,8 +146,9 @@ def test_answers_that_are_not_taken_do_not_fill_the_memory(models: Path, stalled
             calls.append(ask(data, timeout=120))
             time.sleep(0.1)
             assert peer.scale(timeout=20) == (1.0, 1)
-            # All of them would be 1.2 GB; a quarter of what the group has, and what is on its way into the count.
-            assert server.resident() < before + 700 * MB
+            # All of them would be 1.2 GB, each up to three times while it is made; a quarter of what the group has, and
+            # what is on its way into the count.
+            assert server.resident() < before + 850 * MB
         peer.channel.close()
     assert server.process.returncode == 0
 

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from tests.support.checkout import Checkout
 from tests.support.idx_files import idx
 
-pytestmark = pytest.mark.timeout(1700)
+# `make test` has the loop with a release, a rollback and the history (test_loop.py), and the gate against real servers
+# (tests/client).
+pytestmark = [pytest.mark.timeout(1700), pytest.mark.soak]
 CLASSES = (
     "T-shirt/top",
     "Trouser",
@@ -42,7 +44,7 @@ CNN = (
 )
 
 
-@pytest.fixture(params=["local", pytest.param("compose", marks=pytest.mark.soak)])
+@pytest.fixture(params=["local", "compose"])
 def shop(checkout: Checkout, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Checkout]:
     """A checkout, and beside it jobs that make the same model; it is cleaned afterwards."""
     checkout.settings["ENGINE"] = request.param

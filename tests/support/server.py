@@ -57,7 +57,9 @@ def running_server(
     context: ssl.SSLContext | None = None,
 ) -> Iterator[RunningServer]:
     """Serve `models/<model>` (or what `--model_config_file` says) until the block ends; `context` for TLS."""
-    port, rest_port = port or free_port(), free_port()
+    port = port or free_port()
+    while (rest_port := free_port()) == port:
+        pass
     command = [
         COMMAND,
         "--host=127.0.0.1",
