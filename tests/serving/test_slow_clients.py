@@ -146,9 +146,9 @@ def test_answers_that_are_not_taken_do_not_fill_the_memory(models: Path, stalled
             calls.append(ask(data, timeout=120))
             time.sleep(0.1)
             assert peer.scale(timeout=20) == (1.0, 1)
-            # All of them would be 1.2 GB, each up to three times while it is made; a quarter of what the group has, and
-            # what is on its way into the count.
-            assert server.resident() < before + 850 * MB
+            # All of them would be 1.2 GB; a quarter of what the group has, and what is on its way into the count. The
+            # native front copies an answer once more.
+            assert server.resident() < before + (850 if front == "native" else 700) * MB
         peer.channel.close()
     assert server.process.returncode == 0
 
