@@ -30,6 +30,9 @@ MAX_MESSAGE = 2**31 - 1
 MAX_STREAMS = 1000
 MAX_REQUESTS = 10_000
 _MAX_CONNECTIONS = 10_000
+# When the client no longer responds, its connection is closed, and all memory for it is freed.
+KEEPALIVE_MS = 20_000
+KEEPALIVE_TIMEOUT_MS = 10_000
 _HEALTH_NAMES = ("", "PredictionService", "ModelService", PREDICTION_SERVICE, MODEL_SERVICE)
 _UNKNOWN_SERVICE = "unknown"
 
@@ -130,7 +133,6 @@ def _options(workers: int) -> list[tuple[str, int]]:
         # Further requests of a connection wait in the client.
         ("grpc.max_concurrent_streams", MAX_STREAMS),
         ("grpc.max_allowed_incoming_connections", _MAX_CONNECTIONS),
-        # When the client no longer responds, its connection is closed, and all memory for it is freed.
-        ("grpc.keepalive_time_ms", 20_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ]

@@ -27,7 +27,14 @@ from atelier_serving.grpc.answering import (
 from atelier_serving.grpc.bursts import Burst, Bursts
 from atelier_serving.grpc.connections import Connections
 from atelier_serving.grpc.front import ListenSettings
-from atelier_serving.grpc.grpcio_front import MAX_MESSAGE, MAX_REQUESTS, MAX_STREAMS, GrpcioFront
+from atelier_serving.grpc.grpcio_front import (
+    KEEPALIVE_MS,
+    KEEPALIVE_TIMEOUT_MS,
+    MAX_MESSAGE,
+    MAX_REQUESTS,
+    MAX_STREAMS,
+    GrpcioFront,
+)
 from atelier_serving.grpc.large_messages import LARGE, LargeMessages
 from atelier_serving.grpc.native_call import NativeCall
 from atelier_serving.status import Code, ServingError
@@ -40,8 +47,6 @@ _BURST = 64
 # A Predict message of more bytes runs in a thread of the pool, by itself (docs/decisions.md has the measurement).
 SMALL = 64 * 1024
 _IO_THREADS = 1
-_KEEPALIVE_MS = 20_000
-_KEEPALIVE_TIMEOUT_MS = 10_000
 _TOO_MANY = ServingError(Code.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
 
 
@@ -81,8 +86,8 @@ class NativeFront:
                 [(path, False) for path in paths],
                 io_threads=_IO_THREADS,
                 call_details=True,
-                keepalive_time_ms=_KEEPALIVE_MS,
-                keepalive_timeout_ms=_KEEPALIVE_TIMEOUT_MS,
+                keepalive_time_ms=KEEPALIVE_MS,
+                keepalive_timeout_ms=KEEPALIVE_TIMEOUT_MS,
                 max_concurrent_streams=MAX_STREAMS,
                 # Without workers the port must not be shared: a second server would silently get half of the requests.
                 reuse_port=listen.workers > 1,
