@@ -66,6 +66,10 @@ class Loader:
             servable.independent_outputs = independent_outputs(servable)
         return servable
 
+    def batches(self) -> int | None:
+        """How many batches of all models have run; None without batching."""
+        return self._scheduler.ran if self._scheduler else None
+
     def _batcher(self, folder: Path) -> Batcher | None:
         if not (self._scheduler and self._batching):
             return None

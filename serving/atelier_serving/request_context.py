@@ -17,6 +17,7 @@ class RequestContext:
 
     `deadline` is the client's (time.monotonic(), or None). `waited` is the time until a thread took the request.
     `queued` and `ran` are the times in the batching queue and in the session, summed over the runs of the request.
+    `label` is the version label that the request asks by, empty for none.
     `rows` is the number of its own rows, `batch` the number of rows in its batch. `claim` is called with the bytes of
     memory that the request takes beyond those that it has sent, and may raise `ServingError`; None where memory is
     limited otherwise.
@@ -27,6 +28,7 @@ class RequestContext:
         "claim",
         "code",
         "deadline",
+        "label",
         "method",
         "model",
         "queued",
@@ -44,6 +46,7 @@ class RequestContext:
         self.started = time.perf_counter()
         self.model = ""
         self.version = 0
+        self.label = ""
         self.queued = 0.0
         self.ran = 0.0
         self.rows = 0

@@ -55,9 +55,9 @@ class Server:
         self._stopping = threading.Event()
         batching = _batching_parameters(flags)
         self._metrics = RequestMetrics(batching.thread_pool_name if batching else None)
-        loader = Loader(flags, batching, self._metrics, self._available)
+        self._loader = Loader(flags, batching, self._metrics, self._available)
         self._manager = Manager(
-            loader.load,
+            self._loader.load,
             attempts=flags.max_num_load_retries + 1,
             retry_seconds=flags.load_retry_interval_micros / 1e6,
             labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
@@ -175,7 +175,7 @@ class Server:
 
     def _snapshot(self) -> Snapshot:
         """This process's metrics."""
-        self._metrics.refresh(self._available())
+        self._metrics.refresh(self._available(), self._loader.batches())
         return self._metrics.registry.snapshot()
 
     def _available(self) -> list[tuple[str, int]]:

@@ -56,6 +56,7 @@ def test_requests_at_the_same_time_share_a_run(peer: Peer) -> None:
         seen[':tensorflow:serving:batching_session:queuing_latency_count{thread_pool_name="batch_threads"}']
         >= 64
     )
+    assert 8 <= seen[":tensorflow:serving:batching_session:wrapped_run_count{}"] < 32
 
 
 def test_metrics_count_by_status_version_and_entrypoint(peer: Peer) -> None:

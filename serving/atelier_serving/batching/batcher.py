@@ -30,6 +30,8 @@ class Scheduler:
         """`clock` gives the time in seconds; the deadlines of requests use the same clock."""
         self.lock = threading.Lock()
         self.clock = clock
+        # How many batches have run.
+        self.ran = 0
         self._free = turns
         self._waiting: deque[Batcher] = deque()
 
@@ -57,6 +59,7 @@ class Scheduler:
     def end_turn(self) -> None:
         """Give the turn back after a batch has run."""
         with self.lock:
+            self.ran += 1
             self._free += 1
             self.start_ready()
 

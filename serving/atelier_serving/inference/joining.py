@@ -82,7 +82,7 @@ class HeldServables:
 
     def __init__(self) -> None:
         self._held = ExitStack()
-        self._found: dict[Hashable, tuple[str, Servable, int]] = {}
+        self._found: dict[Hashable, tuple[Servable, RequestContext]] = {}
         self._holders = 1
         self._lock = threading.Lock()
 
@@ -98,10 +98,11 @@ class HeldServables:
         """
         found = self._found.get(key)
         if found is None:
-            servable, version = self._held.enter_context(asked())
-            found = self._found[key] = context.model, servable, version
-        context.model, servable, context.version = found
-        return servable, found[2]
+            servable, _ = self._held.enter_context(asked())
+            found = self._found[key] = servable, context
+        servable, first = found
+        context.model, context.version, context.label = first.model, first.version, first.label
+        return servable, context.version
 
     def hold(self) -> None:
         """One more must `release` them."""

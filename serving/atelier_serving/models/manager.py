@@ -180,6 +180,7 @@ class Manager:
                 if servable is not None:
                     request_context.model = name
                     request_context.version = chosen.number
+                    request_context.label = label or ""
                     yield servable, chosen.number
                     return
         target = f"Latest({name})" if version is None else f"Specific({name}, {version})"

@@ -27,6 +27,8 @@ EXAMPLES = Metric(_SERVING + "request_example_counts", ("model",), _POWERS)
 LOGGED = Metric(_SERVING + "request_log_count", ("model_name", "status"))
 WARMED = Metric(_SERVING + "model_warmup_latency", ("model_path", "status"), _MICROS)
 WARMUP_RECORDS = Metric(_SERVING + "model_warmup_records_read", ("model_path", "status"))
+# How often batches ran.
+RUNS = Metric(_BATCHING + "wrapped_run_count", ())
 QUEUING = Metric(_BATCHING + "queuing_latency", ("thread_pool_name",), _MICROS)
 LOADS = Metric(":tensorflow:cc:saved_model:load_attempt_count", ("model_path", "status"))
 LOAD_LATENCY = Metric(":tensorflow:cc:saved_model:load_latency", ("model_path",))
@@ -36,6 +38,8 @@ SECONDS = Metric("atelier_request_seconds", (*_VERSIONED, "status"), _SECONDS)
 # The stages: wait (for a thread), queue (for a batch), run (the session), rest (parsing, encoding, the protocol).
 STAGES = Metric("atelier_stage_seconds", (*_VERSIONED, "stage"), _SECONDS)
 BATCHES = Metric("atelier_batch_rows", ("model_name", "model_version"), _POWERS)
+# By the label that the requests asked by, empty for none: the share of traffic that each label has.
+LABELLED = Metric("atelier_label_request_count", ("model_name", "model_version", "label"))
 AVAILABLE = Metric(
     "atelier_version_available", ("model_name", "model_version"), kind="gauge", everywhere=True
 )
@@ -43,10 +47,22 @@ MEMORY = Metric("process_resident_memory_bytes", (), kind="gauge")
 CPU = Metric("process_cpu_seconds_total", ())
 
 _ALL = (
-    *(REQUESTS, LATENCY, RUNTIME, EXAMPLES, LOGGED, WARMED, WARMUP_RECORDS, QUEUING, LOADS, LOAD_LATENCY),
-    *(SECONDS, STAGES, BATCHES, AVAILABLE, MEMORY, CPU),
+    *(
+        REQUESTS,
+        LATENCY,
+        RUNTIME,
+        EXAMPLES,
+        LOGGED,
+        WARMED,
+        WARMUP_RECORDS,
+        RUNS,
+        QUEUING,
+        LOADS,
+        LOAD_LATENCY,
+    ),
+    *(SECONDS, STAGES, BATCHES, LABELLED, AVAILABLE, MEMORY, CPU),
 )
-_BY_VERSION = (SECONDS, STAGES, BATCHES)
+_BY_VERSION = (SECONDS, STAGES, BATCHES, LABELLED)
 _KEPT_VERSIONS = 20
 # TensorFlow Serving counts only these: requests that run a graph.
 _INFERENCE = {"Predict", "Classify", "Regress", "MultiInference", "predict", "classify", "regress"}
@@ -81,6 +97,9 @@ class RequestMetrics:
             if api not in _INFERENCE:
                 return
             registry.add(REQUESTS, (model, first.code), times)
+            if version:
+                for context in contexts:
+                    registry.add(LABELLED, (model, version, context.label))
             if first.code != "OK":
                 return
             queued, ran = first.queued, first.ran
@@ -129,8 +148,9 @@ class RequestMetrics:
         with self.registry.lock:
             self.registry.add(LOGGED, (model, status))
 
-    def refresh(self, available: list[tuple[str, int]]) -> None:
-        """Set the gauges: AVAILABLE versions, memory and processor time."""
+    def refresh(self, available: list[tuple[str, int]], batches: int | None) -> None:
+        """Set what others count: AVAILABLE versions, batches (None without batching), memory and processor time."""
+        self.registry.replace(RUNS, {} if batches is None else {(): float(batches)})
         self.registry.replace(AVAILABLE, {(name, str(number)): 1.0 for name, number in available})
         self.registry.replace(MEMORY, {(): float(memory.resident())})
         self.registry.replace(CPU, {(): time.process_time()})
