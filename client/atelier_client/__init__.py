@@ -5,8 +5,8 @@ from atelier_client import Client
 with Client("127.0.0.1:8500", "shoes") as client:
     print(client.predict(images)["label"])
 
-The names exported here, `atelier_client.errors` and `atelier_client.testing` are public (docs/client.md lists them).
-Modules that begin with an underscore, and the packages beside them, are internal.
+The names exported here, `atelier_client.errors`, `atelier_client.request_log` and `atelier_client.testing` are public
+(docs/client.md lists them). Modules that begin with an underscore, and the other packages, are internal.
 """
 
 from atelier_client.async_client import AsyncClient

@@ -51,7 +51,7 @@ class Prediction(dict[str, NDArray[Any]]):
 
 def join(responses: Sequence[Any], seconds: Sequence[float]) -> Prediction:
     """Join the outputs of all requests. Raises `ServerFailure` when they do not fit together."""
-    parts = [_outputs(response) for response in responses]
+    parts = [outputs_of(response) for response in responses]
     result = Prediction()
     for name in sorted(parts[0]):
         try:
@@ -99,7 +99,7 @@ def describe(entries: Sequence[VersionStatus]) -> str:
     return ", ".join(states) or "no versions"
 
 
-def _outputs(response: Any) -> dict[str, NDArray[Any]]:
+def outputs_of(response: Any) -> dict[str, NDArray[Any]]:
     """The named arrays of any of the three responses. The names are the SavedModel constants of each method."""
     if isinstance(response, pb.PredictResponse):
         return {name: decode(tensor) for name, tensor in response.outputs.items()}

@@ -10,6 +10,7 @@ import tensorflow as tf
 from atelier_client.errors import ServerFailure
 from atelier_client.messages.requests import predict_frame, predict_requests
 from atelier_client.messages.tensors import decode, encode, varint
+from atelier_client.protos import request_log_pb2 as log_pb
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.signature import Signature
 from hypothesis import given
@@ -21,8 +22,10 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    logging_pb2,
     model_management_pb2,
     predict_pb2,
+    prediction_log_pb2,
     regression_pb2,
 )
 
@@ -152,10 +155,23 @@ def test_a_request_is_the_official_one(
         (pb.RegressionResponse, regression_pb2.RegressionResponse),
         (pb.ReloadConfigRequest, model_management_pb2.ReloadConfigRequest),
         (pb.ReloadConfigResponse, model_management_pb2.ReloadConfigResponse),
+        (log_pb.LogMetadata, logging_pb2.LogMetadata),
+        (log_pb.ClassifyLog, prediction_log_pb2.ClassifyLog),
+        (log_pb.RegressLog, prediction_log_pb2.RegressLog),
+        (log_pb.MultiInferenceLog, prediction_log_pb2.MultiInferenceLog),
+        (log_pb.PredictLog, prediction_log_pb2.PredictLog),
     ],
 )
 def test_every_field_has_the_official_number_and_type(mine: Any, official: Any) -> None:
     _compare(mine.DESCRIPTOR, official.DESCRIPTOR, set())
+
+
+def test_the_kinds_of_a_logged_request_are_the_official_ones() -> None:
+    official = prediction_log_pb2.PredictionLog.DESCRIPTOR
+    for field in log_pb.PredictionLog.DESCRIPTOR.oneofs_by_name["log_type"].fields:
+        assert official.fields_by_number[field.number].name == field.name
+    # No official field has the number of ours.
+    assert 1000 not in official.fields_by_number
 
 
 def _compare(mine: Any, official: Any, seen: Any) -> None:

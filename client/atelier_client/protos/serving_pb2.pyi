@@ -267,11 +267,21 @@ class ExampleList(_message.Message):
     examples: _containers.RepeatedCompositeFieldContainer[Example]
     def __init__(self, examples: _Optional[_Iterable[_Union[Example, _Mapping]]] = ...) -> None: ...
 
+class ExampleListWithContext(_message.Message):
+    __slots__ = ("examples", "context")
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    examples: _containers.RepeatedCompositeFieldContainer[Example]
+    context: Example
+    def __init__(self, examples: _Optional[_Iterable[_Union[Example, _Mapping]]] = ..., context: _Optional[_Union[Example, _Mapping]] = ...) -> None: ...
+
 class Input(_message.Message):
-    __slots__ = ("example_list",)
+    __slots__ = ("example_list", "example_list_with_context")
     EXAMPLE_LIST_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLE_LIST_WITH_CONTEXT_FIELD_NUMBER: _ClassVar[int]
     example_list: ExampleList
-    def __init__(self, example_list: _Optional[_Union[ExampleList, _Mapping]] = ...) -> None: ...
+    example_list_with_context: ExampleListWithContext
+    def __init__(self, example_list: _Optional[_Union[ExampleList, _Mapping]] = ..., example_list_with_context: _Optional[_Union[ExampleListWithContext, _Mapping]] = ...) -> None: ...
 
 class Class(_message.Message):
     __slots__ = ("label", "score")

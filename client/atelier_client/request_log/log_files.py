@@ -1,0 +1,47 @@
+"""The files of a request log: their names, and which of them belong to a model (docs/contracts.md)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from atelier_client.errors import DataError
+
+_NAME = re.compile(r"(?P<model>.+)-(?P<made>\d{1,18})-(?P<process>\d+)\.tfrecord")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]|^\.")
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A file, and when it was begun: milliseconds since 1970, 0 where its name is none of a log's."""
+
+    path: Path
+    made: int
+
+
+def safe(model: str) -> str:
+    """A model's name as it stands in a file's name."""
+    return _UNSAFE.sub("_", model)
+
+
+def name_of(model: str, made: int, process: int) -> str:
+    """The name of a file that a process begins at the time `made` (milliseconds since 1970)."""
+    return f"{safe(model)}-{made:d}-{process:d}.tfrecord"
+
+
+def log_files(folder: Path, model: str | None) -> list[LogFile]:
+    """The files that may have records of a model (of any, when None), oldest first. Raises `DataError`."""
+    try:
+        names = sorted(path for path in folder.iterdir() if path.suffix == ".tfrecord" and path.is_file())
+    except OSError as error:
+        raise DataError(
+            f"{folder}: expected the folder of a request log (--request_log_dir of the server, or that of a Recorder): "
+            f"{error.strerror}."
+        ) from None
+    files = []
+    for path in names:
+        match = _NAME.fullmatch(path.name)
+        if match is None or model is None or match["model"] == safe(model):
+            files.append(LogFile(path, int(match["made"]) if match else 0))
+    return sorted(files, key=lambda file: file.made)
