@@ -16,8 +16,18 @@ ALLOWED = {
     "stack": {"stack"},
     "benchmarks": {"benchmarks", "atelier_client"},
     "examples": {"atelier_client"},
+    "deploy": {"deploy"},
 }
-OURS = {"atelier_trainer", "atelier_serving", "atelier_client", "stack", "benchmarks", "examples", "tests"}
+OURS = {
+    "atelier_trainer",
+    "atelier_serving",
+    "atelier_client",
+    "stack",
+    "benchmarks",
+    "examples",
+    "deploy",
+    "tests",
+}
 
 
 def imported(folder: Path) -> Iterator[tuple[Path, str]]:

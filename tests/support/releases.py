@@ -215,12 +215,12 @@ class Releases:
 
 
 @contextlib.contextmanager
-def releases(folder: Path) -> Iterator[Releases]:
+def releases(folder: Path, *more_flags: str) -> Iterator[Releases]:
     """Make the repository and start its server."""
     models, data = folder / "models", folder / "data"
     for seed in range(3):
         publish_untrained(models, seed=seed)
-    flags = (f"--model_config_file={models / 'models.config'}", *FLAGS)
+    flags = (f"--model_config_file={models / 'models.config'}", *FLAGS, *more_flags)
     with running_server(models, *flags) as server:
         made = Releases(models, data, server)
         write_labels(made)

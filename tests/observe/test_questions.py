@@ -1,0 +1,153 @@
+"""Every question of the dashboard and of the alarms, asked of a real Prometheus that watches a real server at work."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from atelier_client import Client
+from atelier_client.errors import ServerError
+
+from deploy.observe.dashboard.board import FILE
+from tests.support.prometheus import Prometheus, running_prometheus
+from tests.support.releases import Releases, releases
+
+OBSERVE = FILE.parents[2]
+# What the console tells; the server has no part in it.
+CONSOLES = re.compile(r"atelier_(available_versions|release|training|test_metric|drift|estimated|realised)")
+BATCHING = "max_batch_size { value: 512 } batch_timeout_micros { value: 2000 }"
+SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Releases]:
+    folder = tmp_path_factory.mktemp("observed")
+    parameters = folder / "batching.config"
+    parameters.write_text(BATCHING)
+    flags = ("--enable_batching", f"--batching_parameters_file={parameters}")
+    with releases(folder, *flags) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def prometheus(made: Releases, prometheus_tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("watching")
+    configuration = (OBSERVE / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
+    assert configuration.count("10s") == 2
+    (folder / "prometheus.yml").write_text(configuration.replace("10s", "1s"), encoding="utf-8")
+    shutil.copy(OBSERVE / "prometheus" / "rules.yml", folder)
+    serving = {"job": "serving", "__metrics_path__": "/monitoring/prometheus/metrics"}
+    targets = [{"targets": [made.server.rest.removeprefix("http://")], "labels": serving}]
+    (folder / "targets.json").write_text(json.dumps(targets), encoding="utf-8")
+    with running_prometheus(prometheus_tools / "prometheus", folder) as running:
+        wait(lambda: running.ask("up == 1"))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def at_work(made: Releases, prometheus: Prometheus) -> Iterator[Prometheus]:
+    """A server that is asked by labels and without, in batches and in vain, after a release and a load that failed."""
+    stop = threading.Event()
+
+    def ask(label: str | None) -> None:
+        with Client(made.server.grpc, "fashion") as client:
+            while not stop.wait(0.05):
+                # The label of the version before comes with the release.
+                try:
+                    client.predict(made.images, label=label)
+                except ServerError:
+                    time.sleep(0.05)
+
+    def ask_in_vain() -> None:
+        while not stop.wait(0.05):
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(f"{made.server.rest}/v1/models/fashion:predict", b"{}", timeout=10)
+
+    threads = [threading.Thread(target=ask, args=(label,)) for label in ("stable", "previous", None, None)]
+    threads.append(threading.Thread(target=ask_in_vain))
+    for thread in threads:
+        thread.start()
+    try:
+        done = made.run("release", 2)
+        assert done.returncode == 0, done.stderr
+        break_a_load(made)
+        yield prometheus
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def break_a_load(made: Releases) -> None:
+    """Ask the server for a version whose file is cut short."""
+    shutil.copytree(made.models / "fashion" / "3", made.models / "fashion" / "4")
+    (made.models / "fashion" / "4" / "saved_model.pb").write_bytes(b"broken")
+    config = made.models / "models.config"
+    config.write_text(config.read_text().replace("versions: 2", "versions: 2 versions: 4", 1))
+
+
+def wait(condition: Callable[[], object]) -> None:
+    """Until it holds."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def of_the_dashboard() -> list[str]:
+    """Its questions, for all models."""
+    board = json.loads(FILE.read_text(encoding="utf-8"))
+    targets = [target for panel in board["panels"] for target in panel.get("targets", ())]
+    asked = [item["expr"] for item in [*targets, *board["annotations"]["list"]]]
+    return [question.replace("$model", ".*").replace("$__rate_interval", "8s") for question in asked]
+
+
+def of_the_alarms() -> list[str]:
+    """What each compares; with the comparison most would rightly give nothing."""
+    document = yaml.safe_load((OBSERVE / "prometheus" / "rules.yml").read_text(encoding="utf-8"))
+    asked = [rule["expr"] for group in document["groups"] for rule in group["rules"]]
+    return [re.sub(r"\s(>|==) [\d.]+\s*$", "", question) for question in asked]
+
+
+QUESTIONS = [*of_the_dashboard(), *of_the_alarms()]
+
+
+@pytest.mark.parametrize("question", [asked for asked in QUESTIONS if not CONSOLES.search(asked)])
+def test_each_question_is_answered(at_work: Prometheus, question: str) -> None:
+    wait(lambda: [entry for entry in at_work.ask(question) if entry["value"][1] != "NaN"])
+
+
+def test_the_shares_of_traffic_are_those_of_the_labels(at_work: Prometheus) -> None:
+    [question] = [asked for asked in QUESTIONS if "atelier_label_request_count" in asked]
+
+    def shares() -> dict[str, float]:
+        return {entry["metric"]["label"]: float(entry["value"][1]) for entry in at_work.ask(question)}
+
+    wait(lambda: {"stable", "previous", "no label"} <= set(shares()))
+    assert sum(shares().values()) == pytest.approx(1)
+
+
+def test_requests_in_vain_are_seen_by_their_status(at_work: Prometheus) -> None:
+    [question] = [asked for asked in QUESTIONS if asked.startswith("sum by (status) (rate(")]
+    wait(lambda: {entry["metric"]["status"] for entry in at_work.ask(question)} == {"OK", "INVALID_ARGUMENT"})
+
+
+def test_a_load_that_fails_raises_its_alarm(at_work: Prometheus) -> None:
+    def pending() -> set[str]:
+        return {entry["metric"]["alertname"] for entry in at_work.ask("ALERTS")}
+
+    wait(lambda: "AtelierLoadFailing" in pending())
+    groups = at_work.get("rules")["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert {(rule["health"], rule.get("lastError")) for rule in rules} == {("ok", None)}
