@@ -52,7 +52,7 @@ venv:  ## make .venv with the components and the development tools
 lint: venv  ## check style, types and workflows (what pre-commit runs)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy stack deploy examples client/atelier_client serving/atelier_serving trainer/atelier_trainer tests
+	$(BIN)/mypy stack deploy examples client/atelier_client console/atelier_console serving/atelier_serving trainer/atelier_trainer tests
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --quiet --pedantic .github

@@ -16,7 +16,7 @@ from stack import files
 from stack.console import note, run_logged
 from stack.errors import Unavailable
 
-COMPONENTS = ("trainer", "serving", "client")
+COMPONENTS = ("trainer", "serving", "client", "console")
 _PYTHONS = ("python3.11", "python3.12", "python3.13", "python3")
 _CHECK = "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
 

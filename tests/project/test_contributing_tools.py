@@ -72,7 +72,7 @@ def test_ci_is_make_test() -> None:
 def test_workflow_runs_ci_on_every_supported_python() -> None:
     job = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]["check"]
     assert [step["run"] for step in job["steps"] if "run" in step][-1] == ".ci/run"
-    for component in ("trainer", "serving", "client"):
+    for component in ("trainer", "serving", "client", "console"):
         project = tomllib.loads((ROOT / component / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         prefix = "Programming Language :: Python :: "
         named = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COMPONENTS = ("trainer", "serving", "client")
+COMPONENTS = ("trainer", "serving", "client", "console")
 # Pages, and where the paths in their text may start from besides the checkout.
 PAGES = {
     "CONTRIBUTING.md": [ROOT],

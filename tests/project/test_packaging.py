@@ -1,4 +1,4 @@
-"""The three distributions can be published as they stand: whole metadata, one licence, one version."""
+"""The distributions can be published as they stand: whole metadata, one licence, one version."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COMPONENTS = ("trainer", "serving", "client")
+COMPONENTS = ("trainer", "serving", "client", "console")
 # The SHA-256 of LICENSE-2.0.txt is cfc7749b..: what is ours is the line with the year and the owner alone.
 OWNER = "   Copyright 2026 The Atelier authors\n"
 
@@ -107,7 +107,7 @@ def test_wheel_says_that_it_is_typed(distribution: tuple[Path, Path]) -> None:
     assert "Typing :: Typed" in metadata(distribution[0]).get_all("Classifier", [])
 
 
-def test_one_version_in_all_three() -> None:
+def test_one_version_in_all() -> None:
     """Each package states it once, in its `__init__`: the metadata and `--version` take it from there."""
     versions = {}
     for component in COMPONENTS:

@@ -12,7 +12,7 @@ WIDEST = 20
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module", params=["client", "serving", "trainer"])
+@pytest.fixture(scope="module", params=["client", "console", "serving", "trainer"])
 def graph(request: pytest.FixtureRequest) -> ImportGraph:
     return ImportGraph.read(ROOT / request.param / f"atelier_{request.param}")
 

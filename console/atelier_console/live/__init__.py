@@ -1,0 +1,1 @@
+"""Internal: the server's own figures of the last minutes."""

@@ -1,0 +1,1 @@
+"""Internal: which models there are, and what is known of a version."""

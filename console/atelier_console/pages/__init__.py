@@ -1,0 +1,1 @@
+"""Internal: the pages and their questions, one module a page."""

@@ -1,0 +1,1 @@
+"""Internal: one try: the answers, how they differ, and the same request in other words."""

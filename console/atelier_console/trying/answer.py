@@ -1,0 +1,85 @@
+"""What one version answers, as plain data for a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from atelier_client import Client, Prediction
+from atelier_client.cli.prediction_rows import readable_rows
+
+from atelier_console.inputs.given import Inputs
+from atelier_console.models.served_model import Asked
+from atelier_console.texts import say
+
+# So many classes have a bar.
+TOP = 5
+_LONGEST_OUTPUTS = 4000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`probabilities` are of all classes by name, the most probable first; empty for a model that gives none.
+
+    `outputs` are those of the first row by name, `text` those of all rows; `seconds` is the whole request's time.
+    """
+
+    asked: Asked
+    label: str | None
+    probabilities: dict[str, float]
+    outputs: dict[str, Any] = field(repr=False)
+    text: str = field(repr=False)
+    seconds: float
+
+    def document(self) -> dict[str, Any]:
+        """For the page's script."""
+        top = list(self.probabilities.items())[:TOP]
+        return {
+            "label": self.asked.label,
+            "version": self.asked.version,
+            "chosen": self.label,
+            "sentence": say("chosen_label", label=self.label, percent=100 * top[0][1]) if top else self.label,
+            "top": [[name, value] for name, value in top],
+            "outputs": self.text,
+            "latency": say("latency", milliseconds=1000 * self.seconds),
+            "error": None,
+        }
+
+
+def failed(asked: Asked, error: Exception) -> dict[str, Any]:
+    """The document of a version that could not answer."""
+    return {"label": asked.label, "version": asked.version, "error": str(error)}
+
+
+def ask(client: Client, asked: Asked, inputs: Inputs, method: str, class_names: Sequence[str]) -> Answer:
+    """Send the inputs to a version. Raises `InputError` or `ServerError`."""
+    if inputs.rows is not None:
+        call = client.regress if method.endswith("regress") else client.classify
+        prediction = call(inputs.rows, signature=inputs.signature, version=asked.version)
+    else:
+        prediction = client.predict(inputs.arrays, signature=inputs.signature, version=asked.version)
+    rows = _rows(prediction, inputs)
+    readable = readable_rows(prediction, range(rows), class_names, max(TOP, len(class_names), 1))
+    first = readable[0] if readable else {"top": [], "label": None, "outputs": {}}
+    probabilities = {str(name): float(value) for name, value in first["top"]}
+    label = first["label"]
+    if not probabilities and {"classes", "scores"} <= set(prediction):
+        scores = zip(first["outputs"]["classes"], first["outputs"]["scores"], strict=True)
+        probabilities = dict(sorted(scores, key=lambda item: -item[1]))
+        label = next(iter(probabilities), None)
+    text = json.dumps(
+        [row["outputs"] for row in readable] if rows > 1 else first["outputs"], indent=1, default=str
+    )
+    if len(text) > _LONGEST_OUTPUTS:
+        text = f"{text[:_LONGEST_OUTPUTS]} .."
+    return Answer(asked, label, probabilities, first["outputs"], text, sum(prediction.seconds))
+
+
+def _rows(prediction: Prediction, inputs: Inputs) -> int:
+    """How many rows the answer has for those sent; 1 where the outputs do not tell."""
+    if inputs.rows is not None:
+        return len(inputs.rows)
+    lengths = {len(array) for array in prediction.values() if array.ndim}
+    return lengths.pop() if len(lengths) == 1 else 1

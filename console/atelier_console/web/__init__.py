@@ -1,0 +1,1 @@
+"""Internal: what every page and answer has: templates, errors, limits, who may ask."""
