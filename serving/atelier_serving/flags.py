@@ -13,6 +13,7 @@ from pathlib import Path
 
 from atelier_serving.grpc.front import AUTO, CHOICES, GRPCIO, NATIVE, ListenSettings, without_native
 from atelier_serving.log import FORMATS, TEXT
+from atelier_serving.monitoring.log_settings import LogSettings, read_log_settings
 from atelier_serving.status import ServingError, invalid
 
 
@@ -54,6 +55,9 @@ class Flags:
     log_format: str = TEXT
     request_log_dir: str = ""
     request_log_sampling_rate: float = 0.01
+    request_log_max_bytes: str = "1GB"
+    request_log_max_age_seconds: float = 30 * 86400.0
+    request_log_redact: str = ""
     enable_model_warmup: bool = True
     num_request_iterations_for_warmup: int = 0
     enable_signature_method_name_check: bool = False
@@ -71,8 +75,11 @@ _OWN = {
     "join_bursts": "small Predict requests that have arrived together run at once: over REST, and the native front",
     "access_log_file": "a line of JSON for each request; - is standard output",
     "log_format": "the server's own log on standard error: text, or json for a JSON object a line",
-    "request_log_dir": "where a sample of gRPC requests is kept, as PredictionLog TFRecords",
+    "request_log_dir": "where a sample of the requests is kept with their answers, as PredictionLog TFRecords",
     "request_log_sampling_rate": "the part of the requests that is kept, 0 to 1",
+    "request_log_max_bytes": "what the kept ones may have together, such as 500MB or 2GiB; the oldest go first",
+    "request_log_max_age_seconds": "older ones are deleted",
+    "request_log_redact": "names of inputs, outputs and features that are not kept, with commas between",
 }
 # Accepted without effect, because this server always works as they ask.
 IMPLIED = {
@@ -180,11 +187,7 @@ def validated(flags: Flags) -> Flags:
         raise invalid(
             "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
         )
-    if not 0 <= flags.request_log_sampling_rate <= 1:
-        text = (
-            f"--request_log_sampling_rate={flags.request_log_sampling_rate}: expected a number from 0 to 1."
-        )
-        raise invalid(text)
+    log_settings(flags)
     if flags.grpc_front not in CHOICES:
         raise invalid(f"--grpc_front={flags.grpc_front}: expected {', '.join(CHOICES)}.")
     if flags.grpc_front == NATIVE and (reason := why_not_native(flags)):
@@ -206,6 +209,18 @@ def listen_settings(flags: Flags) -> ListenSettings:
         f"{flags.host}:{flags.port}" if flags.port else "",
         flags.grpc_socket_path,
         channel_arguments(flags.grpc_channel_arguments),
+        flags.workers,
+    )
+
+
+def log_settings(flags: Flags) -> LogSettings:
+    """What the request log keeps. Raises `ServingError`."""
+    return read_log_settings(
+        flags.request_log_dir,
+        flags.request_log_sampling_rate,
+        flags.request_log_max_bytes,
+        flags.request_log_max_age_seconds,
+        flags.request_log_redact,
         flags.workers,
     )
 

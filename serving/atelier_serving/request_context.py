@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 _local = threading.local()
 
@@ -20,7 +21,8 @@ class RequestContext:
     `label` is the version label that the request asks by, empty for none.
     `rows` is the number of its own rows, `batch` the number of rows in its batch. `claim` is called with the bytes of
     memory that the request takes beyond those that it has sent, and may raise `ServingError`; None where memory is
-    limited otherwise.
+    limited otherwise. `keep` takes the request and its answer for the request log; None where it is not kept. What was
+    kept is in `kept` until the request has ended.
     """
 
     __slots__ = (
@@ -28,6 +30,8 @@ class RequestContext:
         "claim",
         "code",
         "deadline",
+        "keep",
+        "kept",
         "label",
         "method",
         "model",
@@ -53,6 +57,8 @@ class RequestContext:
         self.batch = 0
         self.code = "OK"
         self.claim: Callable[[int], object] | None = None
+        self.keep: Callable[[Any], object] | None = None
+        self.kept: Any = None
 
 
 # Warm-up runs without a request. It writes into this context, which nobody reads.

@@ -10,7 +10,7 @@ from pathlib import Path
 from atelier_serving import memory
 from atelier_serving.batching.parameters import BatchingParameters, read_batching_parameters
 from atelier_serving.drain import DRAIN_SECONDS, REFUSE_SECONDS
-from atelier_serving.flags import Flags, joins, listen_settings, threads, why_not_native
+from atelier_serving.flags import Flags, joins, listen_settings, log_settings, threads, why_not_native
 from atelier_serving.grpc.answering import Answering
 from atelier_serving.grpc.front import GRPCIO, NATIVE, Front
 from atelier_serving.grpc.grpcio_front import GrpcioFront
@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 
 _HEALTH_SECONDS = 0.2
 _CERTIFICATE_SECONDS = 1.0
+# What the logs have at the end to write what waits.
+_LOG_SECONDS = 5.0
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -70,6 +72,7 @@ class Server:
         )
         self._ready = False
         self._tls: Tls | None = None
+        self._recorder: RequestRecorder | None = None
 
     def run(self) -> None:
         """Serve until `stop` is called. Raises `ServingError` or `OSError` when it cannot start."""
@@ -116,7 +119,7 @@ class Server:
             Path(flags.reload_from) if flags.reload_from else None,
         )
         pool = ThreadPool(threads(flags), "request")
-        recorder = self._recorder()
+        recorder = self._make_recorder()
         self._tls = tls = Tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
         grpc_server = _front(flags, api, recorder, pool, tls)
         if not flags.rest_api_port:
@@ -143,16 +146,18 @@ class Server:
         grpc_server.stop(DRAIN_SECONDS)
         if stopping:
             stopping.join(max(0.0, deadline - time.monotonic()))
+        if self._recorder:
+            self._recorder.close(_LOG_SECONDS)
         _log.info("Stopped.")
 
-    def _recorder(self) -> RequestRecorder:
+    def _make_recorder(self) -> RequestRecorder:
         flags = self._flags
         request_log = None
         if flags.request_log_dir:
-            rate = flags.request_log_sampling_rate
-            request_log = RequestLog(Path(flags.request_log_dir), rate, self._metrics)
+            request_log = RequestLog(log_settings(flags), self._metrics)
         access_log = AccessLog(flags.access_log_file) if flags.access_log_file else None
-        return RequestRecorder(self._metrics, access_log, request_log)
+        self._recorder = RequestRecorder(self._metrics, access_log, request_log)
+        return self._recorder
 
     def _pages(self, secure: bool) -> Pages:
         host = "localhost" if self._flags.host == "0.0.0.0" else self._flags.host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,6 +48,9 @@ class Call(Protocol):
     def peer(self) -> str:
         """The address of its client."""
 
+    def headers(self) -> Iterable[tuple[str | bytes, str | bytes]]:
+        """Names and values of its metadata."""
+
     def keep(self, reservation: object) -> None:
         """Keep this object until the call has ended."""
 
@@ -87,7 +90,7 @@ class Answering:
         except Exception as error:
             failure = failed(error)
             context.code = failure.code.name
-        self._recorder.grpc([RecordedCall(context, message, result, call.peer)])
+        self._recorder.grpc([RecordedCall(context, message, result, call)])
         return result if failure is None else failure
 
     def _claim(self, call: Call, size: int) -> None:

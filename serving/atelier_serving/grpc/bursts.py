@@ -139,7 +139,7 @@ class Burst:
             except Exception as error:
                 self._answer(call, member.context, failed(error))
                 continue
-            recorded.append(RecordedCall(member.context, call.message, response, call.peer))
+            recorded.append(RecordedCall(member.context, call.message, response, call))
             ready.append((call, response))
         if recorded:
             self._bursts.recorder.grpc(recorded)
@@ -149,7 +149,7 @@ class Burst:
     def _answer(self, call: SmallCall, context: RequestContext, failure: ServingError) -> None:
         """Record a call that has failed, and end it."""
         context.code = failure.code.name
-        self._bursts.recorder.grpc([RecordedCall(context, call.message, None, call.peer)])
+        self._bursts.recorder.grpc([RecordedCall(context, call.message, None, call)])
         self._caller.respond(call, failure)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -28,6 +29,10 @@ class _GrpcioCall:
         # Without a deadline grpcio gives a time of centuries.
         waits = seconds is not None and seconds < _A_YEAR
         self.deadline = time.monotonic() + seconds if waits else None
+
+    def headers(self) -> Iterable[tuple[str | bytes, str | bytes]]:
+        """Names and values of its metadata."""
+        return self._context.invocation_metadata()
 
     def keep(self, reservation: object) -> None:
         """Keep it until the client has taken the answer: then grpcio calls back."""

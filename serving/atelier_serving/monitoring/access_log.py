@@ -28,7 +28,7 @@ class AccessLog:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._failed = False
 
-    def write(self, context: RequestContext, entrypoint: str, peer: str) -> None:
+    def write(self, context: RequestContext, entrypoint: str, peer: str, trace_id: str | None) -> None:
         """Write a line for a request that has ended. Durations are in milliseconds."""
         took = time.perf_counter() - context.started + context.waited
         line = {
@@ -39,6 +39,7 @@ class AccessLog:
             "model": context.model,
             "version": context.version or None,
             "status": context.code,
+            "trace_id": trace_id,
             "rows": context.rows,
             "batch_rows": context.batch or context.rows,
             "ms": round(took * 1e3, 3),

@@ -1,102 +1,142 @@
-"""The request log: a sample of gRPC requests with their responses, as PredictionLog records in TFRecord files.
+"""The request log: a sample of the requests with their answers, as PredictionLog records (docs/contracts.md).
 
-A file of the log, copied to assets.extra/tf_serving_warmup_requests of a version, is a warm-up file. So a file has at
-most 1,000 records, the limit of a warm-up.
+A thread of its own writes it, from a queue with bounds, so that no request waits for the disk. A file of the log,
+copied to assets.extra/tf_serving_warmup_requests of a version, is a warm-up file. So a file has at most 1,000 records,
+the limit of a warm-up.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import random
-import re
 import threading
 import time
-from pathlib import Path
-from typing import Any
+from collections import deque
 
-from tensorflow_serving.apis import prediction_log_pb2
-
-from atelier_serving.models.warmup_file import MAX_RECORDS
+from atelier_serving.monitoring.exchange import Exchange, Facts, record
+from atelier_serving.monitoring.log_settings import LogSettings
+from atelier_serving.monitoring.request_log_files import FullError, RequestLogFiles
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 
 _log = logging.getLogger(__name__)
 
-# For each model so many of the newest files are kept.
-MAX_FILES = 10
-_KINDS = {
-    "Predict": "predict_log",
-    "Classify": "classify_log",
-    "Regress": "regress_log",
-    "MultiInference": "multi_inference_log",
-}
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]|^\.")
+# What waits to be written: more is dropped.
+QUEUE_BYTES = 64 * 2**20
+QUEUE_RECORDS = 10_000
+# After an error the disk is left alone for so long.
+_PAUSE_SECONDS = 1.0
+# What the metric says of a record: written; dropped, the queue or the log being full; not written after an error.
+OK, DROPPED, FAILED = "OK", "DROPPED", "FAILED"
 
 
 class RequestLog:
-    """Writes `folder/<model>-<time>-<process>.tfrecord`. Thread-safe. Raises `OSError` when the folder is missing."""
+    """Keeps requests. Thread-safe. Raises `OSError` when the folder cannot be made."""
 
-    def __init__(self, folder: Path, rate: float, metrics: RequestMetrics) -> None:
-        """`rate`, from 0 to 1, is the share of requests that are written."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._rate = rate
+    def __init__(self, settings: LogSettings, metrics: RequestMetrics) -> None:
+        self._settings = settings
         self._metrics = metrics
-        self._lock = threading.Lock()
-        self._open: dict[str, tuple[Any, int]] = {}
-
-    def sample(self, method: str, model: str, request: Any, response: Any) -> None:
-        """Write the request and its response, when it falls into the sample."""
-        kind = _KINDS.get(method)
-        if kind is None or random.random() >= self._rate:
-            return
-        log = prediction_log_pb2.PredictionLog()
-        getattr(log, kind).request.CopyFrom(request)
-        getattr(log, kind).response.CopyFrom(response)
-        log.log_metadata.model_spec.CopyFrom(_answered_by(response))
-        log.log_metadata.sampling_config.sampling_rate = self._rate
-        try:
-            self._write(model, log.SerializeToString())
-        except Exception as error:
-            # A full disk must not make requests fail.
-            self._metrics.logged(model, type(error).__name__)
-            return
-        self._metrics.logged(model, "OK")
-
-    def _write(self, model: str, record: bytes) -> None:
-        import tensorflow as tf
-
-        with self._lock:
-            writer, count = self._open.pop(model, (None, 0))
-            if writer is None:
-                safe = _UNSAFE.sub("_", model)
-                name = f"{safe}-{time.time_ns() // 1_000_000:d}-{os.getpid()}.tfrecord"
-                self._drop_old(safe)
-                _log.info(f"Request log: {self._folder / name}")
-                # O_EXCL makes a new file: an existing link or file is never followed or overwritten.
-                os.close(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-                writer = tf.io.TFRecordWriter(str(self._folder / name))
-                count = 0
-            writer.write(record)
-            # Each record is flushed at once, so the file has whole records even when this process dies.
-            writer.flush()
-            if count + 1 == MAX_RECORDS:
-                writer.close()
-            else:
-                self._open[model] = (writer, count + 1)
-
-    def _drop_old(self, safe: str) -> None:
-        own = re.compile(rf"{re.escape(safe)}-\d+-\d+\.tfrecord")
-        # The names sort by time. Another worker may delete the same files at the same time.
-        files = sorted(
-            (f for f in self._folder.iterdir() if own.fullmatch(f.name)),
-            key=lambda f: int(f.name.rsplit("-", 2)[1]),
+        self._files = RequestLogFiles(
+            settings.folder, settings.max_bytes, settings.max_seconds, settings.writers
         )
-        for file in files[: max(0, len(files) - MAX_FILES + 1)]:
-            file.unlink(missing_ok=True)
+        self._queue: deque[tuple[Exchange, int, Facts]] = deque()
+        # Bytes and records that wait or are going to: `hold` counts them before their request has ended.
+        self._bytes = 0
+        self._records = 0
+        self._changed = threading.Condition()
+        self._idle = False
+        self._closing = False
+        self._failed = False
+        self._seen: set[str] = set()
+        self._thread = threading.Thread(target=self._work, daemon=True, name="request-log")
+        self._thread.start()
 
+    def draws(self) -> bool:
+        """Whether this request falls into the sample."""
+        return random.random() < self._settings.rate
 
-def _answered_by(response: Any) -> Any:
-    if hasattr(response, "model_spec"):
-        return response.model_spec
-    return response.results[0].model_spec
+    def hold(self, model: str, exchange: Exchange) -> int | None:
+        """Make room for a request: its bytes, to be given to `add` or `release`. None, and counted, without room."""
+        size = exchange.size() if self._records < QUEUE_RECORDS else 0
+        with self._changed:
+            room = self._records < QUEUE_RECORDS and self._bytes + size <= QUEUE_BYTES and not self._closing
+            if room:
+                self._records += 1
+                self._bytes += size
+        if room:
+            return size
+        self._metrics.logged(model, DROPPED)
+        return None
+
+    def add(self, exchange: Exchange, size: int, facts: Facts) -> None:
+        """Let a request be written."""
+        with self._changed:
+            self._queue.append((exchange, size, facts))
+            if self._idle:
+                self._changed.notify()
+
+    def release(self, size: int) -> None:
+        """Give back the room of a request that is not written."""
+        with self._changed:
+            self._records -= 1
+            self._bytes -= size
+
+    def close(self, seconds: float) -> None:
+        """Write what waits, for at most so many seconds, and take nothing more."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        tidied = 0.0
+        while (entry := self._next()) is not None or not self._closing:
+            if entry:
+                exchange, size, facts = entry
+                self._metrics.logged(facts.model, self._written(exchange, facts))
+                self.release(size)
+                # While this thread waits, it must keep no request alive.
+                del entry, exchange
+            if time.monotonic() - tidied >= self._files.tidy_seconds:
+                tidied = time.monotonic()
+                self._tidy()
+        self._files.close()
+
+    def _next(self) -> tuple[Exchange, int, Facts] | None:
+        with self._changed:
+            if not self._queue and not self._closing:
+                self._idle = True
+                self._changed.wait(self._files.tidy_seconds)
+                self._idle = False
+            return self._queue.popleft() if self._queue else None
+
+    def _written(self, exchange: Exchange, facts: Facts) -> str:
+        hidden = self._settings.hidden
+        try:
+            data, removed = record(exchange, facts, self._settings.rate, hidden)
+            self._files.write(facts.model, data)
+        except FullError:
+            return DROPPED
+        except Exception as error:
+            # A full disk must not make requests fail. The log says it only once, until it works again.
+            if not self._failed:
+                self._failed = True
+                _log.error(f"The request log cannot be written: {error}")
+            with self._changed:
+                self._changed.wait(0 if self._closing else _PAUSE_SECONDS)
+            return FAILED
+        if self._failed:
+            self._failed = False
+            _log.info("The request log is written again.")
+        if facts.model not in self._seen:
+            self._seen.add(facts.model)
+            if missing := sorted(hidden.difference(removed)):
+                _log.info(
+                    f"Request log: {facts.model} was asked without {', '.join(missing)} of --request_log_redact."
+                )
+        return OK
+
+    def _tidy(self) -> None:
+        try:
+            self._files.tidy()
+        except (OSError, FullError) as error:
+            _log.debug(f"request log: {error}")

@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
 from atelier_serving.inference.api import Api
 from atelier_serving.inference.joining import HeldServables
 from atelier_serving.inference.predict import Task
+from atelier_serving.monitoring.exchange import Messages
 from atelier_serving.request_context import RequestContext, current
 from atelier_serving.rest.answer import Answer, html_page
 from atelier_serving.rest.document_memory import LargeDocument
@@ -31,7 +32,7 @@ from atelier_serving.rest.json.examples import read_examples
 from atelier_serving.rest.json.protos import as_document, printed
 from atelier_serving.rest.json.tensors import signature_name
 from atelier_serving.rest.json.values import uncounted
-from atelier_serving.rest.predict import predict_task, predict_text
+from atelier_serving.rest.predict import exchange_of, predict_task, predict_text
 from atelier_serving.rest.request import Request, unpacked
 from atelier_serving.status import TRUNCATED, Code, invalid, of_exception
 
@@ -150,6 +151,9 @@ class RestApi:
         with self._api.servable_of(model_spec) as (servable, _):
             task, as_rows = predict_task(servable, name, document, request.large)
             outputs = task.run()
+        context = current()
+        if context.keep:
+            context.keep(exchange_of(context, task, outputs))
         # The inputs are not needed any more.
         del task
         return predict_text(request, outputs, as_rows)
@@ -173,14 +177,20 @@ class RestApi:
     ) -> str:
         request = classification_pb2.ClassificationRequest(model_spec=model_spec)
         _fill(request, document, large)
-        return json_text.classification(self._api.classify(request).result)
+        response = self._api.classify(request)
+        if keep := current().keep:
+            keep(Messages("Classify", request, response))
+        return json_text.classification(response.result)
 
     def _regress(
         self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], large: LargeDocument | None
     ) -> str:
         request = regression_pb2.RegressionRequest(model_spec=model_spec)
         _fill(request, document, large)
-        return json_text.regression(self._api.regress(request).result)
+        response = self._api.regress(request)
+        if keep := current().keep:
+            keep(Messages("Regress", request, response))
+        return json_text.regression(response.result)
 
     def _status(self, model_spec: model_pb2.ModelSpec) -> str:
         response = self._api.status(get_model_status_pb2.GetModelStatusRequest(model_spec=model_spec))

@@ -18,7 +18,8 @@ from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.request_context import begin
 from atelier_serving.rest.answer import Answer
 from atelier_serving.rest.api import RestApi
-from atelier_serving.rest.predict import joined_texts, predict_text
+from atelier_serving.rest.http_caller import HttpCaller
+from atelier_serving.rest.predict import exchange_of, joined_texts, predict_text
 from atelier_serving.rest.request import Request
 from atelier_serving.thread_pool import ThreadPool
 
@@ -31,12 +32,12 @@ SMALL = 32 * 1024
 class SmallPredict(Member):
     """A request of a burst."""
 
-    __slots__ = ("answered", "arrived", "as_rows", "peer", "request")
+    __slots__ = ("answered", "arrived", "as_rows", "caller", "request")
 
-    def __init__(self, request: Request, peer: str, answered: asyncio.Future[Answer]) -> None:
+    def __init__(self, request: Request, caller: HttpCaller, answered: asyncio.Future[Answer]) -> None:
         """`answered` gets the answer."""
         self.request = request
-        self.peer = peer
+        self.caller = caller
         self.answered = answered
         self.arrived = time.perf_counter()
         self.as_rows = False
@@ -59,10 +60,10 @@ class Bursts:
         """Whether a request is a small predict request."""
         return request.method == "POST" and request.path.endswith(":predict") and len(request.body) <= SMALL
 
-    async def answer(self, request: Request, peer: str) -> Answer:
+    async def answer(self, request: Request, caller: HttpCaller) -> Answer:
         """Answer a request that this `takes`."""
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append(SmallPredict(request, peer, answered))
+        self._waiting.append(SmallPredict(request, caller, answered))
         with self._lock:
             start = not self._taken
             self._taken = True
@@ -110,6 +111,7 @@ class Bursts:
         now = time.perf_counter()
         for member in burst:
             member.context = context = begin("predict", None, now - member.arrived)
+            self._recorder.begin(context)
             try:
                 member.task, member.as_rows = self._api.joinable(member.request, context, held)
                 groups.setdefault(self._runs.key(member.task), []).append(member)
@@ -139,13 +141,17 @@ class Bursts:
                 else partial(predict_text, member.request, result, member.as_rows)
             )
             answers.append((member, self._api.answer(member.request, member.context, text)))
+            if member.context.keep and not isinstance(result, Exception):
+                # A member's rows are a part of the arrays of all members.
+                own = {alias: array.copy() for alias, array in result.items()}
+                member.context.keep(exchange_of(member.context, member.task, own))
         # Who has an answer finds it in the metrics.
-        good = [(member.context, member.peer) for member in group if member.context.code == "OK"]
+        good = [(member.context, member.caller) for member in group if member.context.code == "OK"]
         if good:
             self._recorder.rest(good)
         for member in group:
             if member.context.code != "OK":
-                self._recorder.rest([(member.context, member.peer)])
+                self._recorder.rest([(member.context, member.caller)])
         answers[0][0].answered.get_loop().call_soon_threadsafe(_give, answers)
 
 

@@ -20,6 +20,7 @@ from atelier_serving.rest.answer import Answer, html_page, json_answer
 from atelier_serving.rest.api import RestApi
 from atelier_serving.rest.bursts import Bursts
 from atelier_serving.rest.document_memory import DocumentMemory, LargeDocument
+from atelier_serving.rest.http_caller import HttpCaller
 from atelier_serving.rest.json.document import LARGE
 from atelier_serving.rest.limits import MAX_CONNECTIONS, BodyReader, LimitedProtocol
 from atelier_serving.rest.listening_socket import refuse_connections
@@ -177,16 +178,15 @@ class RestApp:
     async def _answered(self, scope: Any, receive: Any, request: Request) -> Answer:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answer] = loop.create_future()
-        client = scope["client"]
-        peer = f"{client[0]}:{client[1]}" if client else ""
+        caller = HttpCaller(scope)
         if not request.packed and self._bursts and self._bursts.takes(request):
-            return await self._bursts.answer(request, peer)
+            return await self._bursts.answer(request, caller)
         if not request.packed and len(request.body) <= LARGE:
-            self._pool.submit(self._respond, loop, answered, request, peer)
+            self._pool.submit(self._respond, loop, answered, request, caller)
             return await answered
         large = LargeDocument(self._documents)
         watching = loop.create_task(_watch(receive, large))
-        self._pool.submit(self._sort, loop, answered, request, peer, large)
+        self._pool.submit(self._sort, loop, answered, request, caller, large)
         try:
             return await answered
         finally:
@@ -197,27 +197,28 @@ class RestApp:
         loop: asyncio.AbstractEventLoop,
         answered: asyncio.Future[Answer],
         request: Request,
-        peer: str,
+        caller: HttpCaller,
         large: LargeDocument,
     ) -> None:
         """Answer a request, or give it to the threads for large documents."""
         if request.is_large():
             request.large = large
-            self._large.submit(self._respond, loop, answered, request, peer)
+            self._large.submit(self._respond, loop, answered, request, caller)
         else:
-            self._respond(loop, answered, request, peer)
+            self._respond(loop, answered, request, caller)
 
     def _respond(
         self,
         loop: asyncio.AbstractEventLoop,
         answered: asyncio.Future[Answer],
         request: Request,
-        peer: str,
+        caller: HttpCaller,
     ) -> None:
         found = _METHOD.search(request.path)
         context = begin(found[1] if found else "status", None, seconds_waited())
+        self._recorder.begin(context)
         answer = self._api.respond(request)
-        self._recorder.rest([(context, peer)])
+        self._recorder.rest([(context, caller)])
         loop.call_soon_threadsafe(_set, answered, answer)
 
 
