@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from atelier_client import _trace_context
 from atelier_client._arguments import (
     check_asked,
     check_label,
@@ -19,6 +21,7 @@ from atelier_client._arguments import (
 )
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target
+from atelier_client._trace_context import TraceParent
 from atelier_client.errors import (
     InputError,
     InvalidRequest,
@@ -55,6 +58,10 @@ from atelier_client.signature import Signature, choose, choose_by_method, from_m
 from atelier_client.transports.base import CLASSIFY, METADATA, PREDICT, REGRESS, RELOAD, STATUS, Method
 from atelier_client.transports.sender import RequestSender
 
+if TYPE_CHECKING:
+    # A client without a recorder needs none of it.
+    from atelier_client.request_log.recorder import Recorder
+
 DEFAULT_TIMEOUT = 30.0
 _POLL_SECONDS = 0.1
 
@@ -72,6 +79,8 @@ class Core:
         model: str,
         timeout: float,
         retry: Retry,
+        recorder: Recorder | None = None,
+        traceparent: TraceParent | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not is_text(model):
@@ -82,7 +91,12 @@ class Core:
             raise SettingsError(f"retry must be a Retry, such as Retry(attempts=1), not {shown(retry)}.")
         self.target = ",".join(target.address for target in targets)
         self._addresses = [target.address for target in targets]
+        self._transports = ["rest" if target.scheme in ("http", "https") else "grpc" for target in targets]
         self._model = model
+        if traceparent is not None and not callable(traceparent):
+            _trace_context.check(traceparent)
+        self._traceparent = traceparent
+        self._recorder = recorder
         timeout = min(timeout, _LONGEST_SECONDS)
         self._timeout = timeout
         self._clock = clock
@@ -228,12 +242,15 @@ class Core:
         return check((yield from self.metadata(version, label)))
 
     def _all(self, method: Method, requests: Sequence[Request], version: int | None) -> Routine[Prediction]:
+        # Here, because the requests of one call may be sent by other threads, which have no active span.
+        trace = _trace_context.outgoing(self._traceparent)
+        keep = partial(self._keep, method, trace) if self._recorder else None
         try:
             if len(requests) == 1:
-                responses = [(yield from self._sender.send(method, requests[0]))]
+                responses = [(yield from self._sender.send(method, requests[0], trace, keep))]
             else:
                 responses = yield Gather(
-                    [self._sender.send(method, request) for request in requests], IN_FLIGHT
+                    [self._sender.send(method, request, trace, keep) for request in requests], IN_FLIGHT
                 )
         except (InvalidRequest, ModelNotFound):
             self._signatures.clear()
@@ -241,6 +258,26 @@ class Core:
         prediction = join([response for response, _ in responses], [seconds for _, seconds in responses])
         self._check_version(version, prediction.versions)
         return prediction
+
+    def _keep(
+        self, method: Method, trace: str | None, request: bytes, response: Any, replica: int, seconds: float
+    ) -> None:
+        """Offer a request and its answer to the recorder."""
+        from atelier_client.request_log.record import Exchange
+
+        assert self._recorder is not None
+        self._recorder.offer(
+            Exchange(
+                method.name,
+                self._model,
+                request,
+                response,
+                time.time() - seconds,
+                seconds,
+                self._transports[replica],
+                trace,
+            )
+        )
 
     def _check_version(self, asked: int | None, answered: Sequence[int]) -> None:
         """Raises `ServerFailure` when another version responded than the one asked for. 0 means not known (REST)."""

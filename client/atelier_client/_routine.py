@@ -26,6 +26,12 @@ class Call:
     method: Method
     request: bytes
     timeout: float
+    traceparent: str | None = None
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The arguments of `Transport.call`. A transport of a user's own need not know of traces."""
+        given = (self.method, self.request, self.timeout)
+        return given if self.traceparent is None else (*given, self.traceparent)
 
 
 @dataclass(frozen=True, slots=True)

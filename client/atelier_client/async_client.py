@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from atelier_client._core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target, parse_targets
+from atelier_client._trace_context import TraceParent
 from atelier_client.client import checked_tls
 from atelier_client.errors import ServerError, SettingsError
 from atelier_client.messages.tf_example import FeatureRows
@@ -21,6 +22,9 @@ from atelier_client.signature import Signature
 from atelier_client.tls import TLS
 from atelier_client.transports.base import AsyncTransport
 from atelier_client.transports.grpc import AsyncGrpcTransport, Token
+
+if TYPE_CHECKING:
+    from atelier_client.request_log.recorder import Recorder
 
 T = TypeVar("T")
 
@@ -38,10 +42,12 @@ class AsyncClient:
         tls: TLS | bool = False,
         token: Token | None = None,
         proxy: bool = False,
+        recorder: Recorder | None = None,
+        traceparent: TraceParent | None = None,
         connect: Callable[[Target], AsyncTransport] | None = None,
     ) -> None:
         targets = parse_targets(target)
-        self._core = Core(targets, model, timeout, Retry() if retry is None else retry)
+        self._core = Core(targets, model, timeout, Retry() if retry is None else retry, recorder, traceparent)
         self.target = self._core.target
         self.model = model
         self.timeout = timeout
@@ -149,7 +155,7 @@ class AsyncClient:
                     value: Any
                     if isinstance(step, Call):
                         transport = self._transports[step.replica]
-                        value = await transport.call(step.method, step.request, step.timeout)
+                        value = await transport.call(*step.arguments())
                     elif isinstance(step, Pause):
                         await asyncio.sleep(step.seconds)
                         value = None

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from atelier_client._arguments import check_token, shown
 from atelier_client._core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target, parse_targets
+from atelier_client._trace_context import TraceParent
 from atelier_client.errors import ServerError, SettingsError
 from atelier_client.messages.tf_example import FeatureRows
 from atelier_client.model_config import ServedModel
@@ -22,6 +23,9 @@ from atelier_client.signature import Signature
 from atelier_client.tls import TLS
 from atelier_client.transports.base import Transport
 from atelier_client.transports.grpc import GrpcTransport, Token
+
+if TYPE_CHECKING:
+    from atelier_client.request_log.recorder import Recorder
 
 T = TypeVar("T")
 
@@ -41,6 +45,10 @@ class Client:
     function is called for it before each request. Without encryption it is sent only to this machine. `proxy` allows
     the proxy of the environment. `connect` makes the transport of a target, for tests (see `atelier_client.testing`).
 
+    `recorder` keeps a sample of the requests (`atelier_client.request_log.Recorder`; it is the caller's to close).
+    `traceparent` (W3C Trace Context) goes with each predict, classify and regress request: a text, or a function that
+    is asked each time and may return None. Without it that of an active OpenTelemetry span goes, or none.
+
     Raises `SettingsError` for settings that cannot work.
     """
 
@@ -54,10 +62,12 @@ class Client:
         tls: TLS | bool = False,
         token: Token | None = None,
         proxy: bool = False,
+        recorder: Recorder | None = None,
+        traceparent: TraceParent | None = None,
         connect: Callable[[Target], Transport] | None = None,
     ) -> None:
         targets = parse_targets(target)
-        self._core = Core(targets, model, timeout, Retry() if retry is None else retry)
+        self._core = Core(targets, model, timeout, Retry() if retry is None else retry, recorder, traceparent)
         self.target = self._core.target
         self.model = model
         self.timeout = timeout
@@ -169,7 +179,7 @@ class Client:
                     value: Any
                     if isinstance(step, Call):
                         transport = self._transports[step.replica]
-                        value = transport.call(step.method, step.request, step.timeout)
+                        value = transport.call(*step.arguments())
                     elif isinstance(step, Pause):
                         time.sleep(step.seconds)
                         value = None

@@ -213,7 +213,7 @@ class _Transport:
         self._server = server
         self._target = target
 
-    def call(self, method: Method, request: bytes, timeout: float) -> Any:
+    def call(self, method: Method, request: bytes, timeout: float, traceparent: str | None = None) -> Any:
         time.sleep(self._server._wait(timeout))
         return self._server._respond(method, request, self._target, timeout)
 
@@ -226,7 +226,9 @@ class _AsyncTransport:
         self._server = server
         self._target = target
 
-    async def call(self, method: Method, request: bytes, timeout: float) -> Any:
+    async def call(
+        self, method: Method, request: bytes, timeout: float, traceparent: str | None = None
+    ) -> Any:
         await asyncio.sleep(self._server._wait(timeout))
         return self._server._respond(method, request, self._target, timeout)
 

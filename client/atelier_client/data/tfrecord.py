@@ -90,6 +90,15 @@ def read_records(path: Path) -> Iterator[bytes]:
         raise DataError(f"{path}, record {number}: {error}.") from None
 
 
+def framed(record: bytes) -> bytes:
+    """A record's bytes as they stand in a file."""
+    import google_crc32c
+
+    length = len(record).to_bytes(8, "little")
+    head = _HEAD.pack(len(record), _masked(google_crc32c.value(length)))
+    return head + record + _FOOT.pack(_masked(google_crc32c.value(record)))
+
+
 def _table(path: Path, records: Sequence[bytes], first: int) -> Table:
     from google.protobuf.message import DecodeError
 

@@ -8,6 +8,7 @@ for request in read("requests", model="fashion"):
 
 from atelier_client.request_log.logged_request import LoggedRequest
 from atelier_client.request_log.reader import read
+from atelier_client.request_log.recorder import Recorder
 from atelier_client.request_log.remarks import Remarks
 
-__all__ = ["LoggedRequest", "Remarks", "read"]
+__all__ = ["LoggedRequest", "Recorder", "Remarks", "read"]

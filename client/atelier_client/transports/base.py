@@ -54,8 +54,11 @@ METHODS = (PREDICT, CLASSIFY, REGRESS, METADATA, STATUS, RELOAD)
 class Transport(Protocol):
     """Carries calls to one server. Thread-safe."""
 
-    def call(self, method: Method, request: bytes, timeout: float) -> Any:
-        """Send a serialized request; return the response message within `timeout` seconds. Raises `ServerError`."""
+    def call(self, method: Method, request: bytes, timeout: float, traceparent: str | None = None) -> Any:
+        """Send a serialized request; return the response message within `timeout` seconds. Raises `ServerError`.
+
+        `traceparent` goes with it as metadata or header.
+        """
 
     def close(self) -> None:
         """Close the connections. Calls that are running end."""
@@ -64,7 +67,9 @@ class Transport(Protocol):
 class AsyncTransport(Protocol):
     """A `Transport` for an asyncio event loop."""
 
-    async def call(self, method: Method, request: bytes, timeout: float) -> Any:
+    async def call(
+        self, method: Method, request: bytes, timeout: float, traceparent: str | None = None
+    ) -> Any:
         """As `Transport.call`."""
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from atelier_client._arguments import check_token
 from atelier_client._targets import Target
+from atelier_client._trace_context import HEADER as TRACEPARENT
 from atelier_client.errors import ServerFailure, SettingsError, from_status
 from atelier_client.tls import TLS
 from atelier_client.transports.base import METHODS, Method
@@ -56,10 +57,10 @@ class GrpcTransport:
         )
         self._calls = _calls(self._channel)
 
-    def call(self, method: Method, request: bytes, timeout: float) -> Any:
+    def call(self, method: Method, request: bytes, timeout: float, traceparent: str | None = None) -> Any:
         """As `Transport.call`."""
         try:
-            response = self._calls[method](request, timeout=timeout, metadata=self._headers())
+            response = self._calls[method](request, timeout=timeout, metadata=self._headers(traceparent))
         except grpc.RpcError as error:
             raise from_status(error.code(), error.details() or "", self._target, timeout) from None
         except ValueError as error:
@@ -84,12 +85,16 @@ class AsyncGrpcTransport:
         self._calls: dict[Method, Any] = {}
         self._closed = False
 
-    async def call(self, method: Method, request: bytes, timeout: float) -> Any:
+    async def call(
+        self, method: Method, request: bytes, timeout: float, traceparent: str | None = None
+    ) -> Any:
         """As `AsyncTransport.call`."""
         if self._channel is None:
             self._open()
         try:
-            response = await self._calls[method](request, timeout=timeout, metadata=self._headers())
+            response = await self._calls[method](
+                request, timeout=timeout, metadata=self._headers(traceparent)
+            )
         except grpc.aio.AioRpcError as error:
             raise from_status(error.code(), error.details() or "", self._target, timeout) from None
         except grpc.aio.UsageError as error:
@@ -118,15 +123,18 @@ class AsyncGrpcTransport:
 
 
 class _Headers:
-    """The metadata of a call: the token. A function is asked for it before each call, because tokens expire."""
+    """The metadata of a call: token and trace. A function is asked for the token each time, because tokens expire."""
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
 
-    def __call__(self) -> tuple[tuple[str, str], ...] | None:
-        if self._token is None:
-            return None
-        return (("authorization", bearer(self._token)),)
+    def __call__(self, traceparent: str | None) -> tuple[tuple[str, str], ...] | None:
+        headers: tuple[tuple[str, str], ...] = ()
+        if self._token is not None:
+            headers = (("authorization", bearer(self._token)),)
+        if traceparent is not None:
+            headers = (*headers, (TRACEPARENT, traceparent))
+        return headers or None
 
 
 def bearer(token: Token) -> str:

@@ -14,12 +14,13 @@ import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import grpc
 
 from atelier_client._targets import Target
+from atelier_client._trace_context import HEADER as TRACEPARENT
 from atelier_client.errors import SPEAKS_GRPC, SettingsError, from_status
 from atelier_client.protos import serving_pb2 as pb
 from atelier_client.tls import TLS
@@ -52,6 +53,13 @@ _CODES = {
 }
 
 
+class _Terms(NamedTuple):
+    """What goes with a call: when it must have ended (time.monotonic()), and its trace."""
+
+    deadline: float
+    traceparent: str | None
+
+
 class RestTransport:
     """Keeps connections open between calls, as many as there were calls at the same time."""
 
@@ -74,13 +82,13 @@ class RestTransport:
         self._closed = False
         self._answered = False
 
-    def call(self, method: Method, request: bytes, timeout: float) -> Any:
+    def call(self, method: Method, request: bytes, timeout: float, traceparent: str | None = None) -> Any:
         """As `Transport.call`."""
-        deadline = time.monotonic() + timeout
+        terms = _Terms(time.monotonic() + timeout, traceparent)
         if method not in _READERS:
             text = "TensorFlow Serving has no reload over REST; use its gRPC address (HOST:8500)"
             raise from_status(Status.UNIMPLEMENTED, text, self._target, timeout)
-        return _READERS[method](self, method.request.FromString(request), deadline)
+        return _READERS[method](self, method.request.FromString(request), terms)
 
     def close(self) -> None:
         """As `Transport.close`."""
@@ -91,49 +99,47 @@ class RestTransport:
         for connection in idle:
             connection.close()
 
-    def _status(self, request: pb.GetModelStatusRequest, deadline: float) -> Any:
-        return self._read(rest_json.status, self._send("GET", _path(request.model_spec), None, deadline))
+    def _status(self, request: pb.GetModelStatusRequest, terms: _Terms) -> Any:
+        return self._read(rest_json.status, self._send("GET", _path(request.model_spec), None, terms))
 
-    def _metadata(self, request: pb.GetModelMetadataRequest, deadline: float) -> Any:
+    def _metadata(self, request: pb.GetModelMetadataRequest, terms: _Terms) -> Any:
         path = _path(request.model_spec) + "/metadata"
-        return self._read(rest_json.metadata, self._send("GET", path, None, deadline))
+        return self._read(rest_json.metadata, self._send("GET", path, None, terms))
 
-    def _predict(self, request: pb.PredictRequest, deadline: float) -> Any:
+    def _predict(self, request: pb.PredictRequest, terms: _Terms) -> Any:
         model_spec = request.model_spec
-        signature = self._signature(model_spec, deadline)
-        document = self._post(model_spec, "predict", rest_json.predict_body(request), deadline)
+        signature = self._signature(model_spec, terms)
+        document = self._post(model_spec, "predict", rest_json.predict_body(request), terms)
         return self._read(rest_json.prediction, document, request, signature)
 
-    def _classify(self, request: pb.ClassificationRequest, deadline: float) -> Any:
+    def _classify(self, request: pb.ClassificationRequest, terms: _Terms) -> Any:
         body = rest_json.examples_body(request)
-        return self._read(
-            rest_json.classification, self._post(request.model_spec, "classify", body, deadline)
-        )
+        return self._read(rest_json.classification, self._post(request.model_spec, "classify", body, terms))
 
-    def _regress(self, request: pb.RegressionRequest, deadline: float) -> Any:
+    def _regress(self, request: pb.RegressionRequest, terms: _Terms) -> Any:
         body = rest_json.examples_body(request)
-        return self._read(rest_json.regression, self._post(request.model_spec, "regress", body, deadline))
+        return self._read(rest_json.regression, self._post(request.model_spec, "regress", body, terms))
 
-    def _signature(self, model_spec: pb.ModelSpec, deadline: float) -> pb.SignatureDef:
+    def _signature(self, model_spec: pb.ModelSpec, terms: _Terms) -> pb.SignatureDef:
         """The signature, read only once. The JSON of a response does not give all names and dtypes of the outputs."""
         path = _path(model_spec)
         name = model_spec.signature_name or "serving_default"
         kept = path in self._signatures
         if not kept or name not in self._signatures[path].signature_def:
-            response = self._metadata(pb.GetModelMetadataRequest(model_spec=model_spec), deadline)
+            response = self._metadata(pb.GetModelMetadataRequest(model_spec=model_spec), terms)
             self._signatures[path] = pb.SignatureDefMap.FromString(response.metadata["signature_def"].value)
         return self._signatures[path].signature_def[name]
 
-    def _post(self, model_spec: pb.ModelSpec, verb: str, body: dict[str, Any], deadline: float) -> Any:
+    def _post(self, model_spec: pb.ModelSpec, verb: str, body: dict[str, Any], terms: _Terms) -> Any:
         if model_spec.signature_name:
             body["signature_name"] = model_spec.signature_name
         # The server reads NaN and Infinity as Python's json writes them.
-        return self._send("POST", f"{_path(model_spec)}:{verb}", json.dumps(body).encode(), deadline)
+        return self._send("POST", f"{_path(model_spec)}:{verb}", json.dumps(body).encode(), terms)
 
-    def _send(self, verb: str, path: str, body: bytes | None, deadline: float) -> Any:
-        left = deadline - time.monotonic()
+    def _send(self, verb: str, path: str, body: bytes | None, terms: _Terms) -> Any:
+        left = terms.deadline - time.monotonic()
         try:
-            status, text = self._exchange(verb, path, body, deadline)
+            status, text = self._exchange(verb, path, body, terms)
         except TimeoutError:
             raise from_status(Status.DEADLINE_EXCEEDED, "", self._target, left) from None
         except (OSError, http.client.HTTPException) as error:
@@ -157,11 +163,13 @@ class RestTransport:
         code = _CODES.get(status, Status.UNKNOWN) if status != 200 else Status.UNKNOWN
         raise from_status(code, details, self._target, left)
 
-    def _exchange(self, verb: str, path: str, body: bytes | None, deadline: float) -> tuple[int, bytes]:
+    def _exchange(self, verb: str, path: str, body: bytes | None, terms: _Terms) -> tuple[int, bytes]:
         """Send one request on an open connection, or on a new one when the server has closed the open ones."""
         headers = {"Content-Type": "application/json"}
         if self._token is not None:
             headers["Authorization"] = bearer(self._token)
+        if terms.traceparent is not None:
+            headers[TRACEPARENT] = terms.traceparent
         while True:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
@@ -169,7 +177,7 @@ class RestTransport:
             if connection is None:
                 connection = self._connection()
             try:
-                left = deadline - time.monotonic()
+                left = terms.deadline - time.monotonic()
                 if left <= 0:
                     raise TimeoutError
                 connection.timeout = left
@@ -240,11 +248,15 @@ class AsyncRestTransport:
         self._blocking = RestTransport(target, tls, token, proxy)
         self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="rest")
 
-    async def call(self, method: Method, request: bytes, timeout: float) -> Any:
+    async def call(
+        self, method: Method, request: bytes, timeout: float, traceparent: str | None = None
+    ) -> Any:
         """As `AsyncTransport.call`."""
         loop = asyncio.get_running_loop()
         try:
-            call = loop.run_in_executor(self._threads, self._blocking.call, method, request, timeout)
+            call = loop.run_in_executor(
+                self._threads, self._blocking.call, method, request, timeout, traceparent
+            )
         except RuntimeError as error:
             # The threads take no calls any more.
             raise SettingsError(f"The client was closed ({error}).") from None

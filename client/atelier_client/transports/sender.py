@@ -15,6 +15,9 @@ from atelier_client.messages.requests import Request
 from atelier_client.retry import Retry, RetryBudget, retryable
 from atelier_client.transports.base import Method
 
+# Called with the serialized request, the response, the number of the replica and the seconds.
+Keep = Callable[[bytes, Any, int, float], None]
+
 
 class RequestSender:
     """The replicas and the retry budget of a client. `timeout` (seconds) bounds a request with all its retries."""
@@ -26,8 +29,13 @@ class RequestSender:
         self._replicas = Replicas(replicas, clock)
         self._budget = RetryBudget(retry)
 
-    def send(self, method: Method, request: Request) -> Routine[tuple[Any, float]]:
-        """One response, from any replica, within the timeout, and the seconds it took. Retries what failed."""
+    def send(
+        self, method: Method, request: Request, traceparent: str | None = None, keep: Keep | None = None
+    ) -> Routine[tuple[Any, float]]:
+        """One response, from any replica, within the timeout, and the seconds it took. Retries what failed.
+
+        `keep` is called with the request and its answer.
+        """
         message = request()
         started = self._clock()
         deadline = started + self._timeout
@@ -39,7 +47,7 @@ class RequestSender:
             replica = self._replicas.pick(tried)
             attempts += 1
             try:
-                response = yield Call(replica, method, message, left)
+                response = yield Call(replica, method, message, left, traceparent)
             except ServerError as error:
                 error.attempts = attempts
                 if not retryable(error):
@@ -60,7 +68,10 @@ class RequestSender:
                 left = deadline - self._clock()
             else:
                 self._budget.earn()
-                return response, self._clock() - started
+                seconds = self._clock() - started
+                if keep is not None:
+                    keep(message, response, replica, seconds)
+                return response, seconds
 
     def send_once(self, method: Method, replica: int, request: bytes) -> Routine[None]:
         """Send a request to one replica, at most once. Only a failed connection is tried again: nothing was sent."""

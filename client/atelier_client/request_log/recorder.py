@@ -1,0 +1,157 @@
+"""Keeps a sample of a client's requests with their answers, where the server keeps none (TensorFlow Serving)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from atelier_client._arguments import is_amount, is_text, is_whole, shown
+from atelier_client._files import check_folder
+from atelier_client.errors import SettingsError
+from atelier_client.request_log.log_writer import LogWriter
+from atelier_client.request_log.record import KINDS, Exchange, serialized
+
+_log = logging.getLogger("atelier_client")
+
+# What waits to be written: more is dropped.
+QUEUE_BYTES = 64 * 2**20
+QUEUE_RECORDS = 10_000
+_CLOSE_SECONDS = 5.0
+# After an error the disk is left alone for so long.
+_PAUSE_SECONDS = 1.0
+
+
+class Recorder:
+    """Writes a request log on the caller's side, in the format of the embedded server's (docs/contracts.md).
+
+        with Recorder("requests", rate=0.01) as recorder, Client(target, "shoes", recorder=recorder) as client:
+            client.predict(images)
+
+    `rate` (0 to 1) is the part of the requests that is kept. A request waits for nothing: a thread of its own writes,
+    and what it cannot take (10,000 records or 64 MB wait) is dropped. `written`, `dropped` and `failed` (the disk was
+    full, say; logged once) count. All files of the folder together have about `max_bytes`, none is kept longer than
+    `max_age_seconds`. `redact` are the names of inputs, outputs and features that are not kept.
+
+    Several clients may share a recorder; it is the caller's to close. Thread-safe. Raises `SettingsError`.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        rate: float = 0.01,
+        *,
+        max_bytes: int = 10**9,
+        max_age_seconds: float = 30 * 86400.0,
+        redact: Sequence[str] = (),
+    ) -> None:
+        if not is_amount(rate) or rate > 1:
+            raise SettingsError(f"rate is the part of the requests to keep, from 0 to 1, not {shown(rate)}.")
+        if not is_whole(max_bytes) or max_bytes < 1:
+            raise SettingsError(f"max_bytes is a whole number above 0, not {shown(max_bytes)}.")
+        if not is_amount(max_age_seconds) or not 0 < max_age_seconds < math.inf:
+            raise SettingsError(f"max_age_seconds is a number above 0, not {shown(max_age_seconds)}.")
+        if isinstance(redact, str) or not all(is_text(name) for name in redact):
+            raise SettingsError(f"redact is a list of names, such as ['name'], not {shown(redact)}.")
+        self.written = self.dropped = self.failed = 0
+        self._rate = float(rate)
+        self._hidden: Collection[str] = frozenset(redact)
+        path = Path(folder)
+        check_folder(path)
+        try:
+            self._writer = LogWriter(path, max_bytes, max_age_seconds)
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be made: {error.strerror}.") from None
+        self._queue: deque[tuple[Exchange, int]] = deque()
+        self._bytes = 0
+        # Of the record that is being written, too.
+        self._records = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self._broken = False
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def offer(self, exchange: Exchange) -> None:
+        """Keep a request, when it falls into the sample and there is room. Never raises; the clients call it."""
+        if exchange.method not in KINDS or random.random() >= self._rate:
+            return
+        size = len(exchange.request) + exchange.response.ByteSize()
+        with self._changed:
+            full = self._records >= QUEUE_RECORDS or self._bytes + size > QUEUE_BYTES
+            if full or self._closing:
+                self.dropped += 1
+                return
+            self._records += 1
+            self._bytes += size
+            self._queue.append((exchange, size))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, daemon=True, name="recorder")
+                self._thread.start()
+            self._changed.notify_all()
+
+    def flush(self, seconds: float = _CLOSE_SECONDS) -> bool:
+        """Wait until everything is written, for at most so many seconds. Whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._records == 0, seconds)
+
+    def close(self, seconds: float = _CLOSE_SECONDS) -> None:
+        """Write what waits, for at most so many seconds, and take nothing more."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+
+    def _work(self) -> None:
+        tidied = 0.0
+        while (entry := self._next()) is not None or not self._closing:
+            if entry is not None:
+                self._write(*entry)
+                # While this thread waits, it must keep no request alive.
+                del entry
+            if time.monotonic() - tidied >= self._writer.tidy_seconds:
+                tidied = time.monotonic()
+                self._writer.tidy()
+        self._writer.close()
+
+    def _next(self) -> tuple[Exchange, int] | None:
+        with self._changed:
+            if not self._queue and not self._closing:
+                self._changed.wait(self._writer.tidy_seconds)
+            return self._queue.popleft() if self._queue else None
+
+    def _write(self, exchange: Exchange, size: int) -> None:
+        outcome = "failed"
+        pause = 0.0
+        try:
+            record = serialized(exchange, self._rate, self._hidden)
+            outcome = "written" if self._writer.write(exchange.model, record) else "dropped"
+            self._broken = False
+        except Exception as error:
+            if not self._broken:
+                self._broken = True
+                _log.warning(f"Requests cannot be recorded: {error}")
+            pause = _PAUSE_SECONDS
+        with self._changed:
+            self._records -= 1
+            self._bytes -= size
+            setattr(self, outcome, getattr(self, outcome) + 1)
+            self._changed.notify_all()
+        if pause and not self._closing:
+            time.sleep(pause)
