@@ -4,6 +4,7 @@
 
 # Settings, given as `make up NAME=value`.
 export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS FORCE
+export CONSOLE OBSERVE CONSOLE_PORT PROMETHEUS_PORT GRAFANA_PORT
 export RELEASE FOLLOW_NEWEST VERSION GATE RAMP HOLD KEEP REASON AT
 STACK := python3 -m stack
 BIN := .venv/bin
@@ -11,6 +12,7 @@ BIN := .venv/bin
 help:  ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 GRPC_PORT=8500 REST_PORT=8501 FORCE=1"
+	@echo "  beside it: CONSOLE=0 OBSERVE=1 CONSOLE_PORT=8600 PROMETHEUS_PORT=9090 GRAFANA_PORT=3000"
 	@echo "  releases: RELEASE=0 FOLLOW_NEWEST=1 VERSION=n GATE=gate.yaml RAMP=1,10,50,100 HOLD=30s KEEP=n REASON=text"
 
 up:  ## set up, train, publish, serve, evaluate; serving stays up
@@ -37,7 +39,7 @@ rollback:  ## make the version before stable again (VERSION=n: that one)
 history:  ## show which version was stable when (AT=2026-11-24T12:00: then)
 	@$(STACK) history
 
-logs:  ## print the server's log
+logs:  ## print the server's log, and those of what runs beside it
 	@$(STACK) logs
 
 ps:  ## show what runs, its addresses, and every model

@@ -26,14 +26,19 @@ def read_text(path: Path) -> str:
         return handle.read().decode()
 
 
-def replace(path: Path, text: str) -> None:
-    """Replace a file in one step, its content on disk before it gets its name. The caller holds the checkout's lock."""
+def replace(path: Path, text: str, mode: int | None = None) -> None:
+    """Replace a file in one step, its content on disk before it gets its name. The caller holds the checkout's lock.
+
+    `mode` is the file's rights; None for those that the user's umask gives.
+    """
     temporary = path.with_name(f"{path.name}.new")
     if not _is_folder(temporary):
         # A killed command may have left it, and a symbolic link would be followed.
         temporary.unlink(missing_ok=True)
     try:
         with open(temporary, "x", encoding="utf-8") as handle:
+            if mode is not None:
+                os.fchmod(handle.fileno(), mode)
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stack import files, served, service
+from stack import companions, files, served, service
 from stack import state as states
 from stack.console import note, step
 from stack.engines import engine as engines
@@ -37,12 +37,19 @@ def up(settings: Settings) -> None:
         running = service.running(settings, remembered)
         step(1, STEPS, "Set up")
         grpc_port, rest_port = _ports(settings, remembered, running=running is not None)
+        beside = companions.ports(settings, remembered, (grpc_port, rest_port))
         if running:
             engine, state = running
             service.require_awake(engine, state)
+            now = companions.running(engine, state)
+            companions.require_ports(beside, now)
             engines.prepare_running(settings, engine, state)
         else:
+            if remembered:
+                service.end_companions(settings, remembered)
             require_free(GRPC_PORT=grpc_port, REST_PORT=rest_port)
+            now = {}
+            companions.require_ports(beside, now)
             engine, how = engines.prepare(settings, remembered)
             jobs = remembered.jobs if remembered else {}
             state = State(engine.name, grpc_port, rest_port, "", gpu=settings.gpu, jobs=jobs, **how)
@@ -65,6 +72,7 @@ def up(settings: Settings) -> None:
         else:
             state = engine.serve(state)
         states.save(settings.state_dir, state)
+        companions.bring(engine, settings, state, beside, now)
         failed = None if before else _release(engine, settings, state, version)
         stable = served.labelled(state.rest_port, model, "stable")
         if stable in (None, version):
@@ -90,7 +98,8 @@ def up(settings: Settings) -> None:
                 "report": _digest(report),
             }
             states.save(settings.state_dir, state)
-    _summary(settings, state, trained)
+        answering = companions.await_ready(engine, state)
+    _summary(settings, state, trained, answering)
     if failed:
         raise failed
 
@@ -204,19 +213,24 @@ def _release(engine: Engine, settings: Settings, state: State, version: int) -> 
     return None
 
 
-def _summary(settings: Settings, state: State, trained: dict[str, Any]) -> None:
+def _summary(
+    settings: Settings, state: State, trained: dict[str, Any], beside: list[tuple[str, str]]
+) -> None:
     job = f"JOB={shlex.quote(settings.job)} " if settings.job_given else ""
     stable = served.labelled(state.rest_port, state.model, "stable")
     request = served.example_request(state.rest_port, state.model, "stable" if stable else "")
     tries = ["make predict ROWS=0:5", *([request] if request else []), f"make up {job}RETRAIN=1"]
+    places = [
+        ("gRPC", f"127.0.0.1:{state.grpc_port}"),
+        ("REST", f"http://127.0.0.1:{state.rest_port}/v1/models/{state.model}"),
+        *beside,
+        ("Report", "reports/evaluation.html  (data: reports/evaluation.json)"),
+    ]
+    width = max(len(title) for title, _ in places)
     print(
-        f"""
-Serving {state.model} version {stable or trained["version"]} until `make down`
-  gRPC    127.0.0.1:{state.grpc_port}
-  REST    http://127.0.0.1:{state.rest_port}/v1/models/{state.model}
-  Report  reports/evaluation.html  (data: reports/evaluation.json)
-
-Try next""",
+        f"\nServing {state.model} version {stable or trained['version']} until `make down`",
+        *(f"  {title:{width}}  {place}" for title, place in places),
+        "\nTry next",
         *(f"  {line}" for line in tries),
         sep="\n",
         file=sys.stderr,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stack.served import base_paths, models_of
 
-FOLDERS = ("models", "data", "reports", "runs", ".atelier")
+FOLDERS = ("models", "data", "reports", "runs", "feedback", ".atelier")
 # A component writes a new file under such a name first, and then renames it to its final name.
 _NEW = r"\.[0-9a-f]{32}\.new"
 _FILES = {
@@ -22,7 +22,11 @@ _FILES = {
     "reports": r"(evaluation|bench|tuning|tuned)\.(html|json|csv|xml)|batching\.config"
     rf"|\.[^/]+\.(html|json|csv|xml|config)\.[0-9a-f]{{32}}|compare-[^/]+{_NEW}",
     "runs": r"",
-    ".atelier": r"(venv\.)?lock|(state|images)\.json(\.new)?|serving\.log|logs/[^/]+\.log",
+    # Labels that people have given: nothing makes them again.
+    "feedback": r"",
+    # Prometheus and Grafana name the files of their data themselves.
+    ".atelier": r"(venv\.)?lock|(state|images)\.json(\.new)?|console\.token(\.new)?|logs/[^/]+\.log"
+    r"|requests/[^/]+\.tfrecord|(serving|console|prometheus|grafana)\.log|(observe|prometheus|grafana)/.+",
 }
 # Inside of a folder that is a version or a run, which its card or its lock shows.
 _VERSION = (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from dataclasses import replace
 
-from stack import served
+from stack import companions, served
 from stack import state as states
 from stack.console import note
 from stack.engines import engine as engines
@@ -115,8 +116,16 @@ def down(settings: Settings) -> None:
         note("Stopped. Models, data and reports are kept; `make up` serves again without training.")
 
 
+def end_companions(settings: Settings, state: State) -> None:
+    """Stop what was left beside a server that has stopped; they start anew with the next one."""
+    with contextlib.suppress(Unavailable):
+        engine = engines.of_state(settings, state)
+        for name in list(state.companions):
+            engine.companions.stop(name, state)
+
+
 def logs(settings: Settings) -> None:
-    """Print the service's log."""
+    """Print the log of the service, and of its companions."""
     state = remembered(settings)
     if state is None:
         raise NotRunning("No service was started here. `make up` starts one.")
@@ -131,6 +140,8 @@ def ps(settings: Settings) -> None:
         return
     engine = engines.of_state(settings, state)
     engine.ps(state)
+    for title, address in companions.lines(engine, state):
+        print(f"{title}  {address}")
     if not engine.running(state):
         print(
             "The service has stopped. `make up` starts it again on its ports; `make logs` shows why, if it still can."

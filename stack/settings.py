@@ -13,10 +13,13 @@ from stack.errors import UsageError
 
 ENGINES = ("auto", "compose", "local")
 DEFAULT_PORTS = {"GRPC_PORT": 8500, "REST_PORT": 8501}
+CONSOLE, PROMETHEUS, GRAFANA = "console", "prometheus", "grafana"
+COMPANION_PORTS = {CONSOLE: 8600, PROMETHEUS: 9090, GRAFANA: 3000}
 DEFAULT_JOB = "fashion-dense"
 DEFAULT_STUDY = "imdb"
 NAMES = (
     *("ENGINE", "JOB", "GPU", "RETRAIN", "GRPC_PORT", "REST_PORT", "ROWS", "FORCE", "PART"),
+    *("CONSOLE", "OBSERVE", "CONSOLE_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"),
     *("RELEASE", "FOLLOW_NEWEST", "VERSION", "GATE", "RAMP", "HOLD", "KEEP", "REASON", "AT"),
 )
 # In MAKEFLAGS a space of a value is written with a backslash.
@@ -42,6 +45,14 @@ class ReleaseSettings:
 
 
 @dataclass(frozen=True)
+class CompanionSettings:
+    """What runs beside the server. `wanted` by name: None leaves it as it was. `ports` are those that were given."""
+
+    wanted: Mapping[str, bool | None]
+    ports: Mapping[str, int | None]
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the user asked for. Where it is `None`, a running service keeps its value; a new one gets the default."""
 
@@ -57,6 +68,7 @@ class Settings:
     rows: str
     force: bool
     releases: ReleaseSettings
+    companions: CompanionSettings
 
     @property
     def state_dir(self) -> Path:
@@ -92,6 +104,17 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
         rows=environ.get("ROWS") or "0:5",
         force=_flag(environ, "FORCE"),
         releases=_releases(root, environ),
+        companions=_companions(environ),
+    )
+
+
+def _companions(environ: Mapping[str, str]) -> CompanionSettings:
+    observe = _flag(environ, "OBSERVE") if environ.get("OBSERVE") else None
+    # The console is there unless it is left out.
+    console = _flag(environ, "CONSOLE") if environ.get("CONSOLE") else True
+    return CompanionSettings(
+        wanted={CONSOLE: console, PROMETHEUS: observe, GRAFANA: observe},
+        ports={name: _port(environ, f"{name.upper()}_PORT") for name in COMPANION_PORTS},
     )
 
 

@@ -24,6 +24,7 @@ class State:
 
     `jobs` is the job that made the served model, by model. `done` is what the last `make up` that came to its end was
     made from and what it made, by job: when nothing has changed since, `make up` has nothing to do (see loop.py).
+    `companions` is what was started beside it, by name: `port`, and `pid` (local) or `image` (compose).
     `labels` is whether the server was started with the flag that lets it start again with labels in models.config.
     """
 
@@ -36,6 +37,7 @@ class State:
     embedded: bool = False
     pid: int = 0
     labels: bool = False
+    companions: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
 

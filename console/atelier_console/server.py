@@ -21,7 +21,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from atelier_console.models.catalog import Catalog
-from atelier_console.pages import try_page
+from atelier_console.pages import metrics_page, try_page
 from atelier_console.pages.console import Console, console_of
 from atelier_console.problems import Problem, status_of
 from atelier_console.settings import Settings
@@ -51,6 +51,7 @@ def application(settings: Settings) -> Starlette:
             Route("/api/models/{model}/examples", try_page.examples),
             Route("/api/models/{model}/ask", try_page.ask, methods=["POST"]),
             Route("/healthz", healthz),
+            Route("/metrics", metrics_page.metrics),
             Mount(
                 "/static", StaticFiles(directory=str(resources.files("atelier_console").joinpath("static")))
             ),

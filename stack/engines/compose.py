@@ -19,6 +19,7 @@ from stack import files
 from stack import state as states
 from stack.console import note, run_logged, run_shown
 from stack.engines import build, container, docker
+from stack.engines.companion_containers import CompanionContainers
 from stack.engines.images import PYTHON_IMAGE, Images, choose
 from stack.engines.mounts import HostNames, Mounts, writable
 from stack.engines.project import Project
@@ -44,6 +45,7 @@ class Compose:
         self.project = Project(settings)
         self.mounts = Mounts()
         self.images = Images(PYTHON_IMAGE, embedded=False)
+        self.companions = CompanionContainers(settings, engine.compose, self.project)
 
     def prepare(self, running: State | None) -> dict[str, Any]:
         """Find and build the images; a running service keeps the images it was started with."""
@@ -164,6 +166,7 @@ class Compose:
         state.labels = True
         # The state is saved first. If this command is interrupted, `make down` still finds the server.
         states.save(self.settings.state_dir, state)
+        self.companions.write_files(state)
         command = [*self.docker.compose, "up", "-d", "--no-build", "serving"]
         log = self.settings.state_dir / "logs" / "serving-up.log"
         run_logged(command, "Starting the serving container", log, self.project.state_environment(state))
@@ -207,7 +210,7 @@ class Compose:
 
     def stop_forgotten(self) -> bool:
         """Stop a service that no state file tells of; True when there was one."""
-        if container.find(self.project.name) is None:
+        if container.find(self.project.name) is None and not self.companions.any_left():
             return False
         log = self.settings.state_dir / "logs" / "down.log"
         environment = self.project.environment(self.images, gpu=False)
@@ -215,12 +218,13 @@ class Compose:
         return True
 
     def logs(self, state: State) -> None:
-        """Print the serving container's log."""
+        """Print the serving container's log, and then those of its companions."""
         found = container.find(self.project.name)
         if found is None:
             raise NotRunning("The serving container is gone, and its log with it. `make up` starts one.")
         # The server logs to stdout and stderr. In one stream the lines keep their order.
         subprocess.run(["docker", "logs", found.id], stderr=subprocess.STDOUT, check=False)
+        self.companions.print_logs(state)
 
     def log_tail(self) -> str:
         """The last lines of the serving container's log, for an error."""

@@ -15,10 +15,30 @@ from stack.settings import Settings
 from stack.state import State
 
 
+class Companions(Protocol):
+    """What runs beside the service: the console, Prometheus, Grafana, each by its name."""
+
+    def start(self, name: str, port: int, state: State) -> None:
+        """Start one and note it in the state. Raises `StackError` with the one reason why it cannot be."""
+
+    def running(self, name: str, state: State) -> bool:
+        """Whether the one of this state runs."""
+
+    def address(self, name: str, state: State) -> str:
+        """Where a browser finds it."""
+
+    def stop(self, name: str, state: State) -> None:
+        """Stop one, forget it, and leave the service alone."""
+
+
 class Engine(Protocol):
     """What the loop needs of an engine."""
 
     name: str
+
+    @property
+    def companions(self) -> Companions:
+        """What runs beside the service."""
 
     def prepare(self, running: State | None) -> dict[str, Any]:
         """Set up what the components need; return the State fields that say how the service is started."""
@@ -56,7 +76,7 @@ class Engine(Protocol):
         """A function that returns True as long as the server that runs now goes on."""
 
     def stop(self, state: State) -> None:
-        """Stop the service, letting it drain."""
+        """Stop the service, letting it drain, and its companions."""
 
     def stop_forgotten(self) -> bool:
         """Stop a service of this checkout that no state file tells of; True when there was one."""

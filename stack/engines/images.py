@@ -14,6 +14,8 @@ from stack.errors import StepFailed, Unavailable
 PYTHON_IMAGE = "python:3.11-slim"
 SERVING_IMAGE = "tensorflow/serving:2.20.0"
 GPU_SERVING_IMAGE = "tensorflow/serving:2.20.0-gpu"
+PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
+GRAFANA_IMAGE = "grafana/grafana:12.1.0"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ def choose(state_dir: Path, gpu: bool) -> Images:
     logs = state_dir / "logs"
     base = PYTHON_IMAGE
     embedded = False
-    if not _pull(PYTHON_IMAGE, logs):
+    if not pull(PYTHON_IMAGE, logs):
         reason = base_image.why_not()
         if reason and not has_image(base_image.IMAGE):
             raise Unavailable(f"{PYTHON_IMAGE} cannot be pulled, and {reason}")
@@ -38,7 +40,7 @@ def choose(state_dir: Path, gpu: bool) -> Images:
         )
         base = base_image.build(state_dir, logs)
     serving = GPU_SERVING_IMAGE if gpu else SERVING_IMAGE
-    if not _pull(serving, logs):
+    if not pull(serving, logs):
         if gpu:
             raise Unavailable(
                 f"{serving} cannot be pulled, and the embedded server's image has no GPU support"
@@ -50,7 +52,8 @@ def choose(state_dir: Path, gpu: bool) -> Images:
     return Images(base, embedded)
 
 
-def _pull(image: str, logs: Path) -> bool:
+def pull(image: str, logs: Path) -> bool:
+    """True when the engine has the image, pulled now or before. Raises `Unavailable` when the engine has stopped."""
     if has_image(image):
         return True
     try:

@@ -14,12 +14,15 @@ from stack import files
 from stack import state as states
 from stack.console import note, run_shown
 from stack.engines import processes, venv
+from stack.engines.companions import LocalCompanions
 from stack.errors import StepFailed, Unavailable
 from stack.jobs import JobFile
 from stack.settings import Settings
 from stack.state import State
 
 STOP_SECONDS = 20.0
+# The share of requests that the server keeps, as in compose.embedded.yaml.
+REQUEST_LOG_RATE = 0.1
 
 
 class Local:
@@ -31,12 +34,14 @@ class Local:
         self.settings = settings
         self.root = settings.root
         self.log = settings.state_dir / "serving.log"
+        self.companions = LocalCompanions(settings)
+        self._server = processes.script(settings.root, "atelier-serving")
 
     def prepare(self, running: State | None) -> dict[str, Any]:
         """Install what is missing; with GPU=1 refuse a host without an NVIDIA driver first."""
         if self.settings.gpu and shutil.which("nvidia-smi") is None:
             raise Unavailable("GPU=1 needs an NVIDIA driver, and nvidia-smi was not found on this machine.")
-        for name in ("models", "data", "runs", "reports"):
+        for name in ("models", "data", "runs", "reports", "feedback"):
             files.require_folder(self.root / name)
         venv.ensure(self.root, gpu=self.settings.gpu)
         return {}
@@ -84,6 +89,8 @@ class Local:
             "--allow_version_labels_for_unavailable_models=true",
             "--enable_grpc_healthcheck_service=true",
             "--enable_serialization_as_tensor_content=true",
+            f"--request_log_dir={self.settings.state_dir / 'requests'}",
+            f"--request_log_sampling_rate={REQUEST_LOG_RATE}",
         ]
         with files.open_own(self.log) as log:
             process = subprocess.Popen(
@@ -111,7 +118,7 @@ class Local:
 
     def running(self, state: State) -> bool:
         """True when the remembered pid is alive and is still our server (pids are used again)."""
-        return processes.is_server(state.pid, self.root)
+        return processes.is_running(state.pid, self._server)
 
     def halted(self, state: State) -> str:
         """The command that lets a stopped process go on; empty for one that is not stopped."""
@@ -122,25 +129,31 @@ class Local:
         return lambda: self.running(state)
 
     def stop(self, state: State) -> None:
-        """Let the server drain; kill it when it takes longer than STOP_SECONDS."""
+        """Let the server drain; kill it when it takes longer than STOP_SECONDS. Its companions end first."""
+        self.companions.stop_all(state)
         if self.running(state):
             self._stop(state.pid)
 
     def stop_forgotten(self) -> bool:
-        """Stop servers that no state file tells of; True when there was one."""
-        forgotten = processes.servers(self.root)
+        """Stop servers and companions that no state file tells of; True when there was one."""
+        companions = self.companions.stop_forgotten()
+        forgotten = processes.find(self._server)
         for pid in forgotten:
             self._stop(pid)
-        return bool(forgotten)
+        return companions or bool(forgotten)
 
     def _stop(self, pid: int) -> None:
-        if not processes.stop(pid, self.root, STOP_SECONDS):
+        if not processes.stop(pid, self._server, STOP_SECONDS):
             note(f"The server did not drain within {STOP_SECONDS:.0f} s; killed pid {pid}.")
 
     def logs(self, state: State) -> None:
-        """Print the server's log."""
-        with contextlib.suppress(FileNotFoundError), files.open_regular(self.log) as log:
-            shutil.copyfileobj(log, sys.stdout.buffer)
+        """Print the server's log, and then those of its companions."""
+        paths = {"": self.log, **{name: self.companions.log(name) for name in state.companions}}
+        for name, path in paths.items():
+            with contextlib.suppress(FileNotFoundError), files.open_regular(path) as log:
+                if name:
+                    print(f"\n-- {name}", flush=True)
+                shutil.copyfileobj(log, sys.stdout.buffer)
 
     def log_tail(self) -> str:
         """The last lines of the server's log, for an error."""

@@ -1,4 +1,4 @@
-"""Server processes of this checkout, recognized by their command lines, because a pid may be used again."""
+"""Processes of this checkout, recognized by their command lines, because a pid may be used again."""
 
 from __future__ import annotations
 
@@ -7,14 +7,39 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PROC = Path("/proc")
 
 
-def is_server(pid: int, root: Path) -> bool:
-    """True when this process is a server that was started from the checkout."""
-    return pid > 0 and _is_server(_command(pid), root)
+# True for the command line of a process that is meant.
+Recognise = Callable[[str], bool]
+
+
+def script(root: Path, name: str) -> Recognise:
+    """A command of the checkout's `.venv`: who reads the file, or has a longer path that ends like it, is another."""
+
+    def is_ours(command: str) -> bool:
+        before, found, after = command.partition(f"{root}/.venv/bin/{name}")
+        return bool(found) and after[:1] in ("", " ") and bool(re.fullmatch(r"(.*\bpython[\d.]* )?", before))
+
+    return is_ours
+
+
+def program(names: Sequence[str], argument: str) -> Recognise:
+    """A program of the machine's that was started with an argument that names something of the checkout."""
+
+    def is_ours(command: str) -> bool:
+        first, _, rest = command.partition(" ")
+        return first.rpartition("/")[2] in names and f" {argument} " in f" {rest} "
+
+    return is_ours
+
+
+def is_running(pid: int, recognise: Recognise) -> bool:
+    """True when this process is one that is meant."""
+    return pid > 0 and recognise(_command(pid))
 
 
 def is_halted(pid: int) -> bool:
@@ -25,29 +50,23 @@ def is_halted(pid: int) -> bool:
     return asked.stdout.strip()[:1] in ("T", "t")
 
 
-def servers(root: Path) -> list[int]:
-    """The pids of all servers that were started from the checkout, also of those that no state file names."""
-    return [pid for pid, command in _commands() if _is_server(command, root)]
+def find(recognise: Recognise) -> list[int]:
+    """The pids of all processes that are meant, also of those that no state file names."""
+    return [pid for pid, command in _commands() if recognise(command)]
 
 
-def stop(pid: int, root: Path, seconds: float) -> bool:
+def stop(pid: int, recognise: Recognise, seconds: float) -> bool:
     """SIGTERM, a wait for the drain, then SIGKILL; False when it had to be killed."""
     os.kill(pid, signal.SIGTERM)
     # A halted process takes the signal only when it goes on.
     os.kill(pid, signal.SIGCONT)
     deadline = time.monotonic() + seconds
-    while is_server(pid, root):
+    while is_running(pid, recognise):
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
             return False
         time.sleep(0.1)
     return True
-
-
-def _is_server(command: str, root: Path) -> bool:
-    """Python runs the script: who reads the file, or has a longer path that ends like it, is another process."""
-    before, script, after = command.partition(f"{root}/.venv/bin/atelier-serving")
-    return bool(script) and after[:1] in ("", " ") and bool(re.fullmatch(r"(.*\bpython[\d.]* )?", before))
 
 
 def _command(pid: int) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from stack.engines import build
 from stack.engines.images import Images
-from stack.settings import Settings, container_user
+from stack.settings import PROMETHEUS, Settings, container_user
 from stack.state import State
 
-LAYERS = ("compose.yaml", "compose.embedded.yaml", "compose.gpu.yaml")
+LAYERS = ("compose.yaml", "compose.embedded.yaml", "compose.gpu.yaml", "compose.observe.yaml")
 
 
 class Project:
@@ -24,11 +24,12 @@ class Project:
         self.name = project_name(settings.root)
         self.reports = settings.root / "reports"
         self.runs = settings.root / "runs"
+        self.feedback = settings.root / "feedback"
 
     def environment(self, images: Images, gpu: bool) -> dict[str, str]:
         """The environment of a compose tool: the files to read, and the variables in them."""
         uid, gid = container_user()
-        wanted = (True, images.embedded, gpu)
+        wanted = (True, images.embedded, gpu, True)
         layers = [str(self._root / layer) for layer, used in zip(LAYERS, wanted, strict=True) if used]
         return {
             **os.environ,
@@ -38,13 +39,19 @@ class Project:
             "ATELIER_GID": str(gid),
             "ATELIER_REPORTS": str(self.reports),
             "ATELIER_RUNS": str(self.runs),
+            "ATELIER_FEEDBACK": str(self.feedback),
+            "ATELIER_OBSERVE": str(self._settings.state_dir / "observe"),
             "BASE_IMAGE": images.base,
         }
 
     def state_environment(self, state: State) -> dict[str, str]:
         """The same, for the service as it was started."""
+        ports = {f"{name.upper()}_PORT": str(known["port"]) for name, known in state.companions.items()}
+        if PROMETHEUS in state.companions:
+            ports["PROMETHEUS_IMAGE"] = state.companions[PROMETHEUS]["image"]
         return {
             **self.environment(Images(state.base_image, state.embedded), state.gpu),
+            **ports,
             "GRPC_PORT": str(state.grpc_port),
             "REST_PORT": str(state.rest_port),
             "ATELIER_MODEL": state.model,
@@ -64,6 +71,7 @@ class Project:
         return {
             "/models": f"volume {self.name}_models",
             "/data": f"volume {self.name}_data",
+            "/requests": f"volume {self.name}_requests",
             "/reports": str(self.reports),
             "/runs": str(self.runs),
         }

@@ -110,6 +110,7 @@ def component_environment(root: Path, grpc_port: int) -> dict[str, str]:
         "ATELIER_DATA": str(root / "data"),
         "ATELIER_REPORTS": str(root / "reports"),
         "ATELIER_RUNS": str(root / "runs"),
+        "ATELIER_FEEDBACK": str(root / "feedback"),
         "ATELIER_TARGET": f"127.0.0.1:{grpc_port}",
     }
 

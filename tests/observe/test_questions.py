@@ -11,8 +11,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -20,12 +20,13 @@ from atelier_client import Client
 from atelier_client.errors import ServerError
 
 from deploy.observe.dashboard.board import FILE
+from tests.support.console import RunningConsole, running_console
 from tests.support.prometheus import Prometheus, running_prometheus
 from tests.support.releases import Releases, releases
 
 OBSERVE = FILE.parents[2]
 # What the console tells; the server has no part in it.
-CONSOLES = re.compile(r"atelier_(available_versions|release|training|test_metric|drift|estimated|realised)")
+CONSOLES = re.compile(r"atelier_(drift|estimated|realised)")
 BATCHING = "max_batch_size { value: 512 } batch_timeout_micros { value: 2000 }"
 SECONDS = 30
 
@@ -41,17 +42,29 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Releases]:
 
 
 @pytest.fixture(scope="module")
-def prometheus(made: Releases, prometheus_tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def console(made: Releases) -> Iterator[RunningConsole]:
+    with running_console(made.models.parent, made.server.grpc, f"--rest={made.server.rest}") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    made: Releases,
+    console: RunningConsole,
+    prometheus_tools: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("watching")
     configuration = (OBSERVE / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
     assert configuration.count("10s") == 2
     (folder / "prometheus.yml").write_text(configuration.replace("10s", "1s"), encoding="utf-8")
     shutil.copy(OBSERVE / "prometheus" / "rules.yml", folder)
-    serving = {"job": "serving", "__metrics_path__": "/monitoring/prometheus/metrics"}
-    targets = [{"targets": [made.server.rest.removeprefix("http://")], "labels": serving}]
-    (folder / "targets.json").write_text(json.dumps(targets), encoding="utf-8")
+    for name, url in {"serving": made.server.rest, "console": console.url}.items():
+        targets = [{"targets": [url.removeprefix("http://")]}]
+        (folder / f"{name}.json").write_text(json.dumps(targets), encoding="utf-8")
+    (folder / "console.token").touch()
     with running_prometheus(prometheus_tools / "prometheus", folder) as running:
-        wait(lambda: running.ask("up == 1"))
+        wait(lambda: len(running.ask("up == 1")) == 2)
         yield running
 
 
@@ -141,6 +154,23 @@ def test_the_shares_of_traffic_are_those_of_the_labels(at_work: Prometheus) -> N
 def test_requests_in_vain_are_seen_by_their_status(at_work: Prometheus) -> None:
     [question] = [asked for asked in QUESTIONS if asked.startswith("sum by (status) (rate(")]
     wait(lambda: {entry["metric"]["status"] for entry in at_work.ask(question)} == {"OK", "INVALID_ARGUMENT"})
+
+
+def test_a_release_and_its_verdict_are_drawn_at_their_times(at_work: Prometheus, made: Releases) -> None:
+    board = json.loads(FILE.read_text(encoding="utf-8"))
+    shown = {}
+    for annotation in board["annotations"]["list"]:
+        for entry in at_work.ask(annotation["expr"].replace("$model", ".*")):
+            title = annotation["titleFormat"]
+            for name, value in entry["metric"].items():
+                title = title.replace(f"{{{{{name}}}}}", value)
+            shown[title] = float(entry["value"][1])
+    for line in made.entries():
+        word = line.verdict if line.event == "gated" else line.event
+        assert shown.pop(f"fashion {line.to_version}: {word}") == pytest.approx(
+            datetime.fromisoformat(line.time).timestamp() * 1000
+        )
+    assert not shown
 
 
 def test_a_load_that_fails_raises_its_alarm(at_work: Prometheus) -> None:

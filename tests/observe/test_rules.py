@@ -37,7 +37,9 @@ def run(promtool: Path, *words: str | Path) -> str:
 def test_the_configuration_is_prometheus_s(prometheus_tools: Path, tmp_path: Path) -> None:
     for name in ("prometheus.yml", "rules.yml"):
         shutil.copy(FOLDER / name, tmp_path)
-    (tmp_path / "targets.json").write_text('[{"targets": ["127.0.0.1:1"], "labels": {"job": "serving"}}]')
+    for name in ("serving", "console"):
+        (tmp_path / f"{name}.json").write_text('[{"targets": ["127.0.0.1:1"]}]')
+    (tmp_path / "console.token").touch()
     said = run(prometheus_tools / "promtool", "check", "config", tmp_path / "prometheus.yml")
     assert f"{len(alarms())} rules found" in said
     assert "WARNING" not in said

@@ -39,6 +39,10 @@ MADE = [
     "runs/fashion-dense/2/.lock",
     ".atelier/state.json",
     ".atelier/logs/install.log",
+    ".atelier/prometheus.log",
+    ".atelier/console.token",
+    ".atelier/observe/prometheus/rules.yml",
+    ".atelier/prometheus/wal/00000000",
     ".venv/atelier-installed",
     ".venv/bin/python",
 ]
@@ -64,6 +68,7 @@ USERS = [
     "runs/fashion-dense/1/notes.txt",
     "runs/mine/1/history.csv",
     ".atelier/notes.txt",
+    "feedback/fashion.tfrecord",
 ]
 
 

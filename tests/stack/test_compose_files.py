@@ -18,9 +18,15 @@ def services(layer: str) -> dict[str, dict[str, Any]]:
     return document["services"]
 
 
-@pytest.mark.parametrize("name", ["trainer", "serving", "client"])
+CONTAINERS = {
+    **dict.fromkeys(("trainer", "serving", "client", "console"), "compose.yaml"),
+    **dict.fromkeys(("prometheus", "grafana"), "compose.observe.yaml"),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
 def test_every_container_is_contained(name: str) -> None:
-    service = services("compose.yaml")[name]
+    service = services(CONTAINERS[name])[name]
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -30,7 +36,7 @@ def test_every_container_is_contained(name: str) -> None:
 
 def test_ports_are_published_on_this_machine_alone() -> None:
     ports = [port for layer in LAYERS for item in services(layer).values() for port in item.get("ports", [])]
-    assert len(ports) == 2
+    assert len(ports) == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 

@@ -47,4 +47,4 @@ def test_a_server_that_cannot_be_remembered_does_not_stay(full: Path) -> None:
     engine = Local(read_settings(full.parent, {}))
     with pytest.raises(OSError, match=r"No space left on device.*state\.json"):
         engine.serve(State("local", 1, 2, "model"))
-    assert processes.servers(full.parent) == []
+    assert processes.find(processes.script(full.parent, "atelier-serving")) == []

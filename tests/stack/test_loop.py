@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -17,13 +18,20 @@ import pytest
 from stack.engines import container
 from stack.engines.project import project_name
 from tests.support.checkout import Checkout
+from tests.support.ports import free_port
+from tests.support.prometheus import find
 
 pytestmark = pytest.mark.timeout(1700)
 STAGES = ("[1/4]", "[2/4]", "epoch  2/8", "[3/4]", "[4/4]")
 
 
 @pytest.fixture
-def up(checkout: Checkout, request: pytest.FixtureRequest) -> Iterator[tuple[Checkout, str]]:
+def up(
+    checkout: Checkout,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[Checkout, str]]:
     """A clone in which `make up` has run to its end with the engine of the test, after a Ctrl-C at each of its stages.
 
     It is cleaned afterwards, whatever happened.
@@ -32,6 +40,8 @@ def up(checkout: Checkout, request: pytest.FixtureRequest) -> Iterator[tuple[Che
     if engine == "compose":
         request.getfixturevalue("engine")
     checkout.settings["ENGINE"] = engine
+    if engine == "local" and isinstance(programs := find(tmp_path_factory.mktemp("prometheus")), Path):
+        monkeypatch.setenv("PATH", os.pathsep.join([os.environ["PATH"], str(programs)]))
     environ = os.environ
     environ["COMPOSE_PROJECT_NAME"] = f"atelier-test-{os.getpid()}"
     # In the container the data come as they do for a user who has no copy.
@@ -85,6 +95,9 @@ def test_the_loop_from_a_fresh_clone(up: tuple[Checkout, str], tmp_path: Path) -
     assert json.loads(evaluation.read_text())["model"]["version"] == 1
     print(f"second make up: {time.monotonic() - started:.1f} s")
 
+    watched = _watch(checkout)
+    assert _identity(checkout) == before
+
     # A report that has gone is made again; a job that asks for another model is trained, and served beside the first.
     evaluation.unlink()
     checkout.make("up")
@@ -110,9 +123,11 @@ def test_the_loop_from_a_fresh_clone(up: tuple[Checkout, str], tmp_path: Path) -
 
     # Stopped, it is gone; started again, it serves what was trained.
     checkout.make("down")
-    with pytest.raises(OSError, match="refused"):
-        _status(rest)
-    checkout.make("up")
+    for address in (rest, *watched):
+        with pytest.raises(OSError, match="refused"):
+            urllib.request.urlopen(address, timeout=10)
+    checkout.make("up", "CONSOLE=0")
+    assert "Console" not in checkout.make("ps")
     assert json.loads(evaluation.read_text())["model"]["version"] == 2
 
     # All that is left in the end is what somebody else wrote.
@@ -123,6 +138,43 @@ def test_the_loop_from_a_fresh_clone(up: tuple[Checkout, str], tmp_path: Path) -
         path for name in ("models", "data", "reports", "runs") for path in (checkout.path / name).rglob("*")
     ]
     assert left == [checkout.path / "data" / "mine.csv"]
+
+
+def _watch(checkout: Checkout) -> list[str]:
+    """The console answers at the address that `make up` prints; with OBSERVE=1 Prometheus asks it and the server.
+
+    Returns the addresses.
+    """
+    ports = [f"{name}_PORT={free_port()}" for name in ("PROMETHEUS", "GRAFANA")]
+    text = checkout.make("up", "OBSERVE=1", *ports)
+    if "No Prometheus: " in text:
+        # This machine has no way to one.
+        assert "apt-get install prometheus" in text
+        return []
+    shown = dict(
+        re.findall(r"^  (Console|Prometheus|Grafana) +(http://127\.0\.0\.1:\S+)$", text, re.MULTILINE)
+    )
+    assert set(shown) >= {"Console", "Prometheus"}, text
+    assert "Grafana" in shown or "No Grafana: " in text
+    # The page is reached through a redirection, in a container with a cookie for its token.
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with browser.open(shown["Console"], timeout=20) as page:
+        assert "fashion" in page.read().decode()
+    deadline = time.monotonic() + 60
+    while _up(shown["Prometheus"]) != {"serving": "1", "console": "1"}:
+        assert time.monotonic() < deadline, _up(shown["Prometheus"])
+        time.sleep(0.5)
+    told = checkout.make("ps")
+    assert all(address in told for address in shown.values())
+    assert "-- prometheus" in checkout.make("logs")
+    return list(shown.values())
+
+
+def _up(prometheus: str) -> dict[str, str]:
+    """Whether each job's server answers, as Prometheus found it last."""
+    with urllib.request.urlopen(f"{prometheus}/api/v1/query?query=up", timeout=10) as answer:
+        found = json.load(answer)["data"]["result"]
+    return {entry["metric"]["job"]: entry["value"][1] for entry in found}
 
 
 def _release_and_go_back(checkout: Checkout) -> None:

@@ -177,7 +177,7 @@ def test_a_damaged_state_file_is_named_and_down_mends_it(checkout: Checkout) -> 
     ],
 )
 def test_a_server_of_this_checkout_is_told_from_every_other_process(command: str, ours: bool) -> None:
-    assert processes._is_server(f"{command} ".rstrip(), Path("/co")) == ours
+    assert processes.script(Path("/co"), "atelier-serving")(f"{command} ".rstrip()) == ours
 
 
 def test_down_stops_a_server_that_no_state_file_tells_of(checkout: Checkout) -> None:

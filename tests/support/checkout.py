@@ -77,10 +77,10 @@ class Checkout:
 
 
 def copy_checkout(folder: Path) -> Checkout:
-    """Copy the tracked files as they stand in the work tree; the service gets two free ports."""
+    """Copy the tracked files as they stand in the work tree; the service and the console get free ports."""
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in filter(None, files.decode().split("\0")):
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    return Checkout(folder, {"GRPC_PORT": str(free_port()), "REST_PORT": str(free_port())})
+    return Checkout(folder, {name: str(free_port()) for name in ("GRPC_PORT", "REST_PORT", "CONSOLE_PORT")})

@@ -24,11 +24,19 @@ START_SECONDS = 30
 
 def tools(folder: Path) -> Path:
     """The folder with `prometheus` and `promtool`; skips, with the package's name, where neither way leads to them."""
+    found = find(folder)
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+def find(folder: Path) -> Path | str:
+    """The same, or why there are none. The package is unpacked in `folder`."""
     found = shutil.which("prometheus")
     if found and shutil.which("promtool"):
         return Path(found).parent
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        pytest.skip("prometheus and promtool are not on the PATH: on Debian, apt-get install prometheus")
+        return "prometheus and promtool are not on the PATH: on Debian, apt-get install prometheus"
     # An installed package would start a service of its own on this machine.
     fetch = "apt-get download prometheus || (apt-get update && apt-get download prometheus)"
     script = f"({fetch}) && dpkg-deb -x prometheus_*.deb unpacked"
@@ -36,7 +44,7 @@ def tools(folder: Path) -> Path:
         ["sh", "-c", script], cwd=folder, capture_output=True, text=True, timeout=280, check=False
     )
     if done.returncode:
-        pytest.skip(f"Debian's package prometheus cannot be fetched: {done.stderr.strip()[-300:]}")
+        return f"Debian's package prometheus cannot be fetched: {done.stderr.strip()[-300:]}"
     return folder / "unpacked" / "usr" / "bin"
 
 

@@ -1,0 +1,1 @@
+"""What the console tells Prometheus: of releases, trainings, versions that answer, and drift."""
