@@ -25,6 +25,7 @@ from atelier_serving.monitoring.registry import Snapshot
 from atelier_serving.monitoring.request_log import RequestLog
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.monitoring.request_recorder import RequestRecorder
+from atelier_serving.monitoring.tracing import start_tracing
 from atelier_serving.rest.answer import Answer
 from atelier_serving.rest.api import RestApi
 from atelier_serving.rest.bursts import Bursts
@@ -43,7 +44,7 @@ _log = logging.getLogger(__name__)
 _HEALTH_SECONDS = 0.2
 _CERTIFICATE_SECONDS = 1.0
 # What the logs have at the end to write what waits.
-_LOG_SECONDS = 5.0
+_LOG_SECONDS = 3.0
 _METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
@@ -156,7 +157,7 @@ class Server:
         if flags.request_log_dir:
             request_log = RequestLog(log_settings(flags), self._metrics)
         access_log = AccessLog(flags.access_log_file) if flags.access_log_file else None
-        self._recorder = RequestRecorder(self._metrics, access_log, request_log)
+        self._recorder = RequestRecorder(self._metrics, access_log, request_log, start_tracing())
         return self._recorder
 
     def _pages(self, secure: bool) -> Pages:

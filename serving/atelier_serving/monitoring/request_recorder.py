@@ -13,6 +13,7 @@ from atelier_serving.monitoring.exchange import Exchange, Facts, Messages, is_lo
 from atelier_serving.monitoring.request_log import RequestLog
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.monitoring.trace_context import TraceParent
+from atelier_serving.monitoring.tracing import Tracing
 from atelier_serving.request_context import RequestContext, end
 
 
@@ -39,12 +40,17 @@ class RequestRecorder:
     """Both transports call it at the end of every request, in the thread that handled the request."""
 
     def __init__(
-        self, metrics: RequestMetrics, access_log: AccessLog | None, request_log: RequestLog | None
+        self,
+        metrics: RequestMetrics,
+        access_log: AccessLog | None,
+        request_log: RequestLog | None,
+        tracing: Tracing | None,
     ) -> None:
         self._metrics = metrics
         self._access_log = access_log
         self._request_log = request_log
-        self._logs = bool(access_log or request_log)
+        self._tracing = tracing
+        self._logs = bool(access_log or request_log or tracing)
 
     def begin(self, context: RequestContext) -> None:
         """Decide whether a REST request goes into the request log: then `context.keep` takes it with its answer."""
@@ -74,6 +80,8 @@ class RequestRecorder:
         """Write what waits to be written, for at most so many seconds."""
         if self._request_log:
             self._request_log.close(seconds)
+        if self._tracing:
+            self._tracing.close(seconds)
 
     def _keep(self, log: RequestLog, context: RequestContext, exchange: Exchange) -> None:
         size = log.hold(context.model, exchange)
@@ -81,10 +89,12 @@ class RequestRecorder:
             context.kept = exchange, size
 
     def _log(self, context: RequestContext, entrypoint: str, caller: Caller) -> None:
-        if not (self._access_log or context.kept):
+        if not (self._access_log or self._tracing or context.kept):
             return
         parent = traceparent(caller)
         trace_id = parent.trace_id if parent else None
+        if self._tracing:
+            trace_id = self._tracing.record(context, entrypoint, parent)
         if self._access_log:
             self._access_log.write(context, entrypoint, caller.peer(), trace_id)
         if self._request_log and context.kept:
