@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -79,6 +80,7 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         model=options.model,
         token=options.token,
         server_token=os.environ.get("ATELIER_TOKEN") or None,
+        record=Path(options.record).absolute() if options.record else None,
         **{name: getattr(options, name).absolute() for name in _FOLDERS},
     )
     for folder in settings.folders.values():
@@ -117,6 +119,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, text in _FOLDERS.items():
         add_folder(parser, name, text)
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="DIR",
+        default=environ.get("ATELIER_RECORD") or None,
+        help="keep what the console asks in a request log, for a server that keeps none (TensorFlow Serving) "
+        "[ATELIER_RECORD]",
+    )
     parser.add_argument(
         "--token",
         default=environ.get("ATELIER_CONSOLE_TOKEN") or None,

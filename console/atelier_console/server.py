@@ -20,8 +20,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from atelier_console.live.watch import Watch
 from atelier_console.models.catalog import Catalog
-from atelier_console.pages import metrics_page, try_page
+from atelier_console.pages import live_page, metrics_page, models_page, try_page
 from atelier_console.pages.console import Console, console_of
 from atelier_console.problems import Problem, status_of
 from atelier_console.settings import Settings
@@ -34,14 +35,16 @@ _log = logging.getLogger("uvicorn.error")
 
 def application(settings: Settings) -> Starlette:
     """The console as an ASGI application."""
-    console = Console(settings, Catalog(settings), Templates(settings))
+    console = Console(settings, Catalog(settings), Watch(settings), Templates(settings))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.console = console
+        console.watch.start()
         try:
             yield
         finally:
+            console.watch.stop()
             console.catalog.close()
 
     return Starlette(
@@ -50,6 +53,12 @@ def application(settings: Settings) -> Starlette:
             Route("/try", try_page.show),
             Route("/api/models/{model}/examples", try_page.examples),
             Route("/api/models/{model}/ask", try_page.ask, methods=["POST"]),
+            Route("/api/models/{model}/feedback", try_page.feedback, methods=["POST"]),
+            Route("/models", models_page.show),
+            Route("/models/compare", models_page.compare),
+            Route("/live", live_page.show),
+            Route("/api/models/{model}/live", live_page.figures),
+            Route("/reports/{name}", models_page.report),
             Route("/healthz", healthz),
             Route("/metrics", metrics_page.metrics),
             Mount(
@@ -60,6 +69,7 @@ def application(settings: Settings) -> Starlette:
         exception_handlers={
             Problem: _wrong,
             ClientError: _wrong,
+            OSError: _disk,
             HTTPException: _http,
             Exception: _failed,
         },
@@ -90,6 +100,11 @@ async def healthz(request: Request) -> Response:
 
 def _wrong(request: Request, error: Exception) -> Response:
     return _answer(request, str(error), status_of(error))
+
+
+def _disk(request: Request, error: Exception) -> Response:
+    """A folder that cannot be read or written: the error names the file."""
+    return _answer(request, say("disk", why=error), 500)
 
 
 def _http(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ class Settings:
     """`target` is the client's (gRPC or REST), `rest` the base address of REST, http://HOST:PORT.
 
     `token` is None when everybody on this machine may ask; `server_token` is sent to the model server.
+    `record` is the folder of a request log that the console keeps of its own requests; None keeps none.
     """
 
     host: str
@@ -34,6 +35,7 @@ class Settings:
     feedback: Path
     token: str | None
     server_token: str | None
+    record: Path | None
 
     def __post_init__(self) -> None:
         """Raises `SettingsError` for what cannot work, or would let strangers in."""

@@ -26,6 +26,8 @@ TABLE = "age,city,bought\n" + "".join(
     for number in range(30)
     for city, answer in (("Rome", "yes"), ("Oslo", "no"))
 )
+# What a browser says of an answer that tells what is wrong.
+NO_200 = "Failed to load resource"
 JOBS = {
     "reviews": "name: reviews\nmodel: reviews\ndata: {csv: reviews.csv, text: text, label: label}\n"
     "network: {embedding: 8, vocabulary: 100, length: 8}\nfit: {batch_size: 8, epochs: 1, seed: 1}\n",
@@ -104,7 +106,7 @@ def page(browser: Browser, console: RunningConsole) -> Iterator[Page]:
     said: list[str] = []
     context = browser.new_context(base_url=console.url, viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.on("console", lambda message: said.append(message.text))
+    page.on("console", lambda message: said.append(message.text) if NO_200 not in message.text else None)
     page.on("pageerror", lambda error: said.append(str(error)))
     yield page
     context.close()

@@ -28,6 +28,7 @@ _FOOT = struct.Struct("<I")
 _MASK_DELTA = 0xA282EAD8
 # A damaged length could otherwise ask for exabytes. No longer record could be sent to a server anyway.
 _LONGEST = 2**31
+_ENDS_WITHIN = "the file ends within it"
 
 
 class TfrecordReader:
@@ -69,7 +70,7 @@ def read_records(path: Path) -> Iterator[bytes]:
         with _opened(path) as handle:
             while head := handle.read(_HEAD.size):
                 if len(head) < _HEAD.size:
-                    raise DataError(f"{path}, record {number}: the file ends within it.")
+                    raise DataError(f"{path}, record {number}: {_ENDS_WITHIN}.")
                 length, checksum = _HEAD.unpack(head)
                 if _masked(google_crc32c.value(head[:8])) != checksum or length > _LONGEST:
                     wrong = (
@@ -81,7 +82,7 @@ def read_records(path: Path) -> Iterator[bytes]:
                 data = handle.read(length)
                 foot = handle.read(_FOOT.size)
                 if len(data) < length or len(foot) < _FOOT.size:
-                    raise DataError(f"{path}, record {number}: the file ends within it.")
+                    raise DataError(f"{path}, record {number}: {_ENDS_WITHIN}.")
                 if _masked(google_crc32c.value(data)) != _FOOT.unpack(foot)[0]:
                     raise DataError(f"{path}, record {number}: its bytes are damaged (checksum).")
                 yield data
@@ -97,6 +98,21 @@ def framed(record: bytes) -> bytes:
     length = len(record).to_bytes(8, "little")
     head = _HEAD.pack(len(record), _masked(google_crc32c.value(length)))
     return head + record + _FOOT.pack(_masked(google_crc32c.value(record)))
+
+
+def end_of_records(path: Path) -> int:
+    """Where the last whole record of a file ends, in bytes; a record that is cut short there is left out.
+
+    Raises `DataError` for a record that is damaged otherwise.
+    """
+    end = 0
+    try:
+        for record in read_records(path):
+            end += _HEAD.size + len(record) + _FOOT.size
+    except DataError as error:
+        if _ENDS_WITHIN not in str(error):
+            raise
+    return end
 
 
 def _table(path: Path, records: Sequence[bytes], first: int) -> Table:

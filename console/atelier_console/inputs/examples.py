@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from atelier_client import Signature
+from atelier_client._layout import Layout
 from atelier_client._model_card import ModelCard
 from atelier_client.data.binding import Binding
 from atelier_client.data.image_file import Picture
@@ -74,4 +75,12 @@ def _shown(
     if kind == "text":
         value = next(iter(row.values()))[0]
         return None, value.decode(errors="replace") if isinstance(value, bytes) else str(value), None
-    return None, None, {name: str(table[name][index]) for name in card.layout.columns if name in table}
+    cells = {name: str(table[name][index]) for name in card.layout.columns if name in table}
+    return None, None, {name: _as_the_user_writes(cell, name, card.layout) for name, cell in cells.items()}
+
+
+def _as_the_user_writes(cell: str, name: str, layout: Layout) -> str:
+    """A cell of the trainer's file, which is in the plain dialect, as the card says that the user's files have it."""
+    if layout.kinds and not cell.strip() and layout.missing:
+        return layout.missing[0]
+    return cell.replace(".", layout.decimal) if layout.kinds.get(name, "number") == "number" else cell

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from atelier_client.model_config import read_config
+from atelier_client.request_log import Recorder
 
 from atelier_console.models.served_model import ServedModel
 from atelier_console.problems import NotFound
@@ -19,6 +20,8 @@ class Catalog:
         self._settings = settings
         self._models: dict[str, ServedModel] = {}
         self._lock = threading.Lock()
+        # Every request is kept: they are asked by hand.
+        self._recorder = Recorder(settings.record, rate=1.0) if settings.record else None
 
     def names(self) -> list[str]:
         """The models' names, sorted. Raises `DataError` for a damaged models.config."""
@@ -36,12 +39,14 @@ class Catalog:
             raise NotFound(say("no_such_model", name=name, names=", ".join(names)))
         with self._lock:
             if name not in self._models:
-                self._models[name] = ServedModel(self._settings, name)
+                self._models[name] = ServedModel(self._settings, name, self._recorder)
             return self._models[name]
 
     def close(self) -> None:
-        """Close the clients."""
+        """Close the clients, then what records their requests."""
         with self._lock:
             for model in self._models.values():
                 model.client.close()
             self._models.clear()
+        if self._recorder:
+            self._recorder.close()

@@ -11,6 +11,7 @@ from atelier_client import Client, Retry, Signature
 from atelier_client._layout import UNKNOWN, Layout
 from atelier_client._model_card import ModelCard, read_card, read_golden
 from atelier_client.errors import InputError, InvalidRequest, ServerError
+from atelier_client.request_log import Recorder
 from atelier_client.signature import choose
 
 from atelier_console.inputs.examples import Example, read_examples
@@ -37,11 +38,16 @@ class Asked:
 class ServedModel:
     """One model. Thread-safe: the client is, and what is kept of a version never changes."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, recorder: Recorder | None) -> None:
         self.name = name
         self.folder = settings.models / name
         self.client = Client(
-            settings.target, name, timeout=_TIMEOUT, retry=_RETRY, token=settings.server_token
+            settings.target,
+            name,
+            timeout=_TIMEOUT,
+            retry=_RETRY,
+            token=settings.server_token,
+            recorder=recorder,
         )
         self._data = settings.data
         self._references: dict[int, Reference] = {}

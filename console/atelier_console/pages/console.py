@@ -1,4 +1,4 @@
-"""What the pages share: settings, models, templates; each page gets it from the application's state."""
+"""What the pages share: settings, models, live figures, templates; each page gets it from the application's state."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import cast
 
 from starlette.requests import Request
 
+from atelier_console.live.watch import Watch
 from atelier_console.models.catalog import Catalog
 from atelier_console.settings import Settings
 from atelier_console.web.templates import Templates
@@ -18,6 +19,7 @@ class Console:
 
     settings: Settings
     catalog: Catalog
+    watch: Watch
     templates: Templates
 
 

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from atelier_console.feedback.save import save
 from atelier_console.inputs.skeleton import skeleton
 from atelier_console.models.served_model import STABLE, ServedModel
 from atelier_console.pages.console import console_of
@@ -47,6 +48,7 @@ def show(request: Request) -> Response:
         signatures={name: skeleton(signature) for name, signature in signatures.items()},
         bars=min(TOP, len(classes)) if classes else TOP,
         stable=STABLE,
+        feedback=console.settings.feedback,
         **values,
     )
 
@@ -99,6 +101,15 @@ def examples(request: Request) -> Response:
         for example in model.examples(model.asked()[0].version)
     ]
     return JSONResponse({"examples": found})
+
+
+async def feedback(request: Request) -> Response:
+    """Save an example with its right label."""
+    console = console_of(request)
+    given = await read_json(request)
+    model = await run_in_threadpool(console.catalog.model, request.path_params["model"])
+    sentence = await run_in_threadpool(save, console.settings, model, given)
+    return JSONResponse({"saved": sentence})
 
 
 async def ask(request: Request) -> Response:

@@ -51,7 +51,6 @@ async function ask(input) {
     shown = number;
     current = input;
     show(found);
-    page.dispatchEvent(new CustomEvent("answered", { detail: { input, found } }));
   } catch (error) {
     if (number >= shown) tell(error.message, true);
   }
@@ -74,7 +73,7 @@ function show(found) {
 function showAnswer(card, answer) {
   if (!answer) return;
   card.querySelector(".who").textContent = answer.label ?? card.querySelector(".who").textContent;
-  card.querySelector(".which").textContent = `${answer.version}`;
+  card.querySelector(".which").textContent = answer.which;
   const chosen = card.querySelector(".chosen");
   chosen.textContent = answer.error ?? answer.chosen ?? "–";
   chosen.title = chosen.textContent;
@@ -202,9 +201,25 @@ function setUpForms() {
   }
 }
 
+function setUpFeedback() {
+  const said = find("feedback-status");
+  find("feedback")?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (!current) { said.textContent = texts.feedback_first; return; }
+    if (current.kind === "json") { said.textContent = texts.feedback_none; return; }
+    try {
+      const predicted = document.querySelector("[data-answer='0'] .chosen").textContent;
+      said.textContent = (await post("feedback", { input: current, label: find("right").value, predicted })).saved;
+      said.classList.remove("bad");
+    } catch (error) {
+      said.textContent = error.message;
+      said.classList.add("bad");
+    }
+  });
+}
+
 if (page.dataset.kind === "image") setUpPictures();
 setUpForms();
+setUpFeedback();
 await setUpExamples();
 page.dataset.ready = "yes";
-
-export { post, tell, texts };

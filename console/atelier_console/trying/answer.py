@@ -38,7 +38,7 @@ class Answer:
         top = list(self.probabilities.items())[:TOP]
         return {
             "label": self.asked.label,
-            "version": self.asked.version,
+            "which": say("version", version=self.asked.version),
             "chosen": self.label,
             "sentence": say("chosen_label", label=self.label, percent=100 * top[0][1]) if top else self.label,
             "top": [[name, value] for name, value in top],
@@ -50,7 +50,7 @@ class Answer:
 
 def failed(asked: Asked, error: Exception) -> dict[str, Any]:
     """The document of a version that could not answer."""
-    return {"label": asked.label, "version": asked.version, "error": str(error)}
+    return {"label": asked.label, "which": say("version", version=asked.version), "error": str(error)}
 
 
 def ask(client: Client, asked: Asked, inputs: Inputs, method: str, class_names: Sequence[str]) -> Answer:

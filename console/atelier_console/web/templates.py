@@ -16,7 +16,7 @@ from atelier_console.texts import SCRIPT, TEXTS, say
 from atelier_console.web.bodies import MOST_PICTURE
 
 # What the navigation links to: path and the text's key.
-PAGES = (("/try", "nav_try"),)
+PAGES = (("/try", "nav_try"), ("/models", "nav_models"), ("/live", "nav_live"))
 
 
 class Templates:
