@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from atelier_client import TensorInfo
+from atelier_client import Client, TensorInfo
 from atelier_client._layout import Layout
+from atelier_client._model_card import read_card, read_golden
+from atelier_client.data import image_file
+from atelier_client.evaluation.test_split import open_test_split
 from atelier_console.inputs.figure import picture_for
 from atelier_console.inputs.outline import filled
 from atelier_console.inputs.reference import Reference
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from tests.support.drawings import BOOT
+from tests.support.server import RunningServer
 
 SOLID = Reference(dark=True, extent=1.0, solid=True)
 DIGITS = Reference(dark=True, extent=20 / 28, solid=False)
@@ -75,6 +79,42 @@ def test_a_picture_without_a_plain_background_is_not_cropped() -> None:
     Image.fromarray(noise).save(buffer, "PNG")
     picture = picture_for(buffer.getvalue(), INFO, LAYOUT, SOLID, None, "it")
     assert "not cropped: its background is not plain" in picture.steps
+
+
+def test_photos_are_read_almost_as_well_as_the_images_themselves(folder: Path, server: RunningServer) -> None:
+    """300 test images, dark on grey paper, somewhere and of some size. Only scaled, they are read by chance."""
+    version = folder / "models" / "fashion" / "1"
+    card, golden = read_card(version), read_golden(version)
+    assert card is not None
+    assert golden is not None
+    table = next(iter(open_test_split(folder / "data", card).tables(300)))
+    images = next(column for column in table.values() if column.ndim == 3)
+    labels = next(column for column in table.values() if column.ndim == 1)
+    random = np.random.default_rng(0)
+    photos = [photographed(image, random) for image in images]
+    reference = Reference.of(golden.inputs)
+    prepared = np.stack([seen(photo, reference) for photo in photos])
+    scaled = np.stack([image_file.for_input(photo, INFO, LAYOUT, "it").pixels for photo in photos])
+    with Client(server.grpc, "fashion") as client:
+        right = [
+            float((client.predict(pixels, version=1)["class_id"] == labels).mean())
+            for pixels in (images, prepared, scaled)
+        ]
+    assert right[1] > right[0] - 0.06
+    assert right[2] < 0.3
+
+
+def photographed(image: np.ndarray, random: np.random.Generator) -> bytes:
+    """A light figure on black, uint8 [28,28], as a dark one somewhere on a larger sheet of light paper, as a PNG."""
+    size, paper = int(random.integers(84, 200)), int(random.integers(200, 256))
+    height, width = random.integers(220, 420, 2).tolist()
+    top, left = int(random.integers(0, height - size + 1)), int(random.integers(0, width - size + 1))
+    large = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+    sheet = np.full([height, width], paper, np.uint8)
+    sheet[top : top + size, left : left + size] = paper * (1 - large / 255)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def test_outlines_are_filled_where_figures_are_solid_or_when_asked() -> None:

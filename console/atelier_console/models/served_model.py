@@ -10,7 +10,7 @@ from typing import Literal
 from atelier_client import Client, Retry, Signature
 from atelier_client._layout import UNKNOWN, Layout
 from atelier_client._model_card import ModelCard, read_card, read_golden
-from atelier_client.errors import InputError, InvalidRequest, ServerError
+from atelier_client.errors import InputError, InvalidRequest, ModelNotFound, ServerError
 from atelier_client.request_log import Recorder
 from atelier_client.signature import choose
 
@@ -55,15 +55,15 @@ class ServedModel:
 
     def asked(self) -> list[Asked]:
         """`stable`, or the newest version where no version is called so, then `canary`. Raises `ServerError`."""
-        stable, canary = self._labelled(STABLE), self._labelled(CANARY)
-        first = Asked(STABLE, stable) if stable is not None else Asked(None, self.client.newest_available())
-        return [first] if canary is None else [first, Asked(CANARY, canary)]
-
-    def _labelled(self, label: str) -> int | None:
         try:
-            return self.client.version_of(label)
+            first = Asked(STABLE, self.client.version_of(STABLE))
         except InvalidRequest:
-            return None
+            first = Asked(None, self.client.newest_available())
+        try:
+            return [first, Asked(CANARY, self.client.version_of(CANARY))]
+        except (InvalidRequest, ModelNotFound):
+            # There is none, or it is not loaded yet.
+            return [first]
 
     def signatures(self, version: int) -> Mapping[str, Signature]:
         """The signatures of a version by name. Raises `ServerError`."""
