@@ -31,7 +31,7 @@ _FILES = {
 # Inside of a folder that is a version or a run, which its card or its lock shows.
 _VERSION = (
     r"(saved_model|fingerprint|keras_metadata)\.pb|variables/variables\.[^/]+|assets/.+"
-    r"|assets\.extra/(tf_serving_warmup_requests|model_card\.json|golden\.npz)"
+    r"|assets\.extra/(tf_serving_warmup_requests|(model_card|reference)\.json|golden\.npz)"
 )
 _RUN = (
     rf"\.lock|(run\.json|history\.(json|csv|png)|vocabulary\.txt)({_NEW})?"

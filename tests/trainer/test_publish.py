@@ -24,6 +24,7 @@ COMPLETE = (
     "assets.extra/tf_serving_warmup_requests",
     "assets.extra/model_card.json",
     "assets.extra/golden.npz",
+    "assets.extra/reference.json",
 )
 
 

@@ -27,30 +27,40 @@ def write(
 ) -> dict[str, Any]:
     """Export into the staging folder and load the export back; return the model card.
 
-    The loaded export, not the fitted model, computes the card's metrics and the golden examples.
+    The loaded export, not the fitted model, computes the card's metrics, the golden examples and the reference.
     """
+    from atelier_trainer import metrics
     from atelier_trainer.publishing.export import export
     from atelier_trainer.publishing.exported_model import ExportedModel
     from atelier_trainer.publishing.extra_assets import write_golden, write_warmup
     from atelier_trainer.publishing.model_card import model_card
+    from atelier_trainer.reference.document import reference, write_reference
+    from atelier_trainer.training.encoding import TextEncoding
 
     export(fitted.model, fitted.encoding, fitted.spec, folder)
     extra = folder / "assets.extra"
     extra.mkdir()
     write_warmup(extra / "tf_serving_warmup_requests", job.model, fitted.spec)
     exported = ExportedModel(folder)
-    metrics = exported.evaluate(data_set.test)
-    if not math.isfinite(metrics["loss"]):
+    probabilities = exported.probabilities(data_set.test.inputs)
+    measured = metrics.evaluate(probabilities, data_set.test.labels)
+    if not math.isfinite(measured["loss"]):
         raise TrainingFailed(
-            f"The trained model answers the test examples with a loss of {metrics['loss']}, so some probabilities are "
+            f"The trained model answers the test examples with a loss of {measured['loss']}, so some probabilities are "
             "no numbers. A smaller optimizer.learning_rate may help. Nothing was published."
         )
     write_golden(extra / "golden.npz", exported, fitted.spec, data_set.test.inputs)
+    words = fitted.encoding.words if isinstance(fitted.encoding, TextEncoding) else ()
+    run_id = run.id if run else None
+    write_reference(
+        extra / "reference.json",
+        reference(data_set, probabilities, model=job.model, run_id=run_id, words=words),
+    )
     print(
-        f"test: accuracy {metrics['accuracy']:.4f}  loss {metrics['loss']:.4f}  (exported model)",
+        f"test: accuracy {measured['accuracy']:.4f}  loss {measured['loss']:.4f}  (exported model)",
         file=sys.stderr,
     )
-    return model_card(job, data_set, source_digest, fitted.model, run, metrics)
+    return model_card(job, data_set, source_digest, fitted.model, run, measured)
 
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> None:
