@@ -66,7 +66,7 @@ soak: venv  ## run the long tests, and all tests of the server with its other gR
 	$(BIN)/python -m pytest -m soak -s
 	ATELIER_GRPC_FRONT=grpcio $(BIN)/python -m pytest -m "soak or not soak" -s tests/serving tests/soak
 
-bench: venv  ## measure against peers (PART=trainer, serving, client or releases: that part alone); writes docs/benchmarks.md
+bench: venv  ## measure against peers (PART=trainer, serving, client, releases or drift: that part alone); writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(PART)
 
 lock:  ## resolve the lock files anew (needs uv)

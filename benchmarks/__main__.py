@@ -1,6 +1,6 @@
 """`make bench`: measure the parts named, or all, against their peers, and write docs/benchmarks.md.
 
-python -m benchmarks [trainer] [serving] [client] [releases]
+python -m benchmarks [trainer] [serving] [client] [releases] [drift]
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.page import write_section
 
-PARTS = ("trainer", "serving", "client", "releases")
+PARTS = ("trainer", "serving", "client", "releases", "drift")
 
 
 def main(wanted: list[str]) -> int:

@@ -19,7 +19,7 @@ _FILES = {
     "data": r"[^/]+/\.lock|fashion-mnist/(train|t10k)-(images-idx3|labels-idx1)-ubyte"
     rf"|imdb/((train|test)\.csv|sha256\.json({_NEW})?)"
     r"|[^/]+/(\.writing-)?test-[0-9a-f]{12}-\d+\.(npz|csv)",
-    "reports": r"(evaluation|bench|tuning|tuned)\.(html|json|csv|xml)|batching\.config"
+    "reports": r"(evaluation|diff|drift|bench|tuning|tuned)\.(html|json|csv|xml)|batching\.config"
     rf"|\.[^/]+\.(html|json|csv|xml|config)\.[0-9a-f]{{32}}|compare-[^/]+{_NEW}",
     "runs": r"",
     # Labels that people have given: nothing makes them again.

@@ -10,6 +10,7 @@
     atelier-client rollback
     atelier-client history
     atelier-client log requests --to requests.csv
+    atelier-client drift --log .atelier/requests
     atelier-client doctor
 
 argparse, and imports where they are needed: of a command that takes half a second in all, a richer command-line library
@@ -25,7 +26,19 @@ from collections.abc import Sequence
 
 from atelier_client import __version__
 from atelier_client._files import check_folder
-from atelier_client.cli import bench, diff, doctor, evaluate, history, log, predict, release, rollback, status
+from atelier_client.cli import (
+    bench,
+    diff,
+    doctor,
+    drift,
+    evaluate,
+    history,
+    log,
+    predict,
+    release,
+    rollback,
+    status,
+)
 from atelier_client.cli.options import say
 from atelier_client.cli.standard_streams import open_closed_streams
 from atelier_client.errors import ClientError
@@ -63,6 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("atelier-client", description=__doc__, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (evaluate, diff, predict, bench, status, release, rollback, history, log, doctor):
+    for module in (evaluate, diff, predict, bench, status, release, rollback, history, log, drift, doctor):
         module.register(commands)
     return parser

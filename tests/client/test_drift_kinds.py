@@ -1,0 +1,69 @@
+"""Drift of texts and tables: what has changed is found, and named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.client_command import command
+from tests.support.drift_models import publish
+from tests.support.request_logs import write_log
+
+
+def _longer(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    texts = np.empty(1000, object)
+    texts[:] = [text + b" quite other words" for text in inputs["text"][:1000]]
+    return {"text": texts}
+
+
+def _shifted(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"features": inputs["features"][:1000] + np.array([0, 1, 0], np.float32)}
+
+
+def _moved(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    cities = inputs["city"][:1000].copy()
+    cities[:300] = b"Linz"
+    ages = inputs["age"][:1000].copy()
+    ages[::3] = np.nan
+    return {"age": ages, "city": cities}
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said", "columns"),
+    [
+        ("texts", _longer, "longer texts", {"words", "unknown words"}),
+        ("numbers", _shifted, "mean b 4.99 -> 6", {"b"}),
+        ("people", _moved, "share of others", {"city", "age (missing)"}),
+    ],
+)
+def test_what_has_changed_is_named(
+    tmp_path: Path, kind: str, change: object, said: str, columns: set[str]
+) -> None:
+    published = publish(tmp_path / "models", kind)
+    sent = {
+        name: np.array([item.encode() if isinstance(item, str) else item for item in array.tolist()], object)
+        if array.dtype == object
+        else array
+        for name, array in published.inputs.items()
+    }
+    for name, inputs in (
+        ("same", {key: array[:1000] for key, array in sent.items()}),
+        ("other", change(sent)),  # type: ignore[operator]
+    ):
+        write_log(tmp_path / name, inputs, published.answers(inputs), model=kind)
+    places = ["--model", kind, "--models", tmp_path / "models", "--reports", tmp_path / "reports"]
+    same = command("drift", "--log", tmp_path / "same", *places)
+    assert same.returncode == 0, same.stdout + same.stderr
+    done = command("drift", "--log", tmp_path / "other", *places)
+    assert done.returncode == 1, done.stdout + done.stderr
+    document = json.loads((tmp_path / "reports" / "drift.json").read_text())
+    assert said in document["sentence"]
+    changed = {
+        column["name"]
+        for column in document["windows"][0]["skew"]["columns"]
+        if column["verdict"] == "changed" and column["group"] != "output"
+    }
+    assert changed == columns
