@@ -26,7 +26,7 @@ from tensorflow_serving.apis import inference_pb2, prediction_log_pb2
 from tests.support.conformance_model import save_config, save_conformance_model
 from tests.support.http import get, series
 from tests.support.peer import ONCE, Peer
-from tests.support.server import RunningServer, running_server
+from tests.support.server import running_server
 from tests.support.toy_models import save_toy
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -246,7 +246,7 @@ def test_a_traceparent_is_taken_as_the_standard_says(
     assert [line["trace_id"] for line in lines] == [TRACE if len(values) > 1 else trace, trace]
 
 
-def test_the_request_log_is_a_warm_up_file(tmp_path: Path) -> None:
+def test_the_request_log_is_a_warm_up_file_and_whole_when_the_server_has_ended(tmp_path: Path) -> None:
     models, log = tmp_path / "models", tmp_path / "log"
     save_toy(models, version=1, factor=1.0)
     flags = (f"--request_log_dir={log}", "--request_log_sampling_rate=1")
@@ -274,7 +274,14 @@ def test_the_request_log_is_a_warm_up_file(tmp_path: Path) -> None:
         peer.wait(lambda: peer.scale() == (7.0, 7))
         path = f'model_path="{models}/toy/7",status="OK"'
         assert series(server)[f":tensorflow:serving:model_warmup_records_read{{{path}}}"] == len(records)
+        before = len(list(read(log)))
+        for _ in range(20):
+            peer.scale()
         peer.channel.close()
+        server.process.terminate()
+        assert server.process.wait(timeout=30) == 0
+    # What waited was written before the server ended.
+    assert len(list(read(log))) >= before + 20
 
 
 def test_a_full_disk_fails_no_request_and_leaves_whole_files(tmp_path: Path) -> None:
@@ -331,21 +338,3 @@ def test_several_workers_write_one_log_and_a_killed_one_loses_no_whole_record(tm
         assert len(list(read(log, remarks=remarks))) >= 12
         assert remarks.skipped == 0
         again.channel.close()
-
-
-def test_what_waits_is_written_when_the_server_stops(tmp_path: Path) -> None:
-    models, log = tmp_path / "models", tmp_path / "log"
-    save_toy(models, version=1, factor=1.0)
-    flags = (f"--request_log_dir={log}", "--request_log_sampling_rate=1")
-    with running_server(models, *ONCE, *flags, model="toy") as server:
-        stop_soon(Peer(server, models, "toy"), server)
-    assert len(list(read(log))) == 20
-
-
-def stop_soon(peer: Peer, server: RunningServer) -> None:
-    """Ask twenty times and let the server end."""
-    for _ in range(20):
-        peer.scale()
-    peer.channel.close()
-    server.process.terminate()
-    assert server.process.wait(timeout=30) == 0
