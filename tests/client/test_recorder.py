@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from atelier_client import AsyncClient, Client, Router
+from atelier_client import Router
 from atelier_client.errors import InvalidRequest, ModelNotFound, SettingsError
 from atelier_client.request_log import Recorder, Remarks, read
 from atelier_client.request_log.log_writer import LogWriter
@@ -241,11 +241,3 @@ def test_the_trace_of_an_active_span_goes_along_and_none_without_one(
     traces = [request.trace_id for request in read(tmp_path)]
     assert traces.count(None) == 1
     assert traces.count(expected) == 8
-
-
-def test_clients_share_a_recorder_over_both_transports(tmp_path: Path) -> None:
-    with Recorder(tmp_path, 1.0) as recorder:
-        Client("127.0.0.1:1", "toy", recorder=recorder).close()
-        Client("http://127.0.0.1:1", "toy", recorder=recorder).close()
-        asyncio.run(AsyncClient("127.0.0.1:1", "toy", recorder=recorder).close())
-    assert recorder.written == 0

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from atelier_client import Client
-from atelier_client.request_log import LoggedRequest, Remarks, read
+from atelier_client.request_log import LoggedRequest, Recorder, Remarks, read
 from tensorflow_serving.apis import inference_pb2, prediction_log_pb2
 
 from tests.support.conformance_model import save_config, save_conformance_model
@@ -181,6 +181,35 @@ def test_a_redacted_tensor_is_nowhere_in_the_record(peer: Peer, logs: Path, tran
     assert set(serialized.redacted) == {"inputs", "scores"}
     secret = tf.train.Int64List(value=[987654321]).SerializeToString()
     assert all(secret not in file.read_bytes() for file in (logs / "requests").iterdir())
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+@pytest.mark.parametrize("method", ["predict", "classify", "regress"])
+def test_the_client_s_record_is_that_of_the_server(
+    peer: Peer, logs: Path, tmp_path: Path, transport: str, method: str
+) -> None:
+    """But for the source, the latency, and the version, which REST does not tell."""
+    target = peer.server.grpc if transport == "grpc" else peer.server.rest
+    rows: Any = [1.0, 2.0] if method == "predict" else [{"value": 0.25}, {"value": 0.5}]
+    signature = "serving_default" if method == "predict" else method
+    recorder = Recorder(tmp_path / "log", 1.0, redact=["number", "bonus", "scores"])
+
+    def ask() -> None:
+        with recorder, Client(target, "toy", recorder=recorder, traceparent=TRACEPARENT) as client:
+            getattr(client, method)(rows, signature=signature, label="stable")
+
+    (server_s,) = written(peer, logs / "requests", ask)
+    (client_s,) = read(tmp_path / "log")
+    for field in ("model", "label", "trace_id", "transport", "signature", "redacted", "examples"):
+        assert getattr(client_s, field) == getattr(server_s, field), field
+    assert (server_s.trace_id, server_s.version, server_s.source) == (TRACE, 1, "server")
+    assert (client_s.version, client_s.source) == (1 if transport == "grpc" else 0, "client")
+    assert abs(client_s.time - server_s.time) < timedelta(seconds=10)
+    for mine, its in ((client_s.inputs, server_s.inputs), (client_s.outputs, server_s.outputs)):
+        assert mine.keys() == its.keys()
+        for name, array in its.items():
+            assert array.dtype == mine[name].dtype
+            np.testing.assert_array_equal(array, mine[name])
 
 
 def test_a_multi_inference_is_kept(peer: Peer, logs: Path) -> None:
