@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from atelier_client._model_card import card_path, read_card
+from atelier_client.data.tfrecord import framed
 from atelier_client.drift.reference import read_reference
 from atelier_client.errors import DataError
+from atelier_client.messages.tf_example import to_examples
 
 from tests.support.client_command import command
 from tests.support.drift_models import Published, figures, publish
@@ -322,13 +324,25 @@ def test_a_damaged_reference_is_one_sentence(tmp_path: Path, pictures: Published
         read_reference(folder, read)
 
 
-def test_feedback_gives_the_realised_accuracy(tmp_path: Path, pictures: Published, asked: np.ndarray) -> None:
+@pytest.mark.parametrize("file", ["feedback.npz", "feedback.tfrecord"])
+def test_feedback_gives_the_realised_accuracy(
+    tmp_path: Path, pictures: Published, asked: np.ndarray, file: str
+) -> None:
     folder = log(tmp_path / "log", pictures, asked[:1000], batch=20)
     predicted = pictures.answers({"images": asked[:1000]})["class_id"]
     labels = predicted.copy()
     labels[:60] = (labels[:60] + 1) % 5
-    np.savez(tmp_path / "feedback.npz", images=asked[:400], labels=labels[:400])
-    done = drift(pictures, folder, "--json", "--feedback", tmp_path / "feedback.npz")
+    if file.endswith(".npz"):
+        np.savez(tmp_path / file, images=asked[:400], labels=labels[:400])
+    else:
+        # As the console writes them, one after the other.
+        rows = [
+            {"images": picture.astype(np.int64).reshape(-1), "label": int(label)}
+            for picture, label in zip(asked[:400], labels[:400], strict=True)
+        ]
+        records = [framed(example.SerializeToString()) for example in to_examples(rows)]
+        (tmp_path / file).write_bytes(b"".join(records))
+    done = drift(pictures, folder, "--json", "--feedback", tmp_path / file)
     assert done.returncode == 0, done.stderr
     accuracy = document_of(done)["windows"][0]["accuracy"]
     assert accuracy["labelled"] == 400

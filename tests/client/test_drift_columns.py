@@ -86,6 +86,22 @@ def test_texts_have_the_same_words_on_both_sides() -> None:
     np.testing.assert_array_equal(ours[1], theirs[1])
 
 
+def test_texts_and_categories_of_a_file_are_those_of_the_wire() -> None:
+    """A file of examples gives str where a request has bytes, and a classify request lists of one."""
+    text = Schema("text", vocabulary=frozenset())
+    people = Schema("table", columns=("city",), kinds={"city": "category"})
+    for schema, name in ((text, "text"), (people, "city")):
+        forms = [np.array(cells, object) for cells in (["Ulm", "Zürich"], [b"Ulm", "Zürich".encode()])]
+        found = [inputs_of({name: form}, schema) for form in forms]
+        assert len({tuple(one.digests()) for one in found if one}) == 1
+        assert None not in found
+    lists = np.empty(3, object)
+    lists[:] = [[b" Ulm "], None, []]
+    absent = inputs_of({"city": lists}, people)
+    assert absent is not None
+    assert absent.features(people)["input", "city"].tolist() == ["Ulm", "", ""]
+
+
 PICTURE = Schema("image", (2, 3), class_names=("a", "b"), background="dark")
 
 

@@ -67,3 +67,26 @@ def test_what_has_changed_is_named(
         if column["verdict"] == "changed" and column["group"] != "output"
     }
     assert changed == columns
+
+
+def test_the_consoles_feedback_about_rows_is_found_in_the_log(tmp_path: Path) -> None:
+    published = publish(tmp_path / "models", "people")
+    cities = np.array([city.encode() for city in published.inputs["city"][:500].tolist()], object)
+    sent = {"age": published.inputs["age"][:500], "city": cities}
+    answers = published.answers(sent)
+    write_log(tmp_path / "log", sent, answers, model="people", batch=10)
+    lines = ['"age","city","label","time","version","predicted"']
+    for row in range(200):
+        age = sent["age"][row]
+        cells = ["" if np.isnan(age) else f"{age:.9g}", published.inputs["city"][row]]
+        said = answers["label"][row].decode()
+        right = said if row % 4 else {"class A": "class B", "class B": "class A"}[said]
+        lines.append(",".join(f'"{cell}"' for cell in [*cells, right, "2026-11-30T16:00:00Z", "1", said]))
+    (tmp_path / "people.csv").write_text("\n".join(lines) + "\n")
+    places = ["--model", "people", "--models", tmp_path / "models", "--reports", tmp_path / "reports"]
+    command("drift", "--log", tmp_path / "log", "--feedback", tmp_path / "people.csv", *places)
+    document = json.loads((tmp_path / "reports" / "drift.json").read_text())
+    accuracy = document["windows"][0]["accuracy"]
+    # Rows without an age differ in their city alone, and so one label may stand for several requests.
+    assert accuracy["labelled"] >= 200
+    assert accuracy["realised"] == pytest.approx(0.75, abs=0.1)

@@ -96,10 +96,7 @@ def inputs_of(given: Mapping[str, NDArray[Any]], schema: Schema) -> Inputs | Non
         return _pictures(given, schema)
     if schema.kind == "text":
         texts = given.get("text", next(iter(given.values()), None))
-        one = (
-            texts is not None and texts.ndim == 1 and all(isinstance(item, bytes) for item in texts.tolist())
-        )
-        return Texts(texts) if one and texts is not None else None
+        return None if texts is None or texts.ndim != 1 or texts.dtype != object else Texts(_as_bytes(texts))
     if schema.kind != "table":
         return None
     if schema.kinds:
@@ -150,8 +147,17 @@ def _column(cells: NDArray[Any], category: bool) -> NDArray[Any]:
             [value if isinstance(value, (int, float)) else np.nan for value in values], np.float32
         )
     found = np.empty(len(values), object)
+    found[:] = values
+    found[:] = [text.decode("utf-8", "replace").strip() for text in _as_bytes(found).tolist()]
+    return found
+
+
+def _as_bytes(texts: NDArray[Any]) -> NDArray[Any]:
+    """Texts as the wire has them: a file of examples gives str. What is none is empty."""
+    found = np.empty(len(texts), object)
     found[:] = [
-        value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else "" for value in values
+        text.encode("utf-8", "replace") if isinstance(text, str) else text if isinstance(text, bytes) else b""
+        for text in texts.tolist()
     ]
     return found
 

@@ -122,6 +122,10 @@ def monitor(question: Question, advance: Callable[[int], None]) -> Monitored:
     made, older = windows(samples, found.columns, found.calibration, question.every, datetime.now(UTC))
     found.windows = _judged(found, made)
     found.remarks += [*remarks.lines(), *_bare(found)]
+    if question.labels and not any(window.labelled for window in made):
+        found.remarks.append(
+            f"None of the {len(question.labels):,} examples of --feedback is among the requests of the log."
+        )
     if older:
         found.remarks.append(f"{older:,} older windows are left out; a longer --every makes fewer.")
     return found
