@@ -1,6 +1,6 @@
 # Atelier: train, publish, serve and evaluate. `make up` does it all; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help up down study evaluate predict release rollback history logs ps clean lint test soak bench lock venv
+.PHONY: help up down study evaluate predict drift release rollback history logs ps clean lint test soak bench lock venv
 
 # Settings, given as `make up NAME=value`.
 export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS FORCE
@@ -29,6 +29,9 @@ evaluate:  ## evaluate the served model again (JOB=..: that job's)
 
 predict:  ## classify test examples over gRPC (ROWS=0:5, JOB=..)
 	@$(STACK) predict
+
+drift:  ## compare the kept requests with what the model was trained on (JOB=..)
+	@$(STACK) drift
 
 release:  ## take the newest version (VERSION=n) through the gate to stable (GATE RAMP HOLD KEEP REASON)
 	@$(STACK) release

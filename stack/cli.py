@@ -22,6 +22,7 @@ COMMANDS: dict[str, Callable[[Settings], None]] = {
     "evaluate": service.evaluate,
     "study": loop.study,
     "predict": service.predict,
+    "drift": service.drift,
     "release": service.release,
     "rollback": service.rollback,
     "history": service.history,

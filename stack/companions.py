@@ -96,16 +96,17 @@ def bring(
             if name not in wanted:
                 state.companions.pop(name, None)
             continue
-        if name in now:
-            engine.companions.stop(name, state)
-        if name not in wanted:
-            note(f"{companion.title}: stopped.")
-            continue
         try:
+            if name in now:
+                engine.companions.stop(name, state)
+            if name not in wanted:
+                note(f"{companion.title}: stopped.")
+                continue
             engine.companions.start(name, wanted[name], state)
         except (StackError, OSError) as reason:
-            note(f"No {companion.title}: {reason}")
-            state.companions.pop(name, None)
+            note(f"{'No' if name in wanted else 'Not stopped:'} {companion.title}: {reason}")
+            if name in wanted:
+                state.companions.pop(name, None)
     states.save(settings.state_dir, state)
 
 

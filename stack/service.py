@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import time
 from dataclasses import replace
@@ -35,6 +34,18 @@ def predict(settings: Settings) -> None:
     engine, state = _asked_for(settings)
     wait_for_answers(engine, state)
     engine.client(["predict", "--rows", settings.rows], state)
+
+
+def drift(settings: Settings) -> None:
+    """Compare the requests that the server has kept with what the model was trained on."""
+    engine, state = _asked_for(settings)
+    kept = engine.requests(state)
+    if kept is None:
+        raise Unavailable(
+            "TensorFlow Serving keeps no requests. `Client(..., recorder=Recorder(folder, rate))` keeps those of a "
+            "caller, and `atelier-client drift --log folder` compares them (docs/observe.md)."
+        )
+    engine.client(["drift", "--log", kept], state)
 
 
 def release(settings: Settings) -> None:
@@ -118,10 +129,12 @@ def down(settings: Settings) -> None:
 
 def end_companions(settings: Settings, state: State) -> None:
     """Stop what was left beside a server that has stopped; they start anew with the next one."""
-    with contextlib.suppress(Unavailable):
+    try:
         engine = engines.of_state(settings, state)
         for name in list(state.companions):
             engine.companions.stop(name, state)
+    except StackError as reason:
+        note(f"What ran beside the service is not stopped: {reason}")
 
 
 def logs(settings: Settings) -> None:

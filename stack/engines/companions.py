@@ -42,7 +42,12 @@ class LocalCompanions:
             )
         state.companions[name] = {"port": port, "pid": process.pid}
         # The pid is saved at once. If this command is interrupted, `make down` still finds the process.
-        states.save(self._folder, state)
+        try:
+            states.save(self._folder, state)
+        except OSError:
+            process.terminate()
+            process.wait()
+            raise
         self._tell_prometheus(name, state)
         # One with a wrong configuration ends at once.
         time.sleep(0.3)
@@ -62,9 +67,10 @@ class LocalCompanions:
         self._tell_prometheus(name, state)
 
     def stop_all(self, state: State) -> None:
-        """Stop all that the state knows of."""
+        """Stop all that the state knows of, and what is left of others."""
         for name in list(state.companions):
             self.stop(name, state)
+        self.stop_forgotten()
 
     def stop_forgotten(self) -> bool:
         """Stop those that no state file tells of; True when there was one."""

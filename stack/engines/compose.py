@@ -242,6 +242,10 @@ class Compose:
             return
         run_shown([*self.docker.compose, "ps"], self.project.state_environment(state))
 
+    def requests(self, state: State) -> str | None:
+        """The volume of the embedded server's request log; TensorFlow Serving has none."""
+        return "/requests" if state.embedded else None
+
     def models(self, state: State) -> str:
         """The text of models.config, as the server reads it."""
         found = container.find(self.project.name)

@@ -90,6 +90,9 @@ class Engine(Protocol):
     def ps(self, state: State) -> None:
         """Print what runs."""
 
+    def requests(self, state: State) -> str | None:
+        """Where the client finds the requests that the server has kept; None for a server that keeps none."""
+
     def models(self, state: State) -> str:
         """The text of models.config, as the server reads it."""
 

@@ -14,7 +14,7 @@ from stack.errors import StepFailed, Unavailable
 PYTHON_IMAGE = "python:3.11-slim"
 SERVING_IMAGE = "tensorflow/serving:2.20.0"
 GPU_SERVING_IMAGE = "tensorflow/serving:2.20.0-gpu"
-PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
+PROMETHEUS_IMAGE = "prom/prometheus:v2.55.1"
 GRAFANA_IMAGE = "grafana/grafana:12.1.0"
 
 

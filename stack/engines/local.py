@@ -35,6 +35,7 @@ class Local:
         self.root = settings.root
         self.log = settings.state_dir / "serving.log"
         self.companions = LocalCompanions(settings)
+        self._requests = settings.state_dir / "requests"
         self._server = processes.script(settings.root, "atelier-serving")
 
     def prepare(self, running: State | None) -> dict[str, Any]:
@@ -89,9 +90,12 @@ class Local:
             "--allow_version_labels_for_unavailable_models=true",
             "--enable_grpc_healthcheck_service=true",
             "--enable_serialization_as_tensor_content=true",
-            f"--request_log_dir={self.settings.state_dir / 'requests'}",
+            f"--request_log_dir={self._requests}",
             f"--request_log_sampling_rate={REQUEST_LOG_RATE}",
         ]
+        files.make_folder(self._requests)
+        # What users have sent lies there.
+        self._requests.chmod(0o700)
         with files.open_own(self.log) as log:
             process = subprocess.Popen(
                 command,
@@ -169,6 +173,10 @@ class Local:
         print(
             f"local  serving  pid {state.pid}  {'running' if self.running(state) else 'stopped'}", flush=True
         )
+
+    def requests(self, state: State) -> str:
+        """The folder of the request log."""
+        return str(self._requests)
 
     def models(self, state: State) -> str:
         """The text of models.config, as the server reads it."""

@@ -62,6 +62,7 @@ def test_releases_trainings_and_a_server_that_is_away(console: RunningConsole) -
         'atelier_console_source_readable{source="server"}': 1,
         'atelier_console_source_readable{source="cards"}': 1,
         'atelier_console_source_readable{source="releases"}': 1,
+        'atelier_console_source_readable{source="drift"}': 1,
         'atelier_available_versions{model_name="mine"}': 0,
         f"atelier_training_timestamp_seconds{{{version}}}": 1795518000,
         f'atelier_training_seconds{{{version},stage="fit"}}': 12.5,
@@ -84,11 +85,8 @@ def test_an_event_that_comes_again_has_its_later_time(folder: Path, console: Run
 def test_what_cannot_be_read_is_left_out_and_told(folder: Path, console: RunningConsole) -> None:
     (folder / "models" / "models.config").write_text("model_config_list {{")
     found = gauges(console)
-    readable = {
-        source: found[f'atelier_console_source_readable{{source="{source}"}}']
-        for source in ("server", "cards", "releases")
-    }
-    assert readable == {"server": 0, "cards": 0, "releases": 1}
+    readable = [value for name, value in found.items() if "source_readable" in name]
+    assert readable == [0, 0, 1, 1]
     assert any("release_event" in name for name in found)
     assert not any("test_metric" in name for name in found)
 
@@ -101,6 +99,17 @@ def test_a_damaged_card_hides_no_other(folder: Path, console: RunningConsole) ->
     assert any('test_metric{model_name="mine",model_version="3"' in name for name in found)
     assert found['atelier_available_versions{model_name="mine"}'] == 0
     assert any("release_event" in name for name in found)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"windows": [{}], "model": 7}'])
+def test_a_drift_report_that_is_none_hides_nothing_else(
+    folder: Path, console: RunningConsole, text: str
+) -> None:
+    (folder / "reports").mkdir()
+    (folder / "reports" / "drift.json").write_text(text)
+    found = gauges(console)
+    assert found['atelier_console_source_readable{source="drift"}'] == 0
+    assert any("test_metric" in name for name in found)
 
 
 def test_an_empty_checkout_has_nothing_to_tell(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def test_the_loop_from_a_fresh_clone(up: tuple[Checkout, str], tmp_path: Path) -
 
     assert "\x1b" not in checkout.make("logs")
     assert "Ankle boot" in checkout.make("predict", "ROWS=0:1")
+    _compare_with_training(checkout)
     refused = checkout.make("predict", "ROWS=no", expect=2)
     assert "\n2\n" not in refused
 
@@ -168,6 +169,26 @@ def _watch(checkout: Checkout) -> list[str]:
     assert all(address in told for address in shown.values())
     assert "-- prometheus" in checkout.make("logs")
     return list(shown.values())
+
+
+def _compare_with_training(checkout: Checkout) -> None:
+    """Of what is asked the server keeps a sample, which `make drift` compares, whatever the verdict on it is."""
+    url = f"http://127.0.0.1:{checkout.settings['REST_PORT']}/v1/models/fashion/labels/stable:predict"
+    body = json.dumps({"instances": [[[0] * 28] * 28] * 8}).encode()
+    for _ in range(200):
+        urllib.request.urlopen(url, body, timeout=20).close()
+    done = subprocess.run(
+        ["make", "--no-print-directory", "drift"],
+        cwd=checkout.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0 or re.search(r"Error [14]\b", done.stdout), done.stdout
+    assert f"The report: {checkout.path}/reports/drift.html" in done.stdout, done.stdout
+    assert json.loads((checkout.path / "reports" / "drift.json").read_text())["model"]["name"] == "fashion"
 
 
 def _up(prometheus: str) -> dict[str, str]:

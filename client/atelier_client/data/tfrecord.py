@@ -6,7 +6,6 @@ so that a checksum of checksums is no special case (tensorflow/core/lib/io/recor
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import hashlib
 import itertools
@@ -29,10 +28,7 @@ _FOOT = struct.Struct("<I")
 _MASK_DELTA = 0xA282EAD8
 # A damaged length could otherwise ask for exabytes. No longer record could be sent to a server anyway.
 _LONGEST = 2**31
-
-
-class CutShortError(DataError):
-    """A file ends within a record: its writer was killed, or is still writing."""
+_ENDS_WITHIN = "the file ends within it"
 
 
 class TfrecordReader:
@@ -74,7 +70,7 @@ def read_records(path: Path) -> Iterator[bytes]:
         with _opened(path) as handle:
             while head := handle.read(_HEAD.size):
                 if len(head) < _HEAD.size:
-                    raise CutShortError(f"{path}, record {number}: the file ends within it.")
+                    raise DataError(f"{path}, record {number}: {_ENDS_WITHIN}.")
                 length, checksum = _HEAD.unpack(head)
                 if _masked(google_crc32c.value(head[:8])) != checksum or length > _LONGEST:
                     wrong = (
@@ -86,7 +82,7 @@ def read_records(path: Path) -> Iterator[bytes]:
                 data = handle.read(length)
                 foot = handle.read(_FOOT.size)
                 if len(data) < length or len(foot) < _FOOT.size:
-                    raise CutShortError(f"{path}, record {number}: the file ends within it.")
+                    raise DataError(f"{path}, record {number}: {_ENDS_WITHIN}.")
                 if _masked(google_crc32c.value(data)) != _FOOT.unpack(foot)[0]:
                     raise DataError(f"{path}, record {number}: its bytes are damaged (checksum).")
                 yield data
@@ -110,9 +106,12 @@ def end_of_records(path: Path) -> int:
     Raises `DataError` for a record that is damaged otherwise.
     """
     end = 0
-    with contextlib.suppress(CutShortError):
+    try:
         for record in read_records(path):
             end += _HEAD.size + len(record) + _FOOT.size
+    except DataError as error:
+        if _ENDS_WITHIN not in str(error):
+            raise
     return end
 
 
