@@ -16,6 +16,7 @@ from atelier_serving.monitoring.log_settings import LogSettings
 from atelier_serving.monitoring.request_log import QUEUE_BYTES, QUEUE_RECORDS, RequestLog
 from atelier_serving.monitoring.request_log_files import FullError, RequestLogFiles
 from atelier_serving.monitoring.request_metrics import RequestMetrics
+from atelier_serving.status import ServingError
 from tensorflow_serving.apis import predict_pb2
 
 DAY = 86400.0
@@ -139,3 +140,11 @@ def test_a_folder_that_is_deleted_meanwhile_is_made_again(tmp_path: Path) -> Non
 )
 def test_a_size_is_a_number_with_a_unit(text: str, size: int) -> None:
     assert log_settings(parse([f"--request_log_max_bytes={text}"])).max_bytes == size
+
+
+def test_a_folder_that_cannot_be_made_is_said_with_its_flag(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        ServingError, match=r"--request_log_dir=.*file: the folder cannot be made: File exists"
+    ):
+        RequestLogFiles(tmp_path / "file", 10**9, DAY, 1)

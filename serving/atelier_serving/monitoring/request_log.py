@@ -30,7 +30,7 @@ OK, DROPPED, FAILED = "OK", "DROPPED", "FAILED"
 
 
 class RequestLog:
-    """Keeps requests. Thread-safe. Raises `OSError` when the folder cannot be made."""
+    """Keeps requests. Thread-safe. Raises `ServingError` when the folder cannot be made."""
 
     def __init__(self, settings: LogSettings, metrics: RequestMetrics) -> None:
         self._settings = settings

@@ -18,6 +18,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from atelier_serving.models.warmup_file import MAX_RECORDS
+from atelier_serving.status import invalid
 
 _log = logging.getLogger(__name__)
 
@@ -36,14 +37,19 @@ class FullError(Exception):
 
 
 class RequestLogFiles:
-    """Writes records into `folder`. For one thread. Raises `OSError` where the folder cannot be made."""
+    """Writes records into `folder`. For one thread. Raises `ServingError` where the folder cannot be made."""
 
     def __init__(self, folder: Path, max_bytes: int, max_seconds: float, writers: int) -> None:
         """All files together have at most `max_bytes`, no record is kept longer than `max_seconds`, about.
 
         So many `writers` (processes) share the folder.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise invalid(
+                f"--request_log_dir={folder}: the folder cannot be made: {error.strerror}. Name another one."
+            ) from None
         self._folder = folder
         self._most = max_bytes
         self._seconds = max_seconds
