@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,10 +47,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     `fashion` has a trained version, which is stable, and one with its initial weights, which is the canary. `reviews`
     takes a text, `customers` a row of a table, both with initial weights; `toy` is none of the known kinds.
     """
+    made = _shared(tmp_path_factory) / "console-made"
+    with open(f"{made}.lock", "w") as lock:
+        # The processes of one run share what takes long to make; each changes a copy of its own.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (made / "done").exists():
+            _make(made)
+            (made / "done").touch()
+    folder = tmp_path_factory.mktemp("console")
+    for name in ("models", "runs"):
+        shutil.copytree(made / name, folder / name)
+    (folder / "data").symlink_to(made / "data")
+    config = folder / "models" / "models.config"
+    config.write_text(config.read_text().replace(str(made), str(folder)))
+    return folder
+
+
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run: under pytest-xdist each process has its own folder in it."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def _make(folder: Path) -> None:
     from atelier_trainer.data.job_data import load
     from atelier_trainer.job_file import load_job
 
-    folder = tmp_path_factory.mktemp("console")
     folders = [f"--{name}={folder / name}" for name in ("models", "data", "runs")]
     done = trainer("train", "fashion-dense", *folders)
     assert done.returncode == 0, done.stderr
@@ -61,7 +86,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     publish_with_initial_weights(job, folder / "models", load(job, folder / "data"))
     save_toy(folder / "models")
     _list(folder / "models")
-    return folder
 
 
 def _list(models: Path) -> None:

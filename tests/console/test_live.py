@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from atelier_client.request_log import read as read_log
 from atelier_console.live.figures import batch_fill, between, quantile
 from atelier_console.live.snapshot import ALL, Counts, Snapshot, read
 
+from tests.support.client_command import command
 from tests.support.console import RunningConsole, running_console
 from tests.support.ports import free_port
 from tests.support.server import RunningServer
@@ -103,3 +105,34 @@ def test_a_drift_report_that_is_damaged_is_said(folder: Path, server: RunningSer
             status, page_text = console.get("/live?model=fashion")
             assert status == 200
             assert "drift.json is damaged" in page_text
+            assert 'atelier_console_source_readable{source="drift"} 0' in console.get("/metrics")[1]
+
+
+def test_prometheus_is_told_what_drift_found(folder: Path, server: RunningServer, tmp_path: Path) -> None:
+    """A real log, saved labels, a real `atelier-client drift`; the console repeats the gauges that it writes."""
+    log, reports, saved, gauges = (tmp_path / name for name in ("log", "reports", "saved", "drift.prom"))
+    options = (f"--record={log}", f"--reports={reports}", f"--feedback={saved}")
+    with running_console(folder, server.grpc, *options) as console:
+        assert "atelier_drift{" not in console.get("/metrics")[1]
+        examples = json.loads(console.get("/api/models/fashion/examples")[1])["examples"]
+        for example in examples * 4:
+            console.ask({"kind": "example", "number": example["number"]})
+        for example in examples:
+            given = {"kind": "example", "number": example["number"]}
+            console.post("/api/models/fashion/feedback", {"input": given, "label": example["label"]})
+        deadline = time.monotonic() + 10
+        while not list(log.glob("*.tfrecord")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        done = command(
+            *("drift", "--feedback", saved / "fashion.tfrecord"),
+            *("--log", log, "--model", "fashion", "--version", 1, "--metrics", gauges),
+            *("--models", folder / "models", "--reports", reports),
+        )
+        assert done.returncode in (0, 1, 4), done.stderr
+        status, text = console.get("/metrics")
+        assert status == 200
+        assert 'atelier_realised_accuracy{model_name="fashion",model_version="1"}' in text
+        assert 'atelier_drift{model_name="fashion",model_version="1"' in text
+        assert set(gauges.read_text().splitlines()) <= set(text.splitlines())
+        page_text = console.get("/live?model=fashion")[1]
+        assert html.escape(json.loads((reports / "drift.json").read_text())["sentence"]) in page_text
