@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +92,60 @@ def test_thousands_of_open_streams_are_cheap(server: RunningServer, peer: Peer) 
         time.sleep(1)
         answered_within(peer, 5)
         assert server.resident() < before + 200 * MB
+
+
+OPENED = http2.frame(http2.HEADERS, http2.END_HEADERS, 1, http2.headers(PREDICT))
+BEGUN = http2.frame(http2.HEADERS, 0, 1, http2.headers(PREDICT))
+
+
+@pytest.mark.parametrize(
+    ("first", "repeated"),
+    [
+        (b"", http2.frame(http2.PING, 0, 0, b"12345678")),
+        (b"", http2.frame(http2.SETTINGS, 0, 0)),
+        (b"", http2.frame(http2.SETTINGS, 0, 0, struct.pack("!HI", 4, 65535))),
+        (b"", http2.frame(http2.PRIORITY, 0, 1, struct.pack("!IB", 3, 1))),
+        (b"", http2.frame(http2.GOAWAY, 0, 0, bytes(8))),
+        (b"", http2.frame(0xEE, 0, 0, bytes(1000))),
+        # CVE-2024-27316: headers that never end.
+        (BEGUN, http2.frame(http2.CONTINUATION, 0, 1, http2.field("x", "y" * 100))),
+        (BEGUN, http2.frame(http2.CONTINUATION, 0, 1)),
+        (OPENED, http2.frame(http2.DATA, 0, 1)),
+        (OPENED, http2.frame(http2.DATA, 8, 1, b"\xff" + bytes(255))),
+        (OPENED, http2.frame(http2.WINDOW_UPDATE, 0, 1, struct.pack("!I", 1))),
+        # The answer is never taken: its window is closed.
+        (http2.frame(http2.SETTINGS, 0, 0, struct.pack("!HI", 4, 0)) + OPENED, http2.frame(http2.PING, 0, 0, bytes(8))),
+    ],
+)  # fmt: skip
+def test_frames_without_end_hold_up_nobody_and_take_no_memory(
+    server: RunningServer, peer: Peer, first: bytes, repeated: bytes
+) -> None:
+    """The front ends such a connection, or reads no more of it, or passes the frames over."""
+    before = server.resident()
+    many = repeated * (2**18 // len(repeated))
+    with http2.connection(server.grpc) as opened, contextlib.suppress(OSError):
+        opened.settimeout(1)
+        opened.sendall(first)
+        # At most 64 MB, or a second in which nothing is read.
+        for _ in range(256):
+            opened.sendall(many)
+        answered_within(peer, 10)
+    answered_within(peer, 10)
+    assert server.resident() < before + 32 * MB
+
+
+def test_headers_that_unpack_to_much_are_refused(server: RunningServer, peer: Peer) -> None:
+    """HPACK: one field of 3 kB in the table, then ten thousand references to it in each call (30 MB of headers)."""
+    before = server.resident()
+    value = b"v" * 3000
+    length = bytes([127, 0x80 + (3000 - 127) % 128, (3000 - 127) // 128])
+    indexed = b"\x40" + b"\x01x" + length + value
+    with http2.connection(server.grpc) as opened, contextlib.suppress(OSError):
+        for stream in range(1, 400, 2):
+            block = http2.headers(PREDICT) + (indexed if stream == 1 else b"\xbe" * 10_000)
+            opened.sendall(http2.frame(http2.HEADERS, http2.END_HEADERS, stream, block))
+        answered_within(peer, 5)
+    assert server.resident() < before + 32 * MB
 
 
 def test_what_is_no_http2_is_closed(server: RunningServer, peer: Peer) -> None:

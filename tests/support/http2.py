@@ -8,7 +8,9 @@ import struct
 from collections.abc import Iterator
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
+    range(10)
+)
 END_STREAM, END_HEADERS = 1, 4
 CANCEL = struct.pack("!I", 8)
 
@@ -28,7 +30,12 @@ def headers(path: str) -> bytes:
         "content-type": "application/grpc",
         "te": "trailers",
     }
-    return b"".join(b"\0" + _text(name) + _text(value) for name, value in fields.items())
+    return b"".join(field(name, value) for name, value in fields.items())
+
+
+def field(name: str, value: str) -> bytes:
+    """A header field as a literal that is not indexed; name and value are shorter than 127."""
+    return b"\0" + _text(name) + _text(value)
 
 
 def _text(value: str) -> bytes:

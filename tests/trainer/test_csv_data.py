@@ -225,7 +225,8 @@ def test_a_validation_split_and_a_validation_file(tmp_path: Path) -> None:
         ({"convolutions": [4]}, {}, "expected images"),
         ({"embedding": 4}, {}, "expected text"),
         ({"vocabulary": 500}, {}, r"network\.vocabulary: expected text"),
-        ({"hidden": [4]}, {"flip": True}, "expected images"),
+        ({"hidden": [4]}, {"flip": True}, r"fit\.flip: expected images"),
+        ({"hidden": [4]}, {"shift": 1}, r"fit\.shift: expected images"),
     ],
 )
 def test_a_network_that_does_not_fit_the_data_is_refused(

@@ -35,6 +35,16 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _stage(value: Any) -> Any:
+    """Refuses what is neither a number of filters nor a list of such numbers."""
+    filters = value if isinstance(value, list) else [value]
+    if not filters or not all(type(item) is int and 1 <= item <= LARGEST_COUNT for item in filters):
+        raise ValueError(
+            f"expected a number of filters, or a list such as [64, 64] for a stage of several, got {value!r}"
+        )
+    return value
+
+
 def _text(value: Any) -> Any:
     """A number becomes its text. YAML reads yes, no, on and off as booleans: as texts they need quotes."""
     if isinstance(value, bool) or value is None:
@@ -190,12 +200,13 @@ class DataSection(_Section):
 class Network(_Section):
     """The hidden layers: convolutions (images) or an embedding (text) first, then dense ones.
 
+    In `convolutions` a number is a stage of one convolution, a list a stage of several.
     `l1` and `l2` are penalties on every kernel; `dropout` follows every hidden layer. A text is a multi-hot vector of
     `vocabulary` words or, with `embedding`, the mean of the vectors of its last `length` words.
     """
 
     hidden: list[Positive] = []
-    convolutions: list[Positive] = []
+    convolutions: list[Annotated[int | list[int], BeforeValidator(_stage)]] = []
     embedding: Positive | None = None
     activation: Literal["relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu"] = "relu"
     l1: NonNegative = 0.0
@@ -244,6 +255,7 @@ class EarlyStopping(_Section):
 class Fit(_Section):
     """How the network is trained. `seed` fixes the initial weights and the order of the examples.
 
+    With `flip` and `shift` training images are mirrored, and moved by up to so many pixels, at random.
     With `deterministic` two runs give results that are equal to the bit. `precision: auto` is mixed_float16 on a GPU
     with tensor cores and float32 elsewhere.
     """
@@ -258,6 +270,7 @@ class Fit(_Section):
         Literal["balanced"] | dict[Text, NonNegative] | None, BeforeValidator(_by_text)
     ] = None
     flip: bool = False
+    shift: Annotated[int, BeforeValidator(_number), Field(ge=0, le=LARGEST_COUNT)] = 0
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     # Measured in docs/benchmarks.md and docs/decisions.md.
     steps_per_execution: Positive = 64
@@ -312,5 +325,9 @@ class Job(_Section):
 
     def digest(self) -> str:
         """SHA-256 over the job's canonical JSON. Equal jobs have equal digests, however their files are written."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        document = self.model_dump(mode="json")
+        if not self.fit.shift:
+            # The key came later: jobs without it keep the digests that their runs and versions carry.
+            del document["fit"]["shift"]
+        canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()

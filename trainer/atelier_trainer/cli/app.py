@@ -89,7 +89,7 @@ def train(
             job_data.fetch(job, data_folder)
         say(f"{job.model} version {result['version']} is up to date: it was made by this job ({job.name}).")
     else:
-        silence_startup()
+        silence_startup(convolutions=bool(job.network.convolutions))
         result = train_and_publish(job, models, data_folder, runs, follow_newest=follow_newest)
         say(f"published {result['path']}")
     print(json.dumps(result), flush=True)

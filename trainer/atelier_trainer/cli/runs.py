@@ -36,7 +36,7 @@ def study(
     from atelier_trainer.studies.study import jobs_of, run_study
 
     jobs = jobs_of(name, set_ or ())
-    silence_startup()
+    silence_startup(convolutions=all(job.network.convolutions for job in jobs))
     _report(run_study(jobs, data_folder, runs), reports, Path(name).stem)
 
 

@@ -64,8 +64,14 @@ def _check_network(job: Job, data_set: DataSet) -> None:
     network = type(job.network).model_fields
     if job.network.vocabulary != network["vocabulary"].default and data_set.kind != "text":
         raise JobError(f"network.vocabulary: expected text, but the data are of kind {data_set.kind}.")
-    if job.fit.flip and data_set.kind != "image":
-        raise JobError(f"fit.flip: expected images, but the data are of kind {data_set.kind}.")
+    for name in ("flip", "shift"):
+        if getattr(job.fit, name) and data_set.kind != "image":
+            raise JobError(f"fit.{name}: expected images, but the data are of kind {data_set.kind}.")
+    if job.fit.shift and job.fit.shift >= min(data_set.shape[:2]):
+        height, width = data_set.shape[:2]
+        raise JobError(
+            f"fit.shift: {job.fit.shift} pixels would move images of {height} x {width} out of sight; expected fewer."
+        )
 
 
 def source_digest(job: Job) -> str:

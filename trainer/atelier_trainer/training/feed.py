@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from atelier_trainer.data.dataset import Examples, Stream
+from atelier_trainer.training.augmentation import Augmentation
 from atelier_trainer.training.encoding import Encoding
 
 # The batch size where no gradient is needed.
@@ -32,9 +33,9 @@ class TrainingFeed:
         batch_size: int,
         seed: int,
         *,
-        flip: tuple[int, ...] = (),
+        augmentation: Augmentation | None = None,
     ) -> None:
-        """`flip`: the shape [H,W] or [H,W,C] of images to mirror left to right at random; none when empty."""
+        """`augmentation` changes the rows of each batch before they are encoded."""
         self.examples = len(train)
         self._batch = batch_size
         self._seed = seed
@@ -42,7 +43,7 @@ class TrainingFeed:
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._train = train
         self._encoding = encoding
-        self._flip = flip
+        self._augmentation = augmentation
         if isinstance(train, Examples):
             self._stored = stored_examples(train, encoding)
             self._labels = tf.constant(train.labels.astype("int32")[:, None])
@@ -82,14 +83,9 @@ class TrainingFeed:
 
     def _features(self, rows: Any, seed: Any, step: Any) -> Any:
         """What the network takes, of stored rows; `seed` is the epoch's."""
-        if self._flip:
-            rows = self._flipped(rows, tf.stack([seed, tf.cast(step, tf.int64)]))
+        if self._augmentation:
+            rows = self._augmentation(rows, tf.stack([seed, tf.cast(step, tf.int64)]))
         return self._encoding.features(rows)
-
-    def _flipped(self, rows: Any, seed: Any) -> Any:
-        images = tf.reshape(rows, [-1, *self._flip])
-        chosen = tf.random.stateless_uniform([tf.shape(images)[0]] + [1] * len(self._flip), seed) < 0.5
-        return tf.reshape(tf.where(chosen, tf.reverse(images, [2]), images), tf.shape(rows))
 
 
 def in_order(examples: Examples, encoding: Encoding) -> tf.data.Dataset:

@@ -15,6 +15,7 @@ from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import DataInvalid, JobError, RunError
 from atelier_trainer.job import Fit, Job
 from atelier_trainer.label_key import key
+from atelier_trainer.training.augmentation import Augmentation
 from atelier_trainer.training.callbacks import CheckpointCallback, EpochLine
 from atelier_trainer.training.checkpoint import Checkpoints
 from atelier_trainer.training.data_spec import Spec
@@ -42,8 +43,9 @@ def fit(job: Job, data_set: DataSet, run: Run) -> Fitted:
     keras.mixed_precision.set_dtype_policy(precision(job.fit))
     spec = Spec.of(data_set)
     encoding = encoding_for(spec, job.network, _words(run, job, data_set))
-    flip = data_set.shape if job.fit.flip else ()
-    feed = TrainingFeed(data_set.train, encoding, job.fit.batch_size, job.fit.seed, flip=flip)
+    changes = job.fit.flip or job.fit.shift
+    augmentation = Augmentation(data_set.shape, job.fit.flip, job.fit.shift) if changes else None
+    feed = TrainingFeed(data_set.train, encoding, job.fit.batch_size, job.fit.seed, augmentation=augmentation)
     run.update(spec=spec.to_json(), steps=feed.steps)
     model = compiled(job, spec, encoding, feed.steps)
     checkpoints = Checkpoints(run.folder, model)

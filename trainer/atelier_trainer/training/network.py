@@ -67,17 +67,22 @@ def _first_layers(network: Network, spec: Spec, inputs: keras.KerasTensor) -> ke
         return inputs
     shape = spec.shape if len(spec.shape) == 3 else (*spec.shape, 1)
     hidden = layers.Reshape(shape)(inputs)
-    for index, filters in enumerate(network.convolutions):
-        # The first convolution has stride 2: at stride 1 it would take most of the time.
-        hidden = layers.Conv2D(
-            filters,
-            kernel_size=5 if index == 0 else 3,
-            strides=2 if index == 0 else 1,
-            padding="same",
-            use_bias=False,
-            kernel_regularizer=_regularizer(network),
-        )(hidden)
-        hidden = layers.Activation(network.activation)(layers.BatchNormalization()(hidden))
+    for index, stage in enumerate(network.convolutions):
+        for place, filters in enumerate(stage if isinstance(stage, list) else [stage]):
+            # The first convolution has stride 2: at stride 1 it would take most of the time.
+            first = index == place == 0
+            outputs = layers.Conv2D(
+                filters,
+                kernel_size=5 if first else 3,
+                strides=2 if first else 1,
+                padding="same",
+                use_bias=False,
+                kernel_regularizer=_regularizer(network),
+            )(hidden)
+            outputs = layers.Activation(network.activation)(layers.BatchNormalization()(outputs))
+            # A residual connection (He et al. 2016), where the widths allow it.
+            residual = place > 0 and outputs.shape[-1] == hidden.shape[-1]
+            hidden = layers.Add()([hidden, outputs]) if residual else outputs
         if index > 0:
             hidden = layers.MaxPooling2D(2, padding="same")(hidden)
     return layers.Dropout(network.dropout)(layers.Flatten()(hidden))
