@@ -56,7 +56,7 @@ from atelier_client.responses import (
 from atelier_client.retry import Retry
 from atelier_client.signature import Signature, choose, choose_by_method, from_metadata
 from atelier_client.transports.base import CLASSIFY, METADATA, PREDICT, REGRESS, RELOAD, STATUS, Method
-from atelier_client.transports.sender import RequestSender
+from atelier_client.transports.sender import Keep, RequestSender
 
 if TYPE_CHECKING:
     # A client without a recorder needs none of it.
@@ -244,13 +244,18 @@ class Core:
     def _all(self, method: Method, requests: Sequence[Request], version: int | None) -> Routine[Prediction]:
         # Here, because the requests of one call may be sent by other threads, which have no active span.
         trace = _trace_context.outgoing(self._traceparent)
-        keep = partial(self._keep, method, trace) if self._recorder else None
         try:
             if len(requests) == 1:
-                responses = [(yield from self._sender.send(method, requests[0], trace, keep))]
+                responses = [
+                    (yield from self._sender.send(method, requests[0], trace, self._keeper(method, trace)))
+                ]
             else:
                 responses = yield Gather(
-                    [self._sender.send(method, request, trace, keep) for request in requests], IN_FLIGHT
+                    [
+                        self._sender.send(method, request, trace, self._keeper(method, trace))
+                        for request in requests
+                    ],
+                    IN_FLIGHT,
                 )
         except (InvalidRequest, ModelNotFound):
             self._signatures.clear()
@@ -258,6 +263,12 @@ class Core:
         prediction = join([response for response, _ in responses], [seconds for _, seconds in responses])
         self._check_version(version, prediction.versions)
         return prediction
+
+    def _keeper(self, method: Method, trace: str | None) -> Keep | None:
+        """What keeps the next request; None when it does not fall into the recorder's sample."""
+        if self._recorder is None or not self._recorder.draws():
+            return None
+        return partial(self._keep, method, trace)
 
     def _keep(
         self, method: Method, trace: str | None, request: bytes, response: Any, replica: int, seconds: float

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from atelier_client import AsyncClient, Client, Router
+from atelier_client import Router
 from atelier_client.errors import InvalidRequest, ModelNotFound, SettingsError
 from atelier_client.request_log import Recorder, Remarks, read
 from atelier_client.request_log.log_writer import LogWriter
-from atelier_client.request_log.recorder import QUEUE_RECORDS
 from atelier_client.testing import InMemoryServer
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -125,8 +124,9 @@ def test_what_is_redacted_is_not_in_the_file(tmp_path: Path) -> None:
 
 
 def test_a_recorder_that_cannot_keep_up_drops_and_counts_and_fails_nobody(
-    tmp_path: Path, server: InMemoryServer
+    tmp_path: Path, server: InMemoryServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("atelier_client.request_log.recorder.QUEUE_RECORDS", 100)
     recorder = Recorder(tmp_path, 1.0)
     stuck = threading.Event()
     written = recorder._writer.write
@@ -136,7 +136,7 @@ def test_a_recorder_that_cannot_keep_up_drops_and_counts_and_fails_nobody(
         return written(model, record)
 
     recorder._writer.write = slow  # type: ignore[method-assign]
-    asked = QUEUE_RECORDS + 50
+    asked = 150
     with server.client("toy", recorder=recorder) as client:
         for _ in range(asked):
             client.predict([1.0])
@@ -144,7 +144,7 @@ def test_a_recorder_that_cannot_keep_up_drops_and_counts_and_fails_nobody(
     assert not recorder.flush(0)
     stuck.set()
     recorder.close(60)
-    assert recorder.written == QUEUE_RECORDS
+    assert recorder.written == 100
     with server.client("toy", recorder=recorder) as client:
         client.predict([1.0])
     assert recorder.dropped == 51
@@ -241,11 +241,3 @@ def test_the_trace_of_an_active_span_goes_along_and_none_without_one(
     traces = [request.trace_id for request in read(tmp_path)]
     assert traces.count(None) == 1
     assert traces.count(expected) == 8
-
-
-def test_clients_share_a_recorder_over_both_transports(tmp_path: Path) -> None:
-    with Recorder(tmp_path, 1.0) as recorder:
-        Client("127.0.0.1:1", "toy", recorder=recorder).close()
-        Client("http://127.0.0.1:1", "toy", recorder=recorder).close()
-        asyncio.run(AsyncClient("127.0.0.1:1", "toy", recorder=recorder).close())
-    assert recorder.written == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -158,6 +159,18 @@ def test_a_clock_that_was_set_back_is_said_and_nothing_is_lost(tmp_path: Path) -
     assert remarks.set_back == 1
     (line,) = remarks.lines()
     assert "record 3: the clock was set back from 2026-11-30 16:00:10 to 2026-11-30 15:00:00 UTC" in line
+
+
+def test_a_record_that_is_being_written_is_not_torn(tmp_path: Path) -> None:
+    path = write(tmp_path, named(0, 1), predict([0.0]), predict([1.0]))
+    path.write_bytes(path.read_bytes()[:-5])
+    remarks = Remarks()
+    with path.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_SH)
+        assert len(list(read(tmp_path, remarks=remarks))) == 1
+    assert remarks.skipped == 0
+    assert len(list(read(tmp_path, remarks=remarks))) == 1
+    assert remarks.skipped == 1
 
 
 def test_without_remarks_what_is_left_out_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from atelier_client import Client
-from atelier_client.request_log import LoggedRequest, Remarks, read
+from atelier_client.request_log import LoggedRequest, Recorder, Remarks, read
 from tensorflow_serving.apis import inference_pb2, prediction_log_pb2
 
 from tests.support.conformance_model import save_config, save_conformance_model
 from tests.support.http import get, series
 from tests.support.peer import ONCE, Peer
-from tests.support.server import RunningServer, running_server
+from tests.support.server import running_server
 from tests.support.toy_models import save_toy
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -183,6 +183,35 @@ def test_a_redacted_tensor_is_nowhere_in_the_record(peer: Peer, logs: Path, tran
     assert all(secret not in file.read_bytes() for file in (logs / "requests").iterdir())
 
 
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+@pytest.mark.parametrize("method", ["predict", "classify", "regress"])
+def test_the_client_s_record_is_that_of_the_server(
+    peer: Peer, logs: Path, tmp_path: Path, transport: str, method: str
+) -> None:
+    """But for the source, the latency, and the version, which REST does not tell."""
+    target = peer.server.grpc if transport == "grpc" else peer.server.rest
+    rows: Any = [1.0, 2.0] if method == "predict" else [{"value": 0.25}, {"value": 0.5}]
+    signature = "serving_default" if method == "predict" else method
+    recorder = Recorder(tmp_path / "log", 1.0, redact=["number", "bonus", "scores"])
+
+    def ask() -> None:
+        with recorder, Client(target, "toy", recorder=recorder, traceparent=TRACEPARENT) as client:
+            getattr(client, method)(rows, signature=signature, label="stable")
+
+    (server_s,) = written(peer, logs / "requests", ask)
+    (client_s,) = read(tmp_path / "log")
+    for field in ("model", "label", "trace_id", "transport", "signature", "redacted", "examples"):
+        assert getattr(client_s, field) == getattr(server_s, field), field
+    assert (server_s.trace_id, server_s.version, server_s.source) == (TRACE, 1, "server")
+    assert (client_s.version, client_s.source) == (1 if transport == "grpc" else 0, "client")
+    assert abs(client_s.time - server_s.time) < timedelta(seconds=10)
+    for mine, its in ((client_s.inputs, server_s.inputs), (client_s.outputs, server_s.outputs)):
+        assert mine.keys() == its.keys()
+        for name, array in its.items():
+            assert array.dtype == mine[name].dtype
+            np.testing.assert_array_equal(array, mine[name])
+
+
 def test_a_multi_inference_is_kept(peer: Peer, logs: Path) -> None:
     request = inference_pb2.MultiInferenceRequest()
     for signature, method in (("classify", "classify"), ("regress", "regress")):
@@ -246,7 +275,7 @@ def test_a_traceparent_is_taken_as_the_standard_says(
     assert [line["trace_id"] for line in lines] == [TRACE if len(values) > 1 else trace, trace]
 
 
-def test_the_request_log_is_a_warm_up_file(tmp_path: Path) -> None:
+def test_the_request_log_is_a_warm_up_file_and_whole_when_the_server_has_ended(tmp_path: Path) -> None:
     models, log = tmp_path / "models", tmp_path / "log"
     save_toy(models, version=1, factor=1.0)
     flags = (f"--request_log_dir={log}", "--request_log_sampling_rate=1")
@@ -274,7 +303,14 @@ def test_the_request_log_is_a_warm_up_file(tmp_path: Path) -> None:
         peer.wait(lambda: peer.scale() == (7.0, 7))
         path = f'model_path="{models}/toy/7",status="OK"'
         assert series(server)[f":tensorflow:serving:model_warmup_records_read{{{path}}}"] == len(records)
+        before = len(list(read(log)))
+        for _ in range(20):
+            peer.scale()
         peer.channel.close()
+        server.process.terminate()
+        assert server.process.wait(timeout=30) == 0
+    # What waited was written before the server ended.
+    assert len(list(read(log))) >= before + 20
 
 
 def test_a_full_disk_fails_no_request_and_leaves_whole_files(tmp_path: Path) -> None:
@@ -331,21 +367,3 @@ def test_several_workers_write_one_log_and_a_killed_one_loses_no_whole_record(tm
         assert len(list(read(log, remarks=remarks))) >= 12
         assert remarks.skipped == 0
         again.channel.close()
-
-
-def test_what_waits_is_written_when_the_server_stops(tmp_path: Path) -> None:
-    models, log = tmp_path / "models", tmp_path / "log"
-    save_toy(models, version=1, factor=1.0)
-    flags = (f"--request_log_dir={log}", "--request_log_sampling_rate=1")
-    with running_server(models, *ONCE, *flags, model="toy") as server:
-        stop_soon(Peer(server, models, "toy"), server)
-    assert len(list(read(log))) == 20
-
-
-def stop_soon(peer: Peer, server: RunningServer) -> None:
-    """Ask twenty times and let the server end."""
-    for _ in range(20):
-        peer.scale()
-    peer.channel.close()
-    server.process.terminate()
-    assert server.process.wait(timeout=30) == 0

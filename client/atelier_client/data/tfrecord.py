@@ -6,6 +6,7 @@ so that a checksum of checksums is no special case (tensorflow/core/lib/io/recor
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import itertools
@@ -28,7 +29,10 @@ _FOOT = struct.Struct("<I")
 _MASK_DELTA = 0xA282EAD8
 # A damaged length could otherwise ask for exabytes. No longer record could be sent to a server anyway.
 _LONGEST = 2**31
-_ENDS_WITHIN = "the file ends within it"
+
+
+class CutShortError(DataError):
+    """A file ends within a record: its writer was killed, or is still writing."""
 
 
 class TfrecordReader:
@@ -70,7 +74,7 @@ def read_records(path: Path) -> Iterator[bytes]:
         with _opened(path) as handle:
             while head := handle.read(_HEAD.size):
                 if len(head) < _HEAD.size:
-                    raise DataError(f"{path}, record {number}: {_ENDS_WITHIN}.")
+                    raise CutShortError(f"{path}, record {number}: the file ends within it.")
                 length, checksum = _HEAD.unpack(head)
                 if _masked(google_crc32c.value(head[:8])) != checksum or length > _LONGEST:
                     wrong = (
@@ -82,7 +86,7 @@ def read_records(path: Path) -> Iterator[bytes]:
                 data = handle.read(length)
                 foot = handle.read(_FOOT.size)
                 if len(data) < length or len(foot) < _FOOT.size:
-                    raise DataError(f"{path}, record {number}: {_ENDS_WITHIN}.")
+                    raise CutShortError(f"{path}, record {number}: the file ends within it.")
                 if _masked(google_crc32c.value(data)) != _FOOT.unpack(foot)[0]:
                     raise DataError(f"{path}, record {number}: its bytes are damaged (checksum).")
                 yield data
@@ -106,12 +110,9 @@ def end_of_records(path: Path) -> int:
     Raises `DataError` for a record that is damaged otherwise.
     """
     end = 0
-    try:
+    with contextlib.suppress(CutShortError):
         for record in read_records(path):
             end += _HEAD.size + len(record) + _FOOT.size
-    except DataError as error:
-        if _ENDS_WITHIN not in str(error):
-            raise
     return end
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,23 @@ def safe(model: str) -> str:
 def name_of(model: str, made: int, process: int) -> str:
     """The name of a file that a process begins at the time `made` (milliseconds since 1970)."""
     return f"{safe(model)}-{made:d}-{process:d}.tfrecord"
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a process holds the lock that writers have on their files."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
 
 
 def log_files(folder: Path, model: str | None) -> list[LogFile]:

@@ -111,7 +111,9 @@ class _File:
     def __init__(self, path: Path) -> None:
         # O_EXCL makes a new file: an existing link or file is never followed or overwritten.
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        fcntl.flock(self._handle, fcntl.LOCK_SH)
+        # Where there are no locks, another process may delete the file too early.
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._handle, fcntl.LOCK_SH)
         self._path = path
         self._begun = time.monotonic()
         self.records = 0

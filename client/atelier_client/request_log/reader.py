@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from atelier_client.data.tfrecord import read_records
+from atelier_client.data.tfrecord import CutShortError, read_records
 from atelier_client.errors import DataError
-from atelier_client.request_log.log_files import LogFile, log_files
+from atelier_client.request_log.log_files import LogFile, is_being_written, log_files
 from atelier_client.request_log.logged_request import ForeignRecordError, LoggedRequest, parse
 from atelier_client.request_log.remarks import Remarks
 
@@ -27,9 +27,10 @@ def read(
 
     Records that are torn, and those that are none of a request log, are left out: they are counted in `remarks`, and
     the first one of each file is named there; without `remarks`, in the log of this program (logger `atelier_client`).
-    A torn record ends its file; reading goes on with the next one. Where a clock was set back, the records are kept in
-    the order in which they were written, and that is said too. A file that is deleted meanwhile, as old ones are, is
-    passed over. In memory is one record of each file that was written at the same time.
+    A torn record ends its file (one that is being written now is none), and reading goes on with the next one. Where a
+    clock was set back, the records are kept in the order in which they were written, and that is said too. A file that
+    is deleted meanwhile, as old ones are, is passed over. In memory is one record of each file that was written at the
+    same time.
 
     Raises `DataError` when there is no such folder.
     """
@@ -81,6 +82,9 @@ def _of_file(path: Path, model: str | None, remarks: Remarks, to_log: bool) -> I
     except DataError as error:
         if not path.exists():
             # Deleted since the folder was listed: a log keeps no more than it was told to.
+            return
+        if isinstance(error, CutShortError) and is_being_written(path):
+            # The record that is written at this moment.
             return
         reason = f"{str(error).removesuffix('.')}; what follows in this file is left out."
         if remarks.skip(path, reason) and to_log:

@@ -17,7 +17,7 @@ from atelier_client._arguments import is_amount, is_text, is_whole, shown
 from atelier_client._files import check_folder
 from atelier_client.errors import SettingsError
 from atelier_client.request_log.log_writer import LogWriter
-from atelier_client.request_log.record import KINDS, Exchange, serialized
+from atelier_client.request_log.record import Exchange, serialized
 
 _log = logging.getLogger("atelier_client")
 
@@ -86,10 +86,12 @@ class Recorder:
     ) -> None:
         self.close()
 
+    def draws(self) -> bool:
+        """Whether the next request falls into the sample."""
+        return random.random() < self._rate
+
     def offer(self, exchange: Exchange) -> None:
-        """Keep a request, when it falls into the sample and there is room. Never raises; the clients call it."""
-        if exchange.method not in KINDS or random.random() >= self._rate:
-            return
+        """Keep a request when there is room. The clients call it, for those of the sample."""
         size = len(exchange.request) + exchange.response.ByteSize()
         with self._changed:
             full = self._records >= QUEUE_RECORDS or self._bytes + size > QUEUE_BYTES

@@ -153,8 +153,14 @@ class _File:
         self._begun = time.monotonic()
         self.records = 0
         self.size = 0
-        fcntl.flock(self._handle, fcntl.LOCK_SH)
-        self._writer = tf.io.TFRecordWriter(str(path))
+        # Where there are no locks, another process may delete the file too early.
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._handle, fcntl.LOCK_SH)
+        try:
+            self._writer = tf.io.TFRecordWriter(str(path))
+        except Exception:
+            os.close(self._handle)
+            raise
 
     def seconds(self) -> float:
         """How long ago it was begun."""
