@@ -104,7 +104,7 @@ TEXTS: dict[str, str] = {
     "answers": "Answers",
     "version": "version {version}",
     "newest": "newest version",
-    "no_canary": "No canary is being released.",
+    "no_canary": "No canary",
     "waiting": "Nothing was asked yet.",
     "latency": "{milliseconds:.1f} ms, as the console measured it",
     "chosen_label": "{label}, {percent:.1f} %",

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 # `.atelier` has a lock of another kind: the one that keeps two `make venv` apart.
-LOCKS = sorted(str(lock.relative_to(ROOT)) for lock in ROOT.glob("[!.]*/*.lock"))
+LOCKS = sorted(str(lock.relative_to(ROOT)) for lock in ROOT.glob("[!.]*/[!.]*.lock"))
 
 
 def pins(text: str) -> dict[str, set[str]]:

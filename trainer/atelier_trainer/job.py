@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,72 +16,24 @@ from pydantic import (
     model_validator,
 )
 
+from atelier_trainer.job_values import (
+    Count,
+    FolderName,
+    NonNegative,
+    Number,
+    Positive,
+    Share,
+    Stage,
+    Text,
+    by_text,
+    texts,
+)
 from atelier_trainer.label_key import same_label
 
-# TensorFlow counts sizes and epochs in int32 in places; a larger number is a slip of the pen.
-LARGEST_COUNT = 2**31 - 1
 # A data section has exactly one of these keys.
 _ONE_OF = ("name", "csv", "npz", "idx", "tfrecord")
 _OF_CSV = ("separator", "decimal", "encoding", "columns", "missing", "text", "stream", "test_split")
 _OF_RECORDS = ("label", "image", "test", "validation")
-
-
-def _number(value: Any) -> Any:
-    """Refuses truth values, which pydantic takes for 0 and 1: `epochs: yes` is no number of epochs."""
-    if isinstance(value, bool):
-        raise ValueError(f"expected a number, got {value}")
-    return value
-
-
-def _stage(value: Any) -> Any:
-    """Refuses what is neither a number of filters nor a list of such numbers."""
-    filters = value if isinstance(value, list) else [value]
-    if not filters or not all(type(item) is int and 1 <= item <= LARGEST_COUNT for item in filters):
-        raise ValueError(
-            f"expected a number of filters, or a list such as [64, 64] for a stage of several, got {value!r}"
-        )
-    return value
-
-
-def _text(value: Any) -> Any:
-    """A number becomes its text. YAML reads yes, no, on and off as booleans: as texts they need quotes."""
-    if isinstance(value, bool) or value is None:
-        raise ValueError(
-            f"expected a text, got {value}: YAML reads yes, no, on, off, true, false and null so; write it in quotes"
-        )
-    return str(value) if isinstance(value, int | float) else value
-
-
-def _texts(value: Any) -> Any:
-    """A single text stands for a list with this text only."""
-    return [_text(value)] if isinstance(value, str | int | float) else value
-
-
-def _by_text(value: Any) -> Any:
-    """Keys as texts. Raises `ValueError` for two that become one: `1` and `"1"` would leave one of the values only."""
-    if not isinstance(value, dict):
-        return value
-    by_text = {_text(key): item for key, item in value.items()}
-    if len(by_text) < len(value):
-        twice = next(name for name in by_text if sum(_text(key) == name for key in value) > 1)
-        raise ValueError(f"the key {twice!r} is there twice, once as a number and once as a text")
-    return by_text
-
-
-def _folder_name(value: str) -> str:
-    """Runs and models are folders of this name, and it stands in URLs."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
-        raise ValueError(
-            f"expected a letter or digit, then letters, digits, _ . or - (it names a folder), got {value!r}"
-        )
-    return value
-
-
-Positive = Annotated[int, BeforeValidator(_number), Field(ge=1, le=LARGEST_COUNT)]
-NonNegative = Annotated[float, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
-Text = Annotated[str, BeforeValidator(_text)]
-FolderName = Annotated[str, AfterValidator(_folder_name)]
 
 
 class _Section(BaseModel):
@@ -112,8 +62,8 @@ class DataSection(_Section):
     separator: str = ","
     decimal: Literal[".", ","] = "."
     encoding: str = "utf-8"
-    columns: Annotated[dict[Text, Literal["number", "category", "ignore"]], BeforeValidator(_by_text)] = {}
-    missing: Annotated[list[Text], BeforeValidator(_texts)] = []
+    columns: Annotated[dict[Text, Literal["number", "category", "ignore"]], BeforeValidator(by_text)] = {}
+    missing: Annotated[list[Text], BeforeValidator(texts)] = []
     test: str | None = None
     test_split: Share = 0.2
     validation: str | None = None
@@ -206,7 +156,7 @@ class Network(_Section):
     """
 
     hidden: list[Positive] = []
-    convolutions: list[Annotated[int | list[int], BeforeValidator(_stage)]] = []
+    convolutions: list[Stage] = []
     embedding: Positive | None = None
     activation: Literal["relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu"] = "relu"
     l1: NonNegative = 0.0
@@ -232,7 +182,7 @@ class Optimizer(_Section):
     name: Literal[
         "adam", "adamw", "nadam", "adamax", "adagrad", "adadelta", "rmsprop", "sgd", "ftrl", "lion"
     ] = "adam"
-    learning_rate: Annotated[float, BeforeValidator(_number), Field(gt=0, le=10)] = 0.001
+    learning_rate: Annotated[Number, Field(gt=0, le=10)] = 0.001
     schedule: Literal["constant", "cosine", "linear", "exponential", "inverse_time"] = "constant"
     warmup: Share = 0.0
     momentum: Share = 0.0
@@ -262,15 +212,15 @@ class Fit(_Section):
 
     batch_size: Positive
     epochs: Positive
-    seed: Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**31)] = 0
+    seed: Count = 0
     deterministic: bool = False
     validation_split: Share = 0.0
     early_stopping: EarlyStopping | None = None
     class_weight: Annotated[
-        Literal["balanced"] | dict[Text, NonNegative] | None, BeforeValidator(_by_text)
+        Literal["balanced"] | dict[Text, NonNegative] | None, BeforeValidator(by_text)
     ] = None
     flip: bool = False
-    shift: Annotated[int, BeforeValidator(_number), Field(ge=0, le=LARGEST_COUNT)] = 0
+    shift: Count = 0
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     # Measured in docs/benchmarks.md and docs/decisions.md.
     steps_per_execution: Positive = 64
