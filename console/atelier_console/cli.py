@@ -77,6 +77,8 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         port=options.port,
         target=options.target,
         rest=rest.rstrip("/"),
+        shown_target=options.shown_target or options.target,
+        shown_rest=(options.shown_rest or rest).rstrip("/"),
         model=options.model,
         token=options.token,
         server_token=os.environ.get("ATELIER_TOKEN") or None,
@@ -111,6 +113,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="its REST address, for its metrics and the lines for curl (default: guessed from "
         "--target, which is said)",
+    )
+    parser.add_argument(
+        "--shown-target",
+        metavar="TARGET",
+        default=environ.get("ATELIER_SHOWN_TARGET") or None,
+        help="--target in the lines to copy, where readers reach the server by another address (containers) "
+        "[ATELIER_SHOWN_TARGET]",
+    )
+    parser.add_argument(
+        "--shown-rest",
+        metavar="URL",
+        default=environ.get("ATELIER_SHOWN_REST") or None,
+        help="--rest in the lines to copy [ATELIER_SHOWN_REST]",
     )
     parser.add_argument(
         "--model",

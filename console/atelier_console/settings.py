@@ -19,6 +19,7 @@ _LEAST_TOKEN = 16
 class Settings:
     """`target` is the client's (gRPC or REST), `rest` the base address of REST, http://HOST:PORT.
 
+    `shown_target` and `shown_rest` are the same as whoever reads the page reaches them.
     `token` is None when everybody on this machine may ask; `server_token` is sent to the model server.
     `record` is the folder of a request log that the console keeps of its own requests; None keeps none.
     """
@@ -27,6 +28,8 @@ class Settings:
     port: int
     target: str
     rest: str
+    shown_target: str
+    shown_rest: str
     model: str | None
     models: Path
     data: Path

@@ -41,12 +41,12 @@ def _curl(settings: Settings, model: str, version: int, inputs: Inputs, method: 
     text = json.dumps(body)
     if len(text) > _LONGEST:
         return None
-    url = f"{settings.rest}/v1/models/{quote(model, safe='')}/versions/{version}:{verb}"
+    url = f"{settings.shown_rest}/v1/models/{quote(model, safe='')}/versions/{version}:{verb}"
     return f"curl -s {shlex.quote(url)} -d {shlex.quote(text)}"
 
 
 def _python(settings: Settings, model: str, version: int, inputs: Inputs, method: str) -> str | None:
-    target = f"Client({settings.target!r}, {model!r})"
+    target = f"Client({settings.shown_target!r}, {model!r})"
     last = f"version={version}" + (
         "" if inputs.signature == DEFAULT_SIGNATURE else f", signature={inputs.signature!r}"
     )
@@ -78,8 +78,10 @@ def _python(settings: Settings, model: str, version: int, inputs: Inputs, method
 
 
 def _client(settings: Settings, model: str, version: int, inputs: Inputs) -> str | None:
-    options = ["--target", settings.target, "--model", model, "--version", str(version)]
-    options += ["--models", str(settings.models)]
+    options = ["--target", settings.shown_target, "--model", model, "--version", str(version)]
+    if settings.shown_target == settings.target:
+        # Who has another address for the server has no such folder either.
+        options += ["--models", str(settings.models)]
     if inputs.signature != DEFAULT_SIGNATURE:
         options += ["--signature", inputs.signature]
     tail = shlex.join(options)
