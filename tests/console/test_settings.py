@@ -8,7 +8,7 @@ from atelier_console.cli import read_settings
 from atelier_console.inputs.given import Inputs
 from atelier_console.trying.lines import lines
 
-INPUTS = Inputs("serving_default", {"x": np.float32([1.5])})
+INPUTS = Inputs("serving_default", {"x": np.array([1.5], np.float32)})
 
 
 def test_lines_name_the_server_as_the_console_reaches_it() -> None:
