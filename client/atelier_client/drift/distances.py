@@ -100,37 +100,41 @@ def wasserstein(column: Column, reference: Counts, window: Counts) -> Distance:
     value = float((np.sqrt(np.maximum(difference**2 - noise / 2, 0.0)) * widths).sum()) + beyond
     ends = (math.copysign(1.0, below[0] - below[1]), math.copysign(1.0, above[0] - above[1]))
     # Where chance decides the signs they cancel each other, which the difference of the means does not.
-    variance = max(
-        _variance(sides, widths * np.where(difference < 0, -1.0, 1.0), ends),
-        _variance(sides, widths, (1.0, -1.0)),
-    )
-    error = math.sqrt(variance)
+    directions = ((widths * np.where(difference < 0, -1.0, 1.0), ends), (widths, (1.0, -1.0)))
+
+    def error_of(sides: tuple[Counts, Counts]) -> float:
+        return math.sqrt(
+            max(
+                sum(_variance(side, *direction) / size for side, size in zip(sides, sizes, strict=True))
+                for direction in directions
+            )
+        )
+
+    error = error_of(sides)
     scale = column.spread
-    chance = math.erfc(value / error / math.sqrt(2)) if error else float(value == 0)
+    # When nothing has changed both samples have the variance that they have together. Alone a small one may lack the
+    # few large values, and then seems to vary less than it does.
+    both = reference + window
+    together = max(error, error_of((both, both)))
+    chance = math.erfc(value / together / math.sqrt(2)) if together else float(value == 0)
     interval = (max(value - Z * error, 0.0) / scale, (value + Z * error) / scale)
     return Distance(value / scale, interval, Z * error / scale, chance)
 
 
-def _variance(sides: tuple[Counts, Counts], weights: NDArray[Any], ends: tuple[float, float]) -> float:
-    """The variance of the sum over the edges of `weights` [K] times the difference of the levels, and of the distances
+def _variance(side: Counts, weights: NDArray[Any], ends: tuple[float, float]) -> float:
+    """The variance of one value's part in the sum over the edges of `weights` [K] times the level, and of the distances
     beyond both ends times `ends`."""
     # A value in a cell counts towards the level at every edge from its own on.
     moved = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
-    variance = 0.0
-    for side in sides:
-        share = side.cells / side.examples
-        below_mean, below_square = side.below / side.examples
-        above_mean, above_square = side.above / side.examples
-        # Those below lie in the first cell, those above in the last one, where `moved` is 0.
-        mean = float((share * moved).sum()) + ends[0] * below_mean + ends[1] * above_mean
-        square = (
-            float((share * moved**2).sum())
-            + 2 * ends[0] * below_mean * moved[0]
-            + below_square
-            + above_square
-        )
-        variance += max(square - mean**2, 0.0) / side.examples
-    return variance
+    share = side.cells / side.examples
+    below_mean, below_square = side.below / side.examples
+    above_mean, above_square = side.above / side.examples
+    # Those below lie in the first cell, those above in the last one, where `moved` is 0.
+    mean = float((share * moved).sum()) + ends[0] * below_mean + ends[1] * above_mean
+    square = (
+        float((share * moved**2).sum()) + 2 * ends[0] * below_mean * moved[0] + below_square + above_square
+    )
+    return float(max(square - mean**2, 0.0))
 
 
 def rates(reference: Counts, window: Counts) -> Distance:
@@ -153,10 +157,11 @@ def rates(reference: Counts, window: Counts) -> Distance:
 def homogeneity(counts: NDArray[np.float64]) -> float:
     """The p-value of Pearson's test that two rows of counts [2,K] have the same distribution.
 
-    Cells expected to have too few examples for it are put together, the rarest first.
+    Cells expected to have too few examples for it are put together, the rarest first. The larger sample alone says
+    which: by both, cells that have few examples by chance would be put together, and others stand out more.
     """
     sizes = counts.sum(axis=1)
-    share = counts.sum(axis=0) / counts.sum()
+    share = counts[sizes.argmax()] / sizes.max()
     order = np.argsort(share, kind="stable")
     counts, share = counts[:, order], share[order]
     rare = int(np.searchsorted(share * sizes.min(), _FEWEST_EXPECTED))

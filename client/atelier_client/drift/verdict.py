@@ -73,7 +73,8 @@ def _verdict(one: Compared, real: bool) -> Verdict:
         return "too few"
     found = one.difference.distance
     large = abs(found.value) >= one.threshold
-    if large and real:
+    low, high = found.interval
+    if large and real and not low <= 0 <= high:
         return "changed"
     return "too few" if large or found.resolution > one.threshold else "stable"
 
