@@ -18,7 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 START = datetime(2026, 11, 30, 16, 0, tzinfo=UTC)
 
 
-def details(seconds: float, **changed: Any) -> bytes:
+def details(seconds: float, /, **changed: Any) -> bytes:
     """Field 1000 of a record of a request that came so many seconds after START."""
     document = {
         "time": (START + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z"),
@@ -38,7 +38,7 @@ def details(seconds: float, **changed: Any) -> bytes:
     return bytes([1000 << 3 & 0x7F | 0x80 | 2, 1000 << 3 >> 7]) + length + text
 
 
-def predict(x: Any, seconds: float = 0.0, **changed: Any) -> bytes:
+def predict(x: Any, seconds: float = 0.0, /, **changed: Any) -> bytes:
     """A record of a predict request."""
     log = prediction_log_pb2.PredictionLog()
     log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto(x))
@@ -197,3 +197,27 @@ def test_a_file_that_is_deleted_while_the_log_is_read_is_passed_over(tmp_path: P
     later.unlink()
     assert list(requests) == []
     assert remarks.skipped == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"time": "0001-01-01T00:00:00Z"},
+        {"time": "1969-12-31T23:59:59Z"},
+        {"time": "9999-12-31T23:59:59Z"},
+        {"time": "9999-12-31T23:59:59-12:00"},
+        {"seconds": 1e300},
+        {"seconds": -5},
+        {"version": 10**30},
+        {"version": -1},
+    ],
+)
+def test_a_record_with_an_odd_number_is_left_out_and_stops_nothing(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    write(tmp_path, named(0, 1), predict([0.0], 0), predict([7.0], 1, **wrong), predict([2.0], 2))
+    remarks = Remarks()
+    assert [request.inputs["x"].item() for request in read(tmp_path, remarks=remarks)] == [0, 2]
+    assert remarks.skipped == 1
+    assert remarks.set_back == 0
+    assert "record 2: left out: its field 1000 is not that of a request log" in remarks.lines()[0]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -19,6 +18,12 @@ from atelier_client.responses import outputs_of
 
 Arrays = dict[str, NDArray[Any]]
 _SOURCES = ("server", "client")
+# What a record may say, so that one that is wrong cannot stop a reader: TensorFlow Serving's versions are int64, dates
+# are computed with up to the year 9999, and no request takes a week.
+_VERSIONS = range(2**63)
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 1, tzinfo=UTC)
+_LONGEST = timedelta(days=7)
 
 
 class ForeignRecordError(ValueError):
@@ -128,9 +133,11 @@ def _details(text: bytes) -> dict[str, Any]:
             time.tzinfo is not None
             and isinstance(fields["model"], str)
             and type(fields["version"]) is int
+            and fields["version"] in _VERSIONS
+            and _EARLIEST <= fields["time"] <= _LATEST
             and isinstance(fields["transport"], str)
             and fields["source"] in _SOURCES
-            and math.isfinite(fields["seconds"])
+            and 0 <= fields["seconds"] <= _LONGEST.total_seconds()
             and all(isinstance(fields[name], str | None) for name in ("label", "trace_id"))
             and all(isinstance(name, str) for name in fields["redacted"])
         )
