@@ -96,7 +96,7 @@ class Core:
         if traceparent is not None and not callable(traceparent):
             _trace_context.check(traceparent)
         self._traceparent = traceparent
-        self._recorder = recorder
+        self.recorder = recorder
         timeout = min(timeout, _LONGEST_SECONDS)
         self._timeout = timeout
         self._clock = clock
@@ -266,7 +266,7 @@ class Core:
 
     def _keeper(self, method: Method, trace: str | None) -> Keep | None:
         """What keeps the next request; None when it does not fall into the recorder's sample."""
-        if self._recorder is None or not self._recorder.draws():
+        if self.recorder is None or not self.recorder.draws():
             return None
         return partial(self._keep, method, trace)
 
@@ -276,8 +276,8 @@ class Core:
         """Offer a request and its answer to the recorder."""
         from atelier_client.request_log.record import Exchange
 
-        assert self._recorder is not None
-        self._recorder.offer(
+        assert self.recorder is not None
+        self.recorder.offer(
             Exchange(
                 method.name,
                 self._model,

@@ -67,10 +67,12 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections; calls under way end."""
+        """Close the connections; calls under way end. Waits until a recorder has written what waits, at most 5 s."""
         self._closed = True
         for transport in self._transports:
             await transport.close()
+        if self._core.recorder is not None:
+            await asyncio.to_thread(self._core.recorder.flush)
 
     async def predict(
         self,

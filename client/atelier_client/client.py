@@ -86,10 +86,12 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; calls under way end."""
+        """Close the connections; calls under way end. Waits until a recorder has written what waits, at most 5 s."""
         self._closed = True
         for transport in self._transports:
             transport.close()
+        if self._core.recorder is not None:
+            self._core.recorder.flush()
 
     def predict(
         self,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -241,3 +243,65 @@ def test_the_trace_of_an_active_span_goes_along_and_none_without_one(
     traces = [request.trace_id for request in read(tmp_path)]
     assert traces.count(None) == 1
     assert traces.count(expected) == 8
+
+
+# A program with a server of its own, and a recorder in the folder that it is given.
+PROGRAM = """
+import os, sys
+from atelier_client.request_log import Recorder
+from atelier_client.testing import InMemoryServer
+
+server = InMemoryServer()
+numbers = {"x": ("float32", (-1,))}
+server.serve("toy", lambda arrays: arrays, inputs=numbers, outputs=numbers)
+recorder = Recorder(sys.argv[1], 1.0)
+client = server.client("toy", recorder=recorder)
+"""
+
+
+@pytest.mark.parametrize("ending", ["", "raise SystemExit", "raise ValueError('its own mistake')"])
+def test_a_program_that_ends_without_closing_anything_has_kept_all(tmp_path: Path, ending: str) -> None:
+    program = f"{PROGRAM}\nfor n in range(20): client.predict([float(n)])\n{ending}"
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == ("ValueError" in ending), done.stderr
+    assert [request.inputs["x"].item() for request in read(tmp_path)] == list(range(20))
+
+
+def test_a_client_that_is_closed_has_kept_all(tmp_path: Path, server: InMemoryServer) -> None:
+    with Recorder(tmp_path, 1.0) as recorder:
+        with server.client("toy", recorder=recorder) as client:
+            client.predict([1.0])
+        assert recorder.written == 1
+
+        async def ask() -> None:
+            async with server.async_client("toy", recorder=recorder) as client:
+                await client.predict([2.0])
+
+        asyncio.run(ask())
+        # The recorder goes on: others may share it.
+        assert recorder.written == 2
+
+
+def test_after_a_fork_parent_and_child_keep_their_own(tmp_path: Path) -> None:
+    program = f"""{PROGRAM}
+client.predict([1.0])
+child = os.fork()
+client.predict([2.0 if child else 3.0])
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    client.predict([4.0])
+else:
+    recorder.close()
+    os._exit(0 if recorder.written == 1 else 1)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    files = list(tmp_path.iterdir())
+    assert len({file.stem.rsplit("-", 1)[1] for file in files}) == 2
+    remarks = Remarks()
+    kept = sorted(request.inputs["x"].item() for request in read(tmp_path, remarks=remarks))
+    assert (kept, remarks.skipped) == ([1, 2, 3, 4], 0)

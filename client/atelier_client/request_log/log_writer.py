@@ -80,6 +80,12 @@ class LogWriter:
         for name in list(self._open):
             self._close(name)
 
+    def leave(self) -> None:
+        """After a fork, in the child: let the parent's files alone, which goes on writing them."""
+        for file in self._open.values():
+            file.leave()
+        self._open.clear()
+
     def _begin(self, model: str) -> _File:
         self._folder.mkdir(parents=True, exist_ok=True)
         # Two files of one millisecond need two names.
@@ -145,6 +151,10 @@ class _File:
         with contextlib.suppress(OSError):
             if not self.records:
                 self._path.unlink(missing_ok=True)
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of it, whatever it has. The lock stays as long as another process has it open."""
         os.close(self._handle)
 
 

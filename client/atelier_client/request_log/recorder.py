@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
 import random
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -27,6 +29,8 @@ QUEUE_RECORDS = 10_000
 _CLOSE_SECONDS = 5.0
 # After an error the disk is left alone for so long.
 _PAUSE_SECONDS = 1.0
+# Those of this process that may have something to write: one that waits is kept alive by its thread.
+_recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
 class Recorder:
@@ -40,7 +44,9 @@ class Recorder:
     full, say; logged once) count. All files of the folder together have about `max_bytes`, none is kept longer than
     `max_age_seconds`. `redact` are the names of inputs, outputs and features that are not kept.
 
-    Several clients may share a recorder; it is the caller's to close. Thread-safe. Raises `SettingsError`.
+    Several clients may share a recorder; it is the caller's to close. A client that is closed waits until its requests
+    are written, and so does a program that ends by itself (not by a signal or `os._exit`). After `os.fork` the child
+    has a thread, files and counts of its own. Thread-safe. Raises `SettingsError`.
     """
 
     def __init__(
@@ -60,7 +66,6 @@ class Recorder:
             raise SettingsError(f"max_age_seconds is a number above 0, not {shown(max_age_seconds)}.")
         if isinstance(redact, str) or not all(is_text(name) for name in redact):
             raise SettingsError(f"redact is a list of names, such as ['name'], not {shown(redact)}.")
-        self.written = self.dropped = self.failed = 0
         self._rate = float(rate)
         self._hidden: Collection[str] = frozenset(redact)
         path = Path(folder)
@@ -69,12 +74,18 @@ class Recorder:
             self._writer = LogWriter(path, max_bytes, max_age_seconds)
         except OSError as error:
             raise SettingsError(f"{path} cannot be made: {error.strerror}.") from None
+        self._closing = False
+        self._begin()
+        _recorders.add(self)
+
+    def _begin(self) -> None:
+        """Nothing waits, and no thread runs."""
+        self.written = self.dropped = self.failed = 0
         self._queue: deque[tuple[Exchange, int]] = deque()
         self._bytes = 0
         # Of the record that is being written, too.
         self._records = 0
         self._changed = threading.Condition()
-        self._closing = False
         self._broken = False
         self._thread: threading.Thread | None = None
 
@@ -95,16 +106,24 @@ class Recorder:
         size = len(exchange.request) + exchange.response.ByteSize()
         with self._changed:
             full = self._records >= QUEUE_RECORDS or self._bytes + size > QUEUE_BYTES
-            if full or self._closing:
+            if full or self._closing or not self._is_running():
                 self.dropped += 1
                 return
             self._records += 1
             self._bytes += size
             self._queue.append((exchange, size))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, daemon=True, name="recorder")
-                self._thread.start()
             self._changed.notify_all()
+
+    def _is_running(self) -> bool:
+        """Start the thread when there is none. False when the interpreter ends, and starts none any more."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._work, daemon=True, name="recorder")
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
 
     def flush(self, seconds: float = _CLOSE_SECONDS) -> bool:
         """Wait until everything is written, for at most so many seconds. Whether it is."""
@@ -119,6 +138,11 @@ class Recorder:
             thread = self._thread
         if thread is not None:
             thread.join(seconds)
+
+    def _after_fork(self) -> None:
+        """In the child: the parent writes what waits, and its lock may be held by a thread that is not here."""
+        self._writer.leave()
+        self._begin()
 
     def _work(self) -> None:
         tidied = 0.0
@@ -157,3 +181,18 @@ class Recorder:
             self._changed.notify_all()
         if pause and not self._closing:
             time.sleep(pause)
+
+
+def _close_all() -> None:
+    for recorder in list(_recorders):
+        recorder.close()
+
+
+def _leave_all() -> None:
+    for recorder in list(_recorders):
+        recorder._after_fork()
+
+
+# A thread that is no daemon would keep a program from ending; handlers of atexit run while daemons still do.
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_leave_all)
