@@ -34,6 +34,15 @@ def check_folder(path: Path) -> None:
         raise SettingsError(f"{nearest} is {what}; expected a folder, or a name that is free for one.")
 
 
+def check_target(option: str, path: Path) -> None:
+    """Raises `SettingsError` where no file of this name can be written; `option` is what the user calls it."""
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"is in {path.parent}, which is no folder"
+        raise SettingsError(f"{option} {path} {what}: expected the name of a file.")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise SettingsError(f"{option} {path} is in {path.parent}, where this user cannot write.")
+
+
 def write_text(text: str, path: Path) -> None:
     """Replace a file in one step, so that nobody reads half of it.
 

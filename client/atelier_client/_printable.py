@@ -13,3 +13,8 @@ _STEERING = re.compile(
 def printable(text: str) -> str:
     """The text, with these characters escaped as in Python (`\\x1b`)."""
     return _STEERING.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def counted(number: int, word: str) -> str:
+    """A number with its noun: `1 record`, `2,000 records`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

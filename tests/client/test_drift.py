@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 from datetime import timedelta
@@ -355,10 +356,65 @@ def test_feedback_gives_the_realised_accuracy(
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--every", "0"], ["--every", "1y"], ["--since", "soon"], ["--against", "x"]]
+    "wrong",
+    [
+        ["--every", "0"],
+        ["--every", "1y"],
+        ["--since", "soon"],
+        ["--since", "999999d"],
+        ["--against", "x"],
+        ["--metrics", "/"],
+        ["--metrics", "no/such/folder.prom"],
+    ],
 )
 def test_wrong_options_are_one_sentence(tmp_path: Path, pictures: Published, wrong: list[str]) -> None:
     done = drift(pictures, tmp_path, *wrong)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert wrong[0] in done.stderr
+
+
+def test_json_changes_nothing_but_stdout(tmp_path: Path, pictures: Published, asked: np.ndarray) -> None:
+    folder = log(tmp_path / "log", pictures, asked[:20])
+    (folder / "x-1-1.tfrecord").write_bytes(b"no records at all")
+    first = drift(pictures, folder)
+    old = (tmp_path / "reports" / "drift.html").read_text()
+    log(folder, pictures, asked[20:1020], start=START + HOUR)
+    done = drift(pictures, folder, "--json")
+    page = (tmp_path / "reports" / "drift.html").read_text()
+    assert page != old
+    document = document_of(done)
+    assert document == json.loads((tmp_path / "reports" / "drift.json").read_text())
+    assert document["at"] in page
+    assert first.stderr == done.stderr
+
+
+def test_a_disk_that_is_full_is_named_with_a_remedy(
+    tmp_path: Path, pictures: Published, asked: np.ndarray
+) -> None:
+    folder = log(tmp_path / "log", pictures, asked[:20])
+    models = pictures.folder.parents[1]
+    done = command(
+        "drift", "--log", folder, "--models", models, "--model", "pictures", "--reports", tmp_path, "--json",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"error: {tmp_path / 'drift.html'}: File too large. Make room there" in done.stderr
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_reference_without_its_card_and_requests_without_a_version_are_told_apart(
+    tmp_path: Path, pictures: Published, asked: np.ndarray
+) -> None:
+    lost = copied(pictures, tmp_path / "models")
+    card_path(lost.folder).unlink()
+    done = drift(lost, log(tmp_path / "log", pictures, asked[:20]))
+    assert "has a reference (assets.extra/reference.json) but no model card" in done.stderr
+    nameless = log(tmp_path / "nameless", pictures, asked[:20], version=0)
+    done = drift(pictures, nameless)
+    assert "The requests do not say which version answered, so there is no reference for them" in done.stderr
+    assert "pictures/0" not in done.stderr
+    done = drift(pictures, nameless, "--version", 1)
+    assert done.returncode == 4
+    assert "no requests of pictures version 1, but 20 that do not say their version" in done.stdout
+    assert "20 requests that do not say which version answered" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,26 @@ def test_a_command_that_cannot_work_says_why_in_a_sentence(
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("*out*"))
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_disk_that_is_full_is_named_with_a_remedy(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path, named(0, 1), *(predict(np.random.default_rng(1).random([50, 50])) for _ in range(20)))
+    done = command(
+        "log", tmp_path, "--to", tmp_path / f"out{suffix}", "--model", "toy",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"error: {tmp_path / 'out'}{suffix}: File too large. Make room there" in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_one_of_a_thing_is_said_as_one(tmp_path: Path) -> None:
+    write(tmp_path, named(0, 1), predict(np.array([1], np.int64)), b"\xff")
+    done = run(tmp_path, "--to", tmp_path / "out.csv")
+    assert "Left out: 1 record. " in done.stderr
+    assert "1 row of 1 request, 9 columns." in done.stderr
 
 
 def test_another_model_s_name_is_said(log: Path, tmp_path: Path) -> None:

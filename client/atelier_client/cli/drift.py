@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from atelier_client._printable import counted
 from atelier_client.cli.options import add_command, add_folder, choose_model, say
 from atelier_client.errors import InputError, SettingsError
 
@@ -86,9 +87,9 @@ def _every(text: str) -> int | timedelta:
 
 
 def _since(text: str) -> datetime:
-    if (ago := _duration(text)) is not None:
-        return datetime.now(UTC) - ago
     try:
+        if (ago := _duration(text)) is not None:
+            return datetime.now(UTC) - ago
         # Without a zone it is this machine's time.
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -104,38 +105,36 @@ def _duration(text: str) -> timedelta | None:
 
 
 def _drift(options: argparse.Namespace) -> int:
-    from atelier_client._files import write_text
+    from atelier_client._files import check_target, write_text
     from atelier_client.drift.document import document_of
     from atelier_client.drift.metrics import as_prometheus
     from atelier_client.drift.monitor import monitor
+    from atelier_client.drift.table import print_drift
     from atelier_client.evaluation.progress import Progress
+    from atelier_client.report.drift_page import as_html
 
+    if options.metrics:
+        # Before the user has waited for what goes there.
+        check_target("--metrics", options.metrics)
     choose_model(options)
     question = _question(options)
     with Progress(None, f"drift {options.model}") as progress:
         found = monitor(question, progress.advance)
     document = document_of(found, at=datetime.now(UTC))
+    for remark in document["remarks"]:
+        say(f"warning: {remark}")
     text = json.dumps(document)
+    page = options.reports / "drift.html"
+    write_text(as_html(document), page)
     write_text(f"{text}\n", options.reports / "drift.json")
     if options.metrics:
         write_text(as_prometheus(document), options.metrics)
     if options.json:
         print(text)
     else:
-        _show(document, options.reports / "drift.html")
+        print_drift(document)
+    say(f"The report: {page}")
     return _EXIT_CODES[found.verdict]
-
-
-def _show(document: dict[str, Any], path: Path) -> None:
-    from atelier_client._files import write_text
-    from atelier_client.drift.table import print_drift
-    from atelier_client.report.drift_page import as_html
-
-    for remark in document["remarks"]:
-        say(f"warning: {remark}")
-    write_text(as_html(document), path)
-    print_drift(document)
-    say(f"The report: {path}")
 
 
 def _question(options: argparse.Namespace) -> Question:
@@ -163,25 +162,42 @@ def _question(options: argparse.Namespace) -> Question:
         version,
         options.every,
         options.since,
-        _against(options, folder, reference),
+        _against(options, version, folder, reference),
         of_card(card) if card else None,
         reference,
         labels,
     )
 
 
-def _against(options: argparse.Namespace, folder: Path, reference: Reference | None) -> Against:
+def _against(options: argparse.Namespace, version: int, folder: Path, reference: Reference | None) -> Against:
     """What decides. Raises `SettingsError` when the reference is asked for and there is none."""
     if reference or options.against == "previous":
         return options.against or "reference"
-    missing = f"{folder} has no reference (assets.extra/reference.json)"
+    missing, remedy = _why_none(version, folder)
     if options.against == "reference":
         raise SettingsError(
-            f"{missing}: atelier-trainer writes one with each version it publishes. --against previous compares each "
-            "window with the one before it."
+            f"{missing}: {remedy}. --against previous compares each window with the one before it."
         )
     say(f"{missing}: each window is compared with the one before it, and no accuracy is estimated.")
     return "previous"
+
+
+def _why_none(version: int, folder: Path) -> tuple[str, str]:
+    """Why a version has no reference that can be read, and what to do."""
+    from atelier_client._model_card import card_path
+    from atelier_client.drift.reference import NAME
+
+    if not version:
+        return (
+            "The requests do not say which version answered, so there is no reference for them",
+            "over REST a client knows the version only when it asks for one (version=)",
+        )
+    if (folder / NAME).exists():
+        return (
+            f"{folder} has a reference ({NAME}) but no model card ({card_path(folder).name}), by which it is read",
+            "publish the version again, or bring its model card back",
+        )
+    return f"{folder} has no reference ({NAME})", "atelier-trainer writes one with each version it publishes"
 
 
 def _version(options: argparse.Namespace) -> int:
@@ -201,7 +217,8 @@ def _version(options: argparse.Namespace) -> int:
     newest = max(found)
     if len(found) > 1:
         say(
-            f"Version {newest}, the newest in the log; it has {found.total() - found[newest]:,} requests of others."
+            f"Version {newest}, the newest in the log; it has {counted(found.total() - found[newest], 'request')} of "
+            "others."
         )
     return newest
 

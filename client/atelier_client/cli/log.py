@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from atelier_client._printable import counted
 from atelier_client.cli.options import add_command, say
 
 
@@ -50,8 +51,10 @@ def run(options: argparse.Namespace) -> int:
         for line in remarks.lines():
             say(line)
     if remarks.skipped:
-        say(f"Left out: {remarks.skipped:,} records. What could be read is in {options.to}.")
-    say(f"{options.to}: {rows:,} rows of {requests:,} requests, {len(columns)} columns.")
+        say(f"Left out: {counted(remarks.skipped, 'record')}. What could be read is in {options.to}.")
+    say(
+        f"{options.to}: {counted(rows, 'row')} of {counted(requests, 'request')}, {counted(len(columns), 'column')}."
+    )
     if options.json:
         document = {
             "path": str(options.to),

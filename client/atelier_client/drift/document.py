@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from atelier_client._printable import counted
 from atelier_client.drift.cause import likely_causes, moved_cell, what
 from atelier_client.drift.monitor import Judged, Monitored
 from atelier_client.drift.verdict import FALSE_DISCOVERIES, THRESHOLDS, Compared, overall
@@ -52,14 +53,15 @@ def _sentence(found: Monitored) -> str:
     """One sentence: what the verdict is, of which window, and why."""
     shown = found.shown
     question = found.question
-    asked = f"{question.model} version {question.version}"
+    asked = f"{question.model} version {question.version}" if question.version else question.model
     if shown is None:
         others = ", ".join(
-            f"{count:,} of version {version}" for version, count in sorted(found.others.items())
+            f"{count:,} of version {version}" if version else f"{count:,} that do not say their version"
+            for version, count in sorted(found.others.items())
         )
         return f"The log {question.log} has no requests of {asked}" + (f", but {others}." if others else ".")
     number = found.windows.index(shown) + 1
-    window = f"window {number} of {len(found.windows)} ({shown.window.examples:,} examples)"
+    window = f"window {number} of {len(found.windows)} ({counted(shown.window.examples, 'example')})"
     against = "training (skew)" if question.against == "reference" else "the window before (drift)"
     if not shown.decisive:
         return f"Too few: the log has one window of {asked}, and none before it to compare with."
@@ -68,7 +70,7 @@ def _sentence(found: Monitored) -> str:
         return f"Changed: {asked}, {window}, against {against}: {causes}."
     if found.verdict == "stable":
         count = len(found.windows)
-        return f"Stable: {asked} in {count:,} window{'s' if count > 1 else ''}, against {against}."
+        return f"Stable: {asked} in {counted(count, 'window')}, against {against}."
     few = [one for one in shown.decisive if one.decides and one.verdict == "too few"]
     names = ", ".join(one.column.name for one in few[:3]) + (", .." if len(few) > 3 else "")
     return f"Too few: {asked}, {window}, against {against}: more examples would tell of {names}."

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from atelier_client._printable import counted
 from atelier_client.drift.column import Column, Counts, Kind, column_of
 from atelier_client.drift.estimate import Calibration
 from atelier_client.drift.reference import Reference
@@ -124,10 +125,10 @@ def monitor(question: Question, advance: Callable[[int], None]) -> Monitored:
     found.remarks += [*remarks.lines(), *_bare(found)]
     if question.labels and not any(window.labelled for window in made):
         found.remarks.append(
-            f"None of the {len(question.labels):,} examples of --feedback is among the requests of the log."
+            f"Of {counted(len(question.labels), 'example')} of --feedback none is among the requests of the log."
         )
     if older:
-        found.remarks.append(f"{older:,} older windows are left out; a longer --every makes fewer.")
+        found.remarks.append(f"Left out: {counted(older, 'older window')}; a longer --every makes fewer.")
     return found
 
 
@@ -176,8 +177,8 @@ def _bare(found: Monitored) -> Iterator[str]:
     """What the log does not have, and what that means."""
     if found.others[0] and found.question.version:
         yield (
-            f"{found.others[0]:,} requests do not say which version answered (a client that asked over REST kept "
-            "them): they are left out."
+            f"Left out: {counted(found.others[0], 'request')} that do not say which version answered (kept by a client "
+            "that asked over REST)."
         )
     left_out = f" (the log leaves out: {', '.join(sorted(found.redacted))})" if found.redacted else ""
     means = {"inputs": "only their answers are compared", "answers": "only their inputs are compared"}

@@ -37,11 +37,11 @@ def print_drift(document: Mapping[str, Any]) -> None:
             interval = row["interval"]
             table.add_row(
                 _text(row["name"]),
-                "" if row["effect"] is None else f"{row['effect']:.4f}",
-                f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "",
+                "" if row["effect"] is None else _number(row["effect"]),
+                f"{_number(interval[0])} to {_number(interval[1])}" if interval else "",
                 f"{row['threshold']:g}",
                 row["verdict"] if row["decides"] else f"{row['verdict']} (explains)",
-                _text(row["what"] or "not in the log"),
+                _text(row["what"] or "nothing to compare"),
                 "" if row["before"] is None else f"{row['before']:.4g}",
                 "" if row["now"] is None else f"{row['now']:.4g}",
             )
@@ -62,6 +62,11 @@ def _print_accuracy(console: Console, accuracy: Mapping[str, Any]) -> None:
         )
     if accuracy["note"]:
         console.print(_text(accuracy["note"]), soft_wrap=True)
+
+
+def _number(value: float) -> str:
+    """With four decimals; a large one with four digits."""
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
 
 
 def _text(value: object) -> Text:

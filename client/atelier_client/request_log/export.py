@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from atelier_client import _files
 from atelier_client.errors import DataError, SettingsError
 from atelier_client.request_log.reader import read
 from atelier_client.request_log.remarks import Remarks
@@ -37,9 +38,7 @@ def check_target(path: Path) -> None:
     """Raises `SettingsError` for a file that cannot be written as a table."""
     if path.suffix not in SUFFIXES:
         raise SettingsError(f"--to {path}: expected a name that ends in {', '.join(SUFFIXES)}.")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"is in {path.parent}, which is no folder"
-        raise SettingsError(f"--to {path} {what}: expected the name of a file.")
+    _files.check_target("--to", path)
     if path.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -207,5 +206,10 @@ def _whole(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # An error while writing (a full disk) does not name the file.
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
