@@ -118,7 +118,8 @@ def console(folder: Path, server: RunningServer) -> Iterator[RunningConsole]:
         yield running
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop in this thread as long as it runs: tests of other files have loops of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with running_browser() as running:
         yield running

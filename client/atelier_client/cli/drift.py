@@ -32,7 +32,7 @@ def register(commands: Any) -> None:
         "changed, 4 when there are too few to tell",
         "atelier-client drift --log .atelier/requests",
         "atelier-client drift --log requests --every 1h --since 24h --metrics /var/lib/node_exporter/drift.prom",
-        "atelier-client drift --log requests --version 3 --feedback feedback/fashion.tfrecord --json",
+        "atelier-client drift --log requests --version 3 --feedback feedback/reviews.csv --json",
         "atelier-client drift --log requests --against previous",
         server=False,
     )

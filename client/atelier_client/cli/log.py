@@ -19,7 +19,7 @@ def register(commands: Any) -> None:
         run,
         "a request log (of the server's --request_log_dir, or of a Recorder) as a table, a row for each example",
         "atelier-client log requests --to requests.parquet",
-        "atelier-client log requests --to fashion.csv --model fashion",
+        "atelier-client log requests --to reviews.csv --model reviews",
         "atelier-client log requests --to requests.jsonl --json",
         server=False,
     )

@@ -2,7 +2,7 @@
 
 from atelier_client.request_log import read
 
-for request in read("requests", model="fashion"):
+for request in read("requests", model="reviews"):
     print(request.time, request.version, request.outputs["class_id"])
 """
 
