@@ -136,4 +136,17 @@ def test_answers_are_taken_from_whatever_the_log_has() -> None:
         assert some.values["output", "predicted class"].tolist() == ["a", "b"]
     price = answers_of({"price": np.array([1.5, 2.5], np.float32)}, Schema(None))
     assert price.values["output", "price"].tolist() == [1.5, 2.5]
-    assert answers_of({"probabilities": probabilities * np.nan}, PICTURE).values == {}
+
+
+def test_an_answer_that_is_not_finite_takes_none_of_the_others_away() -> None:
+    rows = np.array([[0.9, 0.1], [np.nan, 0.8], [0.2, 0.8], [np.inf, 0.0]], np.float32)
+    some = answers_of({"probabilities": rows}, PICTURE)
+    assert some.predicted is not None
+    assert some.probabilities is not None
+    assert some.predicted.tolist() == [0, -1, 1, -1]
+    assert some.probabilities.shape == (2, 2)
+    assert some.values["output", "predicted class"].tolist() == ["a", "", "b", ""]
+    assert np.isfinite(some.values["output", "confidence"]).tolist() == [True, False, True, False]
+    none = answers_of({"probabilities": rows[1::2]}, PICTURE)
+    assert none.values["output", "predicted class"].tolist() == ["", ""]
+    assert answers_of({"other": rows[1::2]}, PICTURE).values == {}

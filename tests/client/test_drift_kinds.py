@@ -90,3 +90,20 @@ def test_the_consoles_feedback_about_rows_is_found_in_the_log(tmp_path: Path) ->
     # Rows without an age differ in their city alone, and so one label may stand for several requests.
     assert accuracy["labelled"] >= 200
     assert accuracy["realised"] == pytest.approx(0.75, abs=0.1)
+
+
+def test_values_that_are_not_finite_are_counted_and_named(tmp_path: Path) -> None:
+    published = publish(tmp_path / "models", "people")
+    inputs = {name: values[:1200] for name, values in published.inputs.items()}
+    outputs = published.answers(inputs)
+    inputs["age"] = np.full(1200, np.inf, np.float32)
+    outputs["probabilities"] = np.full_like(outputs["probabilities"], np.nan)
+    folder = tmp_path / "log"
+    write_log(folder, inputs, outputs, model="people")
+    done = command(
+        "drift", "--log", folder, "--models", tmp_path / "models", "--model", "people", "--reports", tmp_path
+    )
+    assert done.returncode == 1, done.stderr
+    assert "confidence: 1,200 values, age: 1,200 values" in done.stderr
+    assert "nothing to compare" in done.stdout
+    assert "share of missing" in done.stdout

@@ -138,14 +138,14 @@ def test_torn_and_foreign_records_are_named_once_and_counted_and_the_rest_is_rea
     write(tmp_path, named(8, 1), predict([8.0], 8))
     remarks = Remarks()
     seen = [request.inputs["x"].item() for request in read(tmp_path, remarks=remarks)]
-    assert seen == [0, 1, 2, 4, 8]
+    assert seen == [0, 1, 2, 4, 7, 8]
     assert remarks.skipped == len(foreign) + 3
     lines = remarks.lines()
     assert len(lines) == 4
     assert "record 2: left out: it is no PredictionLog" in lines[0]
     assert "5 more of its records" in lines[0]
     assert f"{torn}, record 2: the file ends within it; what follows" in lines[1]
-    assert f"{damaged}, record 2: its bytes are damaged" in lines[2]
+    assert f"{damaged}, record 2: its bytes are damaged (checksum); it is left out." in lines[2]
     assert "record 1: it does not begin as a TFRecord does" in lines[3]
 
 
@@ -221,3 +221,13 @@ def test_a_record_with_an_odd_number_is_left_out_and_stops_nothing(
     assert remarks.skipped == 1
     assert remarks.set_back == 0
     assert "record 2: left out: its field 1000 is not that of a request log" in remarks.lines()[0]
+
+
+def test_the_records_say_which_model_was_asked_whatever_the_file_is_called(tmp_path: Path) -> None:
+    write(tmp_path, named(0, 1), predict([0.0], 0))
+    write(tmp_path, named(1, 1, "renamed"), predict([1.0], 1), predict([2.0], 2))
+    write(tmp_path, named(3, 1, "other"), predict([7.0], 3, model="other"))
+    (tmp_path / named(4, 1, "broken")).write_text("no records at all")
+    remarks = Remarks()
+    assert [request.inputs["x"].item() for request in read(tmp_path, "toy", remarks=remarks)] == [0, 1, 2]
+    assert remarks.skipped == 0

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -65,8 +65,12 @@ class TfrecordReader:
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def read_records(path: Path) -> Iterator[bytes]:
-    """The records' bytes, checksums checked; gzipped or not. Raises `DataError`."""
+def read_records(path: Path, damaged: Callable[[str], None] | None = None) -> Iterator[bytes]:
+    """The records' bytes, checksums checked; gzipped or not. Raises `DataError`.
+
+    With `damaged`, a record whose bytes are damaged and whose length is not is passed over, and the sentence about it
+    goes there.
+    """
     import google_crc32c
 
     number = 1
@@ -88,8 +92,12 @@ def read_records(path: Path) -> Iterator[bytes]:
                 if len(data) < length or len(foot) < _FOOT.size:
                     raise CutShortError(f"{path}, record {number}: the file ends within it.")
                 if _masked(google_crc32c.value(data)) != _FOOT.unpack(foot)[0]:
-                    raise DataError(f"{path}, record {number}: its bytes are damaged (checksum).")
-                yield data
+                    reason = f"{path}, record {number}: its bytes are damaged (checksum)."
+                    if damaged is None:
+                        raise DataError(reason)
+                    damaged(reason)
+                else:
+                    yield data
                 number += 1
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}, record {number}: {error}.") from None

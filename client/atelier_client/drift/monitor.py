@@ -68,7 +68,7 @@ class Monitored:
     """`requests` of the version were read, `others` are those of other versions, `remarks` sentences for people.
 
     `bare` counts, by signature, the requests without inputs or answers that could be counted; `redacted` are the names
-    of what the log left out.
+    of what the log left out. `not_finite` counts values, by column.
     """
 
     question: Question
@@ -80,6 +80,7 @@ class Monitored:
     others: Counter[int] = field(default_factory=Counter)
     bare: dict[str, Counter[str]] = field(default_factory=lambda: {"inputs": Counter(), "answers": Counter()})
     redacted: set[str] = field(default_factory=set)
+    not_finite: Counter[str] = field(default_factory=Counter)
     remarks: list[str] = field(default_factory=list)
 
     @property
@@ -120,7 +121,9 @@ def monitor(question: Question, advance: Callable[[int], None]) -> Monitored:
         found.columns = _columns(first_window(samples, question.every, _FIRST))
     remarks = Remarks()
     samples = _samples(question, found.schema, found, remarks, advance)
-    made, older = windows(samples, found.columns, found.calibration, question.every, datetime.now(UTC))
+    # A number that is too large for its type becomes infinite, which is said.
+    with np.errstate(over="ignore", invalid="ignore"):
+        made, older = windows(samples, found.columns, found.calibration, question.every, datetime.now(UTC))
     found.windows = _judged(found, made)
     found.remarks += [*remarks.lines(), *_bare(found)]
     if question.labels and not any(window.labelled for window in made):
@@ -170,7 +173,21 @@ def _samples(
         if "output" not in groups:
             found.bare["answers"][request.signature] += 1
         found.redacted.update(request.redacted)
+        found.not_finite.update(_not_finite(sample, schema))
         yield sample
+
+
+def _not_finite(sample: Sample, schema: Schema) -> dict[str, int]:
+    """How many values of each column are infinite or no number. Where inputs may be missing NaN says so."""
+    counts = {}
+    for (group, name), values in sample.values.items():
+        if values.dtype.kind != "f" or (group == "output" and name.startswith("probability of ")):
+            # Of an answer that is not finite the confidence is none either, and it is counted once.
+            continue
+        wrong = np.isinf(values) if group == "input" and schema.kinds else ~np.isfinite(values)
+        if count := int(np.count_nonzero(wrong)):
+            counts[name] = count
+    return counts
 
 
 def _bare(found: Monitored) -> Iterator[str]:
@@ -180,6 +197,9 @@ def _bare(found: Monitored) -> Iterator[str]:
             f"Left out: {counted(found.others[0], 'request')} that do not say which version answered (kept by a client "
             "that asked over REST)."
         )
+    if found.not_finite:
+        names = ", ".join(f"{name}: {counted(count, 'value')}" for name, count in found.not_finite.items())
+        yield f"Values that are not finite are not counted in their columns ({names})."
     left_out = f" (the log leaves out: {', '.join(sorted(found.redacted))})" if found.redacted else ""
     means = {"inputs": "only their answers are compared", "answers": "only their inputs are compared"}
     for what, signatures in found.bare.items():

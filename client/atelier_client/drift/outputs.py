@@ -19,7 +19,10 @@ _SUM_TOLERANCE = 1e-2
 
 @dataclass(frozen=True)
 class Answers:
-    """`probabilities` float [N,C] and `predicted` class numbers int64 [N]; None where the log does not have them."""
+    """`probabilities` float [M,C] of the rows that are finite, and `predicted` class numbers int64 [N], -1 for none.
+
+    They are None where the log does not have them.
+    """
 
     probabilities: NDArray[Any] | None
     predicted: NDArray[Any] | None
@@ -32,15 +35,17 @@ def answers_of(given: Mapping[str, NDArray[Any]], schema: Schema) -> Answers:
     probabilities = _probabilities(given, names)
     if probabilities is not None:
         shown = names or tuple(str(number) for number in range(probabilities.shape[1]))
-        predicted = probabilities.argmax(axis=1)
+        finite = np.isfinite(probabilities).all(axis=1)
+        known = np.where(finite[:, None], probabilities, np.nan).astype(np.float64)
+        predicted = np.where(finite, probabilities.argmax(axis=1), -1)
         values: Values = {
             ("output", "predicted class"): _named(predicted, shown),
-            ("output", "confidence"): probabilities.max(axis=1).astype(np.float64),
+            ("output", "confidence"): known.max(axis=1),
         }
         if len(shown) <= MOST_CLASS_COLUMNS:
             for number, name in enumerate(shown):
-                values["output", f"probability of {name}"] = probabilities[:, number].astype(np.float64)
-        return Answers(probabilities, predicted, values)
+                values["output", f"probability of {name}"] = known[:, number]
+        return Answers(known[finite], predicted, values)
     # Who asks for one output only has its class in the log at least.
     classes = given.get("class_id")
     if names and classes is not None and classes.ndim == 1 and _are_numbers(classes, len(names)):
@@ -70,9 +75,12 @@ def _probabilities(given: Mapping[str, NDArray[Any]], names: tuple[str, ...] | N
             continue
         if name == "scores" and names and "classes" in given and not _in_order(given["classes"], names):
             continue
-        sums = array.sum(axis=1, dtype=np.float64)
-        # `not <=` is also true for NaN.
-        if (np.abs(sums - 1) <= _SUM_TOLERANCE).all() and (array >= -_SUM_TOLERANCE).all():
+        # A row that is not finite says nothing about the others.
+        finite = array[np.isfinite(array).all(axis=1)]
+        if not len(finite) and name not in ("probabilities", "scores"):
+            continue
+        sums = finite.sum(axis=1, dtype=np.float64)
+        if (np.abs(sums - 1) <= _SUM_TOLERANCE).all() and (finite >= -_SUM_TOLERANCE).all():
             return array
     return None
 
@@ -88,5 +96,5 @@ def _in_order(classes: NDArray[Any], names: tuple[str, ...]) -> bool:
 
 def _named(numbers: NDArray[Any], names: tuple[str, ...]) -> NDArray[Any]:
     found = np.empty(len(numbers), object)
-    found[:] = [names[number] for number in numbers.tolist()]
+    found[:] = [names[number] if number >= 0 else "" for number in numbers.tolist()]
     return found

@@ -16,10 +16,18 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]|^\.")
 
 @dataclass(frozen=True)
 class LogFile:
-    """A file, and when it was begun: milliseconds since 1970, 0 where its name is none of a log's."""
+    """A file, and when it was begun (milliseconds since 1970) and the model (see `safe`) by its name.
+
+    They are 0 and None where the name is none of a log's.
+    """
 
     path: Path
     made: int
+    model: str | None
+
+    def may_have(self, model: str) -> bool:
+        """Whether records of a model are to be expected, by the name."""
+        return self.model is None or self.model == safe(model)
 
 
 def safe(model: str) -> str:
@@ -49,8 +57,8 @@ def is_being_written(path: Path) -> bool:
     return False
 
 
-def log_files(folder: Path, model: str | None) -> list[LogFile]:
-    """The files that may have records of a model (of any, when None), oldest first. Raises `DataError`."""
+def log_files(folder: Path) -> list[LogFile]:
+    """The files of a log, oldest first. Raises `DataError`."""
     try:
         names = sorted(path for path in folder.iterdir() if path.suffix == ".tfrecord" and path.is_file())
     except OSError as error:
@@ -61,6 +69,5 @@ def log_files(folder: Path, model: str | None) -> list[LogFile]:
     files = []
     for path in names:
         match = _NAME.fullmatch(path.name)
-        if match is None or model is None or match["model"] == safe(model):
-            files.append(LogFile(path, int(match["made"]) if match else 0))
+        files.append(LogFile(path, int(match["made"]), match["model"]) if match else LogFile(path, 0, None))
     return sorted(files, key=lambda file: file.made)

@@ -100,7 +100,7 @@ class LogWriter:
     def _delete(self, most: int) -> bool:
         """Delete files that are too old, and the oldest until all have `most` bytes. False when they have more."""
         try:
-            files = [file for file in log_files(self._folder, None) if file.made]
+            files = [file for file in log_files(self._folder) if file.made]
         except DataError:
             return True
         sizes = {file.path: _size_and_age(file.path) for file in files}

@@ -27,14 +27,16 @@ def read(
 
     Records that are torn, and those that are none of a request log, are left out: they are counted in `remarks`, and
     the first one of each file is named there; without `remarks`, in the log of this program (logger `atelier_client`).
-    A torn record ends its file (one that is being written now is none), and reading goes on with the next one. Where a
+    A torn record ends its file (one that is being written now is none), and reading goes on with the next one; after a
+    record whose bytes alone are damaged, with the next record. The records say which model was asked; of a file with
+    another model's name the first one does, so that not all of it has to be read. Where a
     clock was set back, the records are kept in the order in which they were written, and that is said too. A file that
     is deleted meanwhile, as old ones are, is passed over. In memory is one record of each file that was written at the
     same time.
 
     Raises `DataError` when there is no such folder.
     """
-    return _merged(log_files(Path(folder), model), model, remarks)
+    return _merged(log_files(Path(folder)), model, remarks)
 
 
 def _merged(files: Sequence[LogFile], model: str | None, remarks: Remarks | None) -> Iterator[LoggedRequest]:
@@ -45,7 +47,10 @@ def _merged(files: Sequence[LogFile], model: str | None, remarks: Remarks | None
     opened = 0
     while waiting or heap:
         if waiting and (not heap or waiting[-1].made / 1000 <= heap[0][0]):
-            requests = _of_file(waiting.pop().path, model, said, remarks is None)
+            file = waiting.pop()
+            if model is not None and not file.may_have(model) and not _begins_with(file.path, model):
+                continue
+            requests = _of_file(file.path, model, said, remarks is None)
             opened += 1
             place = opened
         else:
@@ -58,14 +63,24 @@ def _merged(files: Sequence[LogFile], model: str | None, remarks: Remarks | None
 
 def _of_file(path: Path, model: str | None, remarks: Remarks, to_log: bool) -> Iterator[LoggedRequest]:
     ended = None
+    number = 0
+
+    def leave_out(reason: str) -> None:
+        if remarks.skip(path, reason) and to_log:
+            _log.warning(reason)
+
+    def damaged(reason: str) -> None:
+        nonlocal number
+        number += 1
+        leave_out(f"{reason.removesuffix('.')}; it is left out.")
+
     try:
-        for number, record in enumerate(read_records(path), 1):
+        for record in read_records(path, damaged):
+            number += 1
             try:
                 request = parse(record)
             except ForeignRecordError as error:
-                reason = f"{path}, record {number}: left out: {error}."
-                if remarks.skip(path, reason) and to_log:
-                    _log.warning(reason)
+                leave_out(f"{path}, record {number}: left out: {error}.")
                 continue
             if model is not None and request.model != model:
                 continue
@@ -86,6 +101,13 @@ def _of_file(path: Path, model: str | None, remarks: Remarks, to_log: bool) -> I
         if isinstance(error, CutShortError) and is_being_written(path):
             # The record that is written at this moment.
             return
-        reason = f"{str(error).removesuffix('.')}; what follows in this file is left out."
-        if remarks.skip(path, reason) and to_log:
-            _log.warning(reason)
+        leave_out(f"{str(error).removesuffix('.')}; what follows in this file is left out.")
+
+
+def _begins_with(path: Path, model: str) -> bool:
+    """Whether the first record is one of the model's: a file of another model's name may have been renamed."""
+    try:
+        first = next(read_records(path), None)
+        return first is not None and parse(first).model == model
+    except (DataError, ForeignRecordError):
+        return False
