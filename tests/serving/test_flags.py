@@ -119,7 +119,11 @@ def test_help_lists_the_flags() -> None:
 
 @pytest.mark.parametrize(
     "flag",
-    ["tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism", "tensorflow_session_parallelism"],
+    [
+        "tensorflow_session_parallelism",
+        pytest.param("tensorflow_intra_op_parallelism", marks=pytest.mark.soak),
+        pytest.param("tensorflow_inter_op_parallelism", marks=pytest.mark.soak),
+    ],
 )
 def test_the_threads_of_the_runtime_are_as_many_as_asked_for(tmp_path: Path, flag: str) -> None:
     save_toy(tmp_path, version=1, factor=1.0)

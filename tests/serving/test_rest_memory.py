@@ -107,7 +107,15 @@ BOMBS = {
 # Of the kinds that differ little, one is in `make test` and all are in `make soak`.
 SOAKED = (
     *("lists", "texts", "members", "lists of one", "null"),
-    *("one text", "wide texts", "escapes of characters", "one fraction", "one exponent", "blanks"),
+    *(
+        "whole numbers",
+        "one text",
+        "wide texts",
+        "escapes of characters",
+        "one fraction",
+        "one exponent",
+        "blanks",
+    ),
     *("values of an example", "a text of an example"),
 )
 
@@ -234,7 +242,16 @@ def test_a_long_text_is_answered_as_it_came(server: RunningServer) -> None:
         assert post(server, of_bytes(broken))[0] == 400
 
 
-@pytest.mark.parametrize("item", [b"{}", b"0.25", b"12345", b'"text"', b"[0.5,0.5]"])
+@pytest.mark.parametrize(
+    "item",
+    [
+        b"{}",
+        b'"text"',
+        b"[0.5,0.5]",
+        pytest.param(b"0.25", marks=pytest.mark.soak),
+        pytest.param(b"12345", marks=pytest.mark.soak),
+    ],
+)
 def test_a_plain_document_of_99_megabytes_stays_within_the_budget(server: RunningServer, item: bytes) -> None:
     body = repeated(b'{"instances":[', item)
     with Watch(server) as watch:
