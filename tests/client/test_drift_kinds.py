@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,17 @@ def test_values_that_are_not_finite_are_counted_and_named(tmp_path: Path) -> Non
     assert "confidence: 1,200 values, age: 1,200 values" in done.stderr
     assert "nothing to compare" in done.stdout
     assert "share of missing" in done.stdout
+
+
+def test_a_number_of_any_size_takes_four_digits(tmp_path: Path) -> None:
+    published = publish(tmp_path / "models", "people")
+    inputs = {name: values[:1000] for name, values in published.inputs.items()}
+    outputs = published.answers(inputs)
+    inputs["age"] = np.full(1000, 1e37, np.float32)
+    write_log(tmp_path / "log", inputs, outputs, model="people")
+    places = ["--models", tmp_path / "models", "--model", "people", "--reports", tmp_path]
+    done = command("drift", "--log", tmp_path / "log", *places)
+    assert done.returncode == 1, done.stderr
+    for text in (done.stdout, (tmp_path / "drift.html").read_text()):
+        assert "e+3" in text
+        assert not re.search(r"\d{20}", text)

@@ -450,3 +450,9 @@ def test_a_picture_survives_its_way_into_the_page(channels: int) -> None:
     assert head == "data:image/png;base64"
     with Image.open(io.BytesIO(base64.b64decode(data))) as opened:
         np.testing.assert_array_equal(np.asarray(opened), image[:, :, 0] if channels == 1 else image)
+
+
+def test_the_help_speaks_to_users() -> None:
+    text = command("--help").stdout
+    assert "atelier-client evaluate" in text
+    assert "argparse" not in text
