@@ -62,8 +62,10 @@ TEXTS: dict[str, str] = {
     "no_text": "There is no text. Type one, at least a word.",
     "long_text": "The text has {size:,} characters; the console takes {most:,}.",
     "no_columns": "The form has no column {name!r}. The model takes {columns}.",
+    "unknown_column": "The model takes no column {name!r}. It takes {columns}.",
     "no_such_signature": "The model has no signature {name!r}. It has: {names}.",
     "json_wrong": "The JSON cannot be read: {why}.",
+    "json_deep": "The JSON is nested more than {most} deep, which no input is.",
     "json_examples": "The signature {name} takes examples: a list of objects of features by name, such as "
     '[{{"x": 1.0}}].',
     "no_example": "There is no test example {number}; there are {count}.",

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,47 @@ def test_a_photo_becomes_what_the_model_knows() -> None:
     correlation = np.corrcoef(picture.pixels.ravel(), wanted.ravel())[0, 1]
     assert correlation > 0.9
     assert picture.pixels[0].max() < 40
+
+
+def test_a_photo_that_lies_on_its_side_is_turned_and_that_is_said() -> None:
+    for orientation, turned in ((1, False), (6, True)):
+        buffer, exif = io.BytesIO(), Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(drawing()).save(buffer, "JPEG", exif=exif)
+        assert ("turned upright" in decode(buffer.getvalue(), [28, 28], "photo.jpg").steps) == turned
+
+
+def test_a_long_picture_takes_no_more_memory_than_a_square_one_of_as_many_pixels() -> None:
+    """40,000 x 1,500 pixels: padded before it is scaled, it would take 1.6 GB."""
+    script = (
+        "import io, resource, sys; from PIL import Image; from atelier_client.data.image_file import decode\n"
+        "buffer = io.BytesIO(); Image.new('L', (int(sys.argv[1]), int(sys.argv[2])), 9).save(buffer, 'PNG')\n"
+        "assert decode(buffer.getvalue(), [28, 28], 'it').pixels.shape == (28, 28)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+    )
+    square, wide, high = (
+        int(subprocess.run([sys.executable, "-c", script, *size], capture_output=True, check=True).stdout)
+        for size in (("7746", "7746"), ("40000", "1500"), ("1500", "40000"))
+    )
+    assert max(wide, high) < square + 100
+
+
+@pytest.mark.parametrize(
+    ("size", "shape", "said"),
+    [
+        ((200_000, 1), [28, 28], "200000 x 1 pixels are too long and thin"),
+        ((1, 200_000), [28, 28, 1], "Cut the picture"),
+        ((1, 200_000), [-1, 28], "it would have 28 x 5600000 pixels: too many"),
+    ],
+)
+def test_a_picture_of_next_to_no_width_is_one_message(
+    size: tuple[int, int], shape: list[int], said: str
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", size).save(buffer, "PNG")
+    with pytest.raises(DataError, match="^it: .*pixels") as caught:
+        decode(buffer.getvalue(), shape, "it")
+    assert said in str(caught.value)
 
 
 def test_transparent_drawings_stand_out_from_what_fills_them() -> None:

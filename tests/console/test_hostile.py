@@ -9,6 +9,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -20,6 +21,14 @@ def png(width: int, height: int, mode: str = "L", shade: int = 255) -> bytes:
     """A picture of one shade."""
     buffer = io.BytesIO()
     Image.new(mode, (width, height), shade).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def noise(width: int, height: int) -> bytes:
+    """A picture without any plain background."""
+    buffer = io.BytesIO()
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, [height, width], np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -37,6 +46,8 @@ PICTURES = {
     "empty": (b"", "This is no picture"),
     "one point": (png(1, 1), "nothing to see in the picture of 1 x 1 points"),
     "blank": (png(280, 280), "nothing to see in the picture of 280 x 280 points"),
+    "blank in the model's own size": (png(28, 28), "nothing to see in the picture of 28 x 28 points"),
+    "long and thin": (noise(200_000, 1), "too long and thin for the model's 28 x 28"),
     "no picture": (b"GIF89a" + bytes(100), "This is no picture"),
     "cut short": (png(280, 280)[:60], "cannot be read as PNG or JPEG"),
     "many points": (png(6000, 5000), "6000 x 5000 points, the console takes 25 million"),
@@ -82,6 +93,9 @@ def _peak(console: RunningConsole) -> int:
         ({"kind": "json", "signature": "x", "text": "1"}, "no signature 'x'"),
         ({"kind": "json", "text": '{"images": [[1]]}'}, "images: uint8"),
         ({"kind": "json", "text": "[" * 5000}, "The JSON cannot be read"),
+        ({"kind": "json", "text": "[" * 900 + "]" * 900}, "nested more than 32 deep"),
+        ({"kind": "json", "text": '{"images": ' * 900 + "1" + "}" * 900}, "nested more than 32 deep"),
+        ({"kind": "example", "number": True}, "no test example True"),
     ],
 )
 def test_a_wrong_question_is_one_sentence(console: RunningConsole, document: object, sentence: str) -> None:

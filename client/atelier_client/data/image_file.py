@@ -18,6 +18,8 @@ from atelier_client.signature import TensorInfo
 _STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 # Pillow refuses more, too; a decompression bomb is no picture to classify.
 _MOST_PIXELS = 100_000_000
+# The EXIF tag that says how a camera was held, and its values that turn or mirror the picture.
+_ORIENTATION, _TURNED = 0x0112, range(2, 9)
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -77,6 +79,8 @@ def decode(data: bytes, shape: Sequence[int], name: str, dark: bool | None = Non
                 raise DataError(
                     f"{name}: {opened.width} x {opened.height} pixels are more than this client decodes."
                 )
+            if opened.getexif().get(_ORIENTATION) in _TURNED:
+                steps.append("turned upright")
             image: Any = _upright(opened)
             if ("transparency" in image.info or image.mode in ("LA", "PA", "RGBA")) and channels != 4:
                 image = _on_background(image.convert("RGBA"))
@@ -102,8 +106,11 @@ def decode(data: bytes, shape: Sequence[int], name: str, dark: bool | None = Non
         border = 255 - border
         steps.append(f"inverted (the model knows {'dark' if dark else 'light'} backgrounds)")
     width, height = _wanted(width, height, image.size)
+    if width * height > _MOST_PIXELS:
+        raise DataError(f"{name}: made as the model takes it, it would have {width} x {height} pixels: too many.")
     if image.size != (width, height):
-        image = _resized(image, width, height, border, steps)
+        image, more = _resized(image, width, height, border, name)
+        steps += more
     pixels = np.asarray(image)
     return Picture(pixels if len(shape) == pixels.ndim else pixels[..., None], tuple(steps))
 
@@ -164,18 +171,38 @@ def _border(pixels: NDArray[Any]) -> int:
     return int(np.median(np.concatenate([edge.reshape(-1) for edge in edges])))
 
 
-def _resized(image: Any, width: int, height: int, border: int, steps: list[str]) -> Any:
+def _resized(
+    image: Any, width: int, height: int, border: int, name: str
+) -> tuple[Any, tuple[str, ...]]:
+    """The picture in the middle of one of `width` x `height`, whose rest has the shade `border`; and the steps."""
     from PIL import Image
 
     came = f"{image.width} x {image.height}"
     scale = max(image.width / width, image.height / height)
+    if min(image.size) < scale:
+        raise DataError(
+            f"{name}: {came} pixels are too long and thin for the model's {width} x {height}: the short side would "
+            "have less than one pixel there. Cut the picture to the part that matters."
+        )
     wide = math.ceil(width * scale - 0.5)
     high = math.ceil(height * scale - 0.5)
+    steps: tuple[str, ...] = ()
     if (wide, high) != image.size:
+        steps = (f"padded to {wide} x {high}",)
+        # The side that fits is scaled before the other one is padded: padded whole, a long picture would be a square
+        # of its length.
+        if wide == image.width:
+            image, wide = _scaled(image, width, image.height), width
+        else:
+            image, high = _scaled(image, image.width, height), height
         shade = border if len(image.getbands()) == 1 else (border,) * len(image.getbands())
         padded = Image.new(image.mode, (wide, high), shade)
         padded.paste(image, ((wide - image.width) // 2, (high - image.height) // 2))
         image = padded
-        steps.append(f"padded to {wide} x {high}")
-    steps.append(f"resized from {came} to {width} x {height}")
+    return _scaled(image, width, height), (*steps, f"resized from {came} to {width} x {height}")
+
+
+def _scaled(image: Any, width: int, height: int) -> Any:
+    from PIL import Image
+
     return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)

@@ -52,6 +52,8 @@ def picture_for(
         gray = image_file.decode(data, (-1, -1), name, reference.dark)
         pixels, steps = gray.pixels, list(gray.steps)
         if pixels.shape == size:
+            if pixels.min() == pixels.max():
+                raise Problem(say("nothing_drawn", width=size[1], height=size[0]))
             steps.append(say("step_as_is", height=size[0], width=size[1]))
         else:
             pixels, more = _like_the_known(pixels, size, reference, fill)

@@ -28,6 +28,8 @@ KINDS = ("picture", "text", "row", "example", "json")
 # What a kind of model takes; JSON is always taken.
 TAKES = {"image": "picture", "text": "text", "table": "row"}
 MOST_TEXT = 200_000
+# Arrays of numpy have 64 axes at most, those of models a few.
+_DEEPEST = 32
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,9 @@ def _row(document: Mapping[str, Any], version: Version) -> Inputs:
     if not isinstance(values, dict):
         raise Problem(say("lacks", name="values", what="an object of cells by column"))
     columns = version.layout.columns
+    for name in values:
+        if name not in columns:
+            raise Problem(say("unknown_column", name=name, columns=", ".join(columns)))
     cells = {name: str(values[name]) for name in columns if name in values}
     for name in columns:
         if name not in cells:
@@ -139,6 +144,8 @@ def _json(document: Mapping[str, Any], version: Version) -> Inputs:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Problem(say("json_wrong", why=error)) from None
+    if _is_deep(value):
+        raise Problem(say("json_deep", most=_DEEPEST))
     if signature.method.endswith(("classify", "regress")):
         rows = value if isinstance(value, list) else [value]
         if not rows or not all(isinstance(row, dict) for row in rows):
@@ -147,6 +154,18 @@ def _json(document: Mapping[str, Any], version: Version) -> Inputs:
     if not isinstance(value, dict) or (len(signature.required) == 1 and set(value) == {"b64"}):
         value = {signature.required[0].name: value}
     return Inputs(name, {key: as_array(_decoded(item)) for key, item in value.items()})
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            child
+            for item in level
+            if isinstance(item, (list, dict))
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return bool(level)
 
 
 def _decoded(value: Any) -> Any:

@@ -90,7 +90,9 @@ def _example(model: ServedModel, version: int, given: Mapping[str, Any]) -> Exam
     examples = model.examples(version)
     if not examples:
         raise NotFound(say("no_examples"))
+    number = given.get("number")
     for example in examples:
-        if example.number == given.get("number"):
+        # True equals 1 in Python.
+        if example.number == number and not isinstance(number, bool):
             return example
-    raise NotFound(say("no_example", number=given.get("number"), count=len(examples)))
+    raise NotFound(say("no_example", number=number, count=len(examples)))

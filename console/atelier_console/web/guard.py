@@ -69,7 +69,7 @@ class Guard:
             return PlainTextResponse(say("bad_host", host=headers.get("host", "")), 421)
         if scope["method"] not in ("GET", "HEAD"):
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+            if origin is not None and not _leads_to(origin, headers.get("host")):
                 return PlainTextResponse(say("bad_origin", origin=origin), 403)
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind != "application/json":
@@ -101,6 +101,13 @@ class Guard:
         except ValueError:
             return False
         return is_loopback(name) or name == self._own_host
+
+
+def _leads_to(origin: str, host: str | None) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:
+        return False
 
 
 def _cookie_of(headers: Headers) -> str:
