@@ -18,6 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from atelier_client._files import check_folder
+from atelier_client._targets import parse_targets
 from atelier_client.cli.options import add_folder, say
 from atelier_client.cli.standard_streams import open_closed_streams
 from atelier_client.errors import ClientError, SettingsError
@@ -65,6 +66,7 @@ def run(arguments: Sequence[str]) -> int:
 def read_settings(arguments: Sequence[str]) -> Settings:
     """The settings of a command line; what is guessed is said. Raises `SettingsError`."""
     options = _parser().parse_args(arguments)
+    parse_targets(options.target)
     rest = options.rest
     if rest is None:
         rest, guessed = guess_rest(options.target)
@@ -72,6 +74,8 @@ def read_settings(arguments: Sequence[str]) -> Settings:
             say(guessed)
     elif not rest.startswith(("http://", "https://")):
         raise SettingsError(f"--rest {rest}: expected http://HOST:PORT or https://HOST:PORT.")
+    else:
+        parse_targets(rest)
     settings = Settings(
         host=options.host,
         port=options.port,
@@ -87,6 +91,11 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     )
     for folder in settings.folders.values():
         check_folder(folder)
+    if not settings.models.exists():
+        say(
+            f"There is no folder {settings.models} yet: models are shown as soon as it is there. Train one (make up), "
+            "or name another model repository (--models DIR)."
+        )
     return settings
 
 

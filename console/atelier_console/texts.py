@@ -40,6 +40,7 @@ TEXTS: dict[str, str] = {
     "no_such_kind": "There is no input of the kind {kind!r}. Expected one of {kinds}.",
     "lacks": "The input lacks {name!r}, which is {what}.",
     "wrong_kind": "The model {model} takes no {kind}: it takes {takes}. JSON for its signatures is always taken.",
+    "unknown_takes": "No model card says what the model {model} takes: give JSON for one of its signatures, no {kind}.",
     # Pictures.
     "picture": "the picture",
     "no_picture": "This is no picture: expected a PNG or a JPEG file.",
@@ -109,7 +110,8 @@ TEXTS: dict[str, str] = {
     "no_canary": "No canary",
     "waiting": "Nothing was asked yet.",
     "latency": "{milliseconds:.1f} ms, as the console measured it",
-    "chosen_label": "{label}, {percent:.1f} %",
+    "chosen_label": "{label}, {share}",
+    "share": "{percent:.1f} %",
     "difference": "Difference",
     "one_version": "One version answers; there is nothing to compare it with.",
     "same_label": "Both say {label}. Their probabilities differ by at most {points:.1f} points ({name}).",

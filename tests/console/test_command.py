@@ -38,6 +38,10 @@ def test_help_has_examples() -> None:
         (["--host=0.0.0.0", "--token=short"], "expected 16 or more"),
         (["--host=nowhere.invalid"], "give a token"),
         (["--port=70000"], "expected a port from 1 to 65535"),
+        (["--target=nonsense"], "target 'nonsense' is not an address"),
+        (["--target=http://"], "target 'http://' is not an address"),
+        (["--target=a b:1"], "target 'a b:1' is not an address"),
+        (["--rest=http://"], "target 'http://' is not an address"),
         (["--target=unix:/x"], "REST address of unix:/x cannot be guessed"),
         (["--rest=127.0.0.1:8501"], "expected http://HOST:PORT"),
         (["--models=/dev/null"], "expected a folder"),
@@ -73,5 +77,6 @@ def test_it_starts_without_anything_to_show(tmp_path: Path) -> None:
         status, page = console.get("/try")
         assert status == 404
         assert "There is no model to show" in page
+        assert f"There is no folder {tmp_path / 'models'} yet" in console.log_text()
         status, page = console.get("/try?model=shoes")
         assert "no model" in page

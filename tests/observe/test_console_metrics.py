@@ -59,7 +59,7 @@ def test_releases_trainings_and_a_server_that_is_away(console: RunningConsole) -
     version = 'model_name="mine",model_version="3"'
     event = 'event="promoted",from_version="",to_version="1",verdict=""'
     assert gauges(console) == {
-        'atelier_console_source_readable{source="server"}': 1,
+        'atelier_console_source_readable{source="server"}': 0,
         'atelier_console_source_readable{source="cards"}': 1,
         'atelier_console_source_readable{source="releases"}': 1,
         'atelier_console_source_readable{source="drift"}': 1,

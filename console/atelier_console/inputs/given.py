@@ -75,9 +75,10 @@ def read_inputs(document: Mapping[str, Any], version: Version, example: Example 
         return Inputs(
             version.signature.name, example.arrays, None, example.picture, example.text, example.row, example
         )
-    if TAKES.get(version.kind) != kind:
-        takes = TAKES.get(version.kind, "json")
-        raise Problem(say("wrong_kind", model=version.model, kind=kind, takes=takes))
+    if version.kind not in TAKES:
+        raise Problem(say("unknown_takes", model=version.model, kind=kind))
+    if TAKES[version.kind] != kind:
+        raise Problem(say("wrong_kind", model=version.model, kind=kind, takes=TAKES[version.kind]))
     if kind == "picture":
         return _picture(document, version)
     return _text(document, version) if kind == "text" else _row(document, version)

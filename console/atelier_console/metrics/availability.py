@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from atelier_client import Client, Retry
 from atelier_client.errors import ModelNotFound, ServerError
@@ -14,8 +14,8 @@ from atelier_console.settings import Settings
 _TIMEOUT = 2.0
 
 
-def availability(settings: Settings, names: Iterable[str]) -> list[Gauge]:
-    """0 for a model without any, and for all of a server that is away."""
+def availability(settings: Settings, names: Iterable[str], away_for: Callable[[str], None]) -> list[Gauge]:
+    """0 for a model without any, and for all of a server that is away; `away_for` is called with why it is."""
     gauge = Gauge("atelier_available_versions", "Versions of a listed model that are AVAILABLE.")
     away = False
     for name in names:
@@ -25,9 +25,10 @@ def availability(settings: Settings, names: Iterable[str]) -> list[Gauge]:
                 count = _count(settings, name)
         except ModelNotFound:
             count = 0
-        except ServerError:
+        except ServerError as error:
             # The others would be waited for as long.
             away = True
+            away_for(str(error))
         gauge.add(count, model_name=name)
     return [gauge]
 

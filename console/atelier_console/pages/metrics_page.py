@@ -31,7 +31,7 @@ def metrics(request: Request) -> Response:
     )
     found: list[Gauge] = [readable]
     sources: dict[str, Callable[[], Sequence[Gauge]]] = {
-        "server": lambda: availability(console.settings, console.catalog.names()),
+        "server": lambda: availability(console.settings, console.catalog.names(), damaged.append),
         "cards": lambda: trainings(models, console.catalog.names(), damaged.append),
         "releases": lambda: releases(models, damaged.append),
     }

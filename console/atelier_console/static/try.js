@@ -78,11 +78,11 @@ function showAnswer(card, answer) {
   chosen.textContent = answer.error ?? answer.chosen ?? "–";
   chosen.title = chosen.textContent;
   card.querySelectorAll(".bars li").forEach((row, index) => {
-    const [name, value] = answer.top?.[index] ?? ["", null];
+    const [name, value, shown] = answer.top?.[index] ?? ["", null, ""];
     row.querySelector(".bar-name").textContent = name;
     row.querySelector(".bar-name").title = name;
     row.querySelector(".bar span").style.width = `${100 * (value ?? 0)}%`;
-    row.querySelector(".bar-value").textContent = value === null ? "" : `${(100 * value).toFixed(1)} %`;
+    row.querySelector(".bar-value").textContent = shown;
   });
   card.querySelector(".took").textContent = answer.latency ?? "";
 }

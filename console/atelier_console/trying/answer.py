@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,14 +35,15 @@ class Answer:
     seconds: float
 
     def document(self) -> dict[str, Any]:
-        """For the page's script."""
-        top = list(self.probabilities.items())[:TOP]
+        """For the page's script; `top` has name, probability (None for one that is no number) and its text."""
+        top = [(name, value, _shown(value)) for name, value in list(self.probabilities.items())[:TOP]]
         return {
             "label": self.asked.label,
             "which": say("version", version=self.asked.version),
             "chosen": self.label,
-            "sentence": say("chosen_label", label=self.label, percent=100 * top[0][1]) if top else self.label,
-            "top": [[name, value] for name, value in top],
+            "sentence": say("chosen_label", label=self.label, share=top[0][2]) if top else self.label,
+            # JSON has no form for NaN and infinity.
+            "top": [[name, value if math.isfinite(value) else None, shown] for name, value, shown in top],
             "outputs": self.text,
             "latency": say("latency", milliseconds=1000 * self.seconds),
             "error": None,
@@ -75,6 +77,10 @@ def ask(client: Client, asked: Asked, inputs: Inputs, method: str, class_names: 
     if len(text) > _LONGEST_OUTPUTS:
         text = f"{text[:_LONGEST_OUTPUTS]} .."
     return Answer(asked, label, probabilities, first["outputs"], text, sum(prediction.seconds))
+
+
+def _shown(value: float) -> str:
+    return say("share", percent=100 * value) if math.isfinite(value) else json.dumps(value)
 
 
 def _rows(prediction: Prediction, inputs: Inputs) -> int:

@@ -6,12 +6,14 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from atelier_client._layout import UNKNOWN
 from atelier_client.data.image_file import Picture
-from atelier_client.errors import ClientError
+from atelier_client.errors import ClientError, DataError
 from atelier_client.signature import choose
 
 from atelier_console.inputs.examples import Example
 from atelier_console.inputs.given import Inputs, Version, read_inputs
+from atelier_console.inputs.reference import Reference
 from atelier_console.models.served_model import DEFAULT_SIGNATURE, Asked, ServedModel
 from atelier_console.problems import NotFound, Problem
 from atelier_console.settings import Settings
@@ -53,14 +55,12 @@ def inputs_of(model: ServedModel, version: int, given: Mapping[str, Any]) -> tup
     """The inputs of a version that a document means, and the method of their signature. Raises as `attempt`."""
     signatures = model.signatures(version)
     name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in signatures else next(iter(signatures), DEFAULT_SIGNATURE)
-    known = Version(
-        signatures,
-        choose(signatures, name),
-        model.kind(version),
-        model.layout(version),
-        model.reference(version),
-        model.name,
-    )
+    if given.get("kind") == "json":
+        # Also with a model card that is damaged: the signatures are the server's.
+        card = "json", UNKNOWN, Reference()
+    else:
+        card = model.kind(version), model.layout(version), model.reference(version)
+    known = Version(signatures, choose(signatures, name), *card, model.name)
     example = _example(model, version, given) if given.get("kind") == "example" else None
     inputs = read_inputs(given, known, example)
     return inputs, signatures[inputs.signature].method
@@ -82,7 +82,10 @@ def shown(picture: Picture) -> dict[str, Any]:
 
 
 def _ask(model: ServedModel, asked: Asked, inputs: Inputs, method: str) -> Answer:
-    card = model.card(asked.version)
+    try:
+        card = model.card(asked.version)
+    except DataError:
+        card = None
     return ask(model.client, asked, inputs, method, card.class_names if card else ())
 
 

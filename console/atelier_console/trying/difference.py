@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from atelier_console.trying.answer import Answer
 
 def sentence(first: Answer, second: Answer) -> str:
     """Labels and probabilities where both give them, else which outputs differ."""
-    if not first.probabilities or set(first.probabilities) != set(second.probabilities):
+    if not _comparable(first.probabilities, second.probabilities):
         names = [
             name
             for name in sorted({*first.outputs, *second.outputs})
@@ -37,6 +39,11 @@ def sentence(first: Answer, second: Answer) -> str:
         points=points,
         name=name,
     )
+
+
+def _comparable(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
+    """True for numbers of the same classes."""
+    return bool(first) and set(first) == set(second) and all(map(isfinite, (*first.values(), *second.values())))
 
 
 def _equal(first: Any, second: Any) -> bool:
