@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ import tensorflow as tf
 from atelier_client._layout import Layout
 from atelier_client.data.binding import Binding
 from atelier_client.data.open import open_reader
+from atelier_client.data.tfrecord import TfrecordReader
 from atelier_client.errors import DataError
 from atelier_client.signature import Signature, TensorInfo
 from PIL import Image
@@ -243,6 +245,28 @@ def test_pixels_are_whole_numbers_of_a_byte(tmp_path: Path, value: Any, said: st
     path.write_text("\n".join(lines))
     with pytest.raises(DataError, match=f"row 5, column pixel63: {said}"):
         examples_of(path, 2)
+
+
+def test_a_record_that_is_cut_short_is_an_error_with_its_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "it's.tfrecord"
+    write_records(path, [{"label": number, "a": 1.0, "b": 2.0} for number in (0, 1, 2)])
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DataError, match="record 3: the file ends within it") as said:
+        examples_of(path, 1, TABLE)
+    _, command, _ = str(said.value).split("`")
+    subprocess.run(shlex.split(command), check=True)
+    assert len(list(TfrecordReader([path]).tables(1))) == 2
+
+
+@pytest.mark.parametrize(
+    ("last", "is_told"), [('"1","2', True), ('"1","2"', True), ('"1","2"\n"0","1","2"\n', False)]
+)
+def test_a_last_row_that_may_be_cut_short_is_told(tmp_path: Path, last: str, is_told: bool) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(f'"label","a","b"\n"0","1","2"\n{last}')
+    with pytest.raises(DataError, match="row [12]: ") as said:
+        examples_of(path, 9, TABLE)
+    assert ("When its writer was stopped within this last row" in str(said.value)) == is_told
 
 
 def damage(data: bytes, at: int, change: int = 0xFF) -> bytes:

@@ -25,7 +25,10 @@ ASK = {"kind": "json", "text": '{"x": [1]}'}
 @pytest.fixture(scope="module")
 def small() -> Iterator[SmallServer]:
     memory = InMemoryServer()
-    for version, label, values in ((1, "stable", [np.nan, 0.5, np.inf]), (2, "canary", [np.nan, 0.25, -np.inf])):
+    for version, label, values in (
+        (1, "stable", [np.nan, 0.5, np.inf]),
+        (2, "canary", [np.nan, 0.25, -np.inf]),
+    ):
         memory.serve(
             "odd",
             lambda inputs, row=np.array([values], np.float32): {"probabilities": row},

@@ -86,7 +86,7 @@ def test_a_file_with_names_and_numbers_is_refused(tmp_path: Path) -> None:
         (["x", "nan", "y"], {}, "the label 'nan' is a missing value"),
         (["x", "y", "X"], {"class_names": ["x", "y"]}, "row 3, column label"),
         (["drak", "light"], {"class_names": ["dark", "light"]}, "did you mean 'dark'"),
-        (["x", "x", "x"], {"class_names": ["x", "y"]}, "two classes or more, got x only"),
+        (["x", "x", "x"], {"class_names": ["x", "y"]}, "two classes or more, got only the label 'x'"),
     ],
 )
 def test_other_labels_are_refused(tmp_path: Path, cells: list[str], data: dict[str, Any], said: str) -> None:
@@ -193,8 +193,8 @@ def test_labels_of_any_integer_dtype_and_shape_n_1(tmp_path: Path, dtype: Any) -
         (np.array(1), r"got int64 \[\]"),
         (np.eye(2, dtype=int), "argmax"),
         (np.array([0.5, 1.0]), "y_train, row 1: expected a whole number"),
-        (np.array([0, 0]), "two classes or more"),
-        (np.array([7, 7]), "two classes or more"),
+        (np.array([0, 0]), "got only the label '0'"),
+        (np.array([7, 7]), "got only the label '7'"),
         (np.array([0, 2**40]), "would be the number of a class"),
         (np.array([0, 2**64 - 1], np.uint64), "would be the number of a class"),
     ],

@@ -1,5 +1,7 @@
 """Data larger than memory: CSV shards and TFRecord files give each example once an epoch, in an order of its seed."""
 
+import shlex
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -227,9 +229,18 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     data = {"tfrecord": "train.tfrecord", "test": "train.tfrecord"}
     with pytest.raises(DataInvalid, match=r"train\.tfrecord, record 2: it is no tf\.Example\.$"):
         job_data.load(job(data, tmp_path), tmp_path)
-    write_records(path, [record(1, 0), record(2, 1)])
-    path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(DataInvalid, match=r"after record 1: the file is damaged or cut off\.$"):
+    write_records(path, [record(1, 0), record(2, 1), record(3, 0)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    with pytest.raises(
+        DataInvalid, match=r"after record 2: the file is damaged or cut off\. When .* stopped"
+    ) as said:
+        job_data.load(job(data, tmp_path), tmp_path)
+    _, command, _ = str(said.value).split("`")
+    subprocess.run(shlex.split(command), check=True)
+    assert len(job_data.load(job(data, tmp_path), tmp_path).test.labels) == 2
+    path.write_bytes(whole[:-10] + bytes([whole[-10] ^ 255]) + whole[-9:])
+    with pytest.raises(DataInvalid, match=r"after record 2: the file is damaged or cut off\.$"):
         job_data.load(job(data, tmp_path), tmp_path)
 
 

@@ -22,6 +22,10 @@ from atelier_client.errors import DataError
 
 # A review may be longer than the csv module's default of 128 kB for one cell.
 _LONGEST_CELL = 1 << 24
+_CUT_SHORT = (
+    "When its writer was stopped within this last row, take the row away; a file of feedback is mended too when the "
+    "console saves the next example."
+)
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 
 
@@ -48,7 +52,7 @@ class CsvReader:
                 found = self._rows(handle)
                 header = self._header(next(found, None))
                 while part := list(itertools.islice(found, rows)):
-                    yield self._table(header, part, done)
+                    yield self._table(header, part, done, found)
                     done += len(part)
         except UnicodeError as error:
             raise DataError(
@@ -83,11 +87,15 @@ class CsvReader:
             raise DataError(f"{self._path}: the header names {twice!r} twice.")
         return header
 
-    def _table(self, header: list[str], part: list[list[str]], done: int) -> Table:
+    def _table(
+        self, header: list[str], part: list[list[str]], done: int, following: Iterator[list[str]]
+    ) -> Table:
         for number, row in enumerate(part, done + 1):
             if len(row) != len(header):
+                last = number == done + len(part) and next(following, None) is None
                 raise DataError(
                     f"{self._path}, row {number}: expected {len(header)} cells as the header has, got {len(row)}."
+                    + (f" {_CUT_SHORT}" if last and len(row) < len(header) else "")
                 )
         grid = np.empty([len(part), len(header)], object)
         grid[:] = part
@@ -104,7 +112,9 @@ class CsvReader:
                     count += 1
         except csv.Error as error:
             where = f"row {count}" if count else "the header"
-            raise DataError(f"{self._path}, {where}: it is no CSV: {error}.") from None
+            # The csv module's words for a quote that is still open at the end.
+            remedy = f" {_CUT_SHORT}" if count and str(error) == "unexpected end of data" else ""
+            raise DataError(f"{self._path}, {where}: it is no CSV: {error}.{remedy}") from None
 
     def _opened(self) -> IO[str]:
         encoding = self._layout.encoding

@@ -107,7 +107,9 @@ def decode(data: bytes, shape: Sequence[int], name: str, dark: bool | None = Non
         steps.append(f"inverted (the model knows {'dark' if dark else 'light'} backgrounds)")
     width, height = _wanted(width, height, image.size)
     if width * height > _MOST_PIXELS:
-        raise DataError(f"{name}: made as the model takes it, it would have {width} x {height} pixels: too many.")
+        raise DataError(
+            f"{name}: made as the model takes it, it would have {width} x {height} pixels: too many."
+        )
     if image.size != (width, height):
         image, more = _resized(image, width, height, border, name)
         steps += more
@@ -171,9 +173,7 @@ def _border(pixels: NDArray[Any]) -> int:
     return int(np.median(np.concatenate([edge.reshape(-1) for edge in edges])))
 
 
-def _resized(
-    image: Any, width: int, height: int, border: int, name: str
-) -> tuple[Any, tuple[str, ...]]:
+def _resized(image: Any, width: int, height: int, border: int, name: str) -> tuple[Any, tuple[str, ...]]:
     """The picture in the middle of one of `width` x `height`, whose rest has the shade `border`; and the steps."""
     from PIL import Image
 

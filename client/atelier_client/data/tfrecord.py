@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import hashlib
 import itertools
+import shlex
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,11 @@ _LONGEST = 2**31
 
 
 class CutShortError(DataError):
-    """A file ends within a record: its writer was killed, or is still writing."""
+    """A file ends within a record: its writer was killed, or is still writing. `end` is where the whole ones end."""
+
+    def __init__(self, message: str, end: int) -> None:
+        super().__init__(message)
+        self.end = end
 
 
 class TfrecordReader:
@@ -53,7 +58,7 @@ class TfrecordReader:
         for path in self._paths:
             records = read_records(path)
             first = 0
-            while part := list(itertools.islice(records, rows)):
+            while part := _next(path, records, rows):
                 yield _table(path, part, first)
                 first += len(part)
             if not first:
@@ -73,12 +78,12 @@ def read_records(path: Path, damaged: Callable[[str], None] | None = None) -> It
     """
     import google_crc32c
 
-    number = 1
+    number, end = 1, 0
     try:
         with _opened(path) as handle:
             while head := handle.read(_HEAD.size):
                 if len(head) < _HEAD.size:
-                    raise CutShortError(f"{path}, record {number}: the file ends within it.")
+                    raise CutShortError(f"{path}, record {number}: the file ends within it.", end)
                 length, checksum = _HEAD.unpack(head)
                 if _masked(google_crc32c.value(head[:8])) != checksum or length > _LONGEST:
                     wrong = (
@@ -90,7 +95,7 @@ def read_records(path: Path, damaged: Callable[[str], None] | None = None) -> It
                 data = handle.read(length)
                 foot = handle.read(_FOOT.size)
                 if len(data) < length or len(foot) < _FOOT.size:
-                    raise CutShortError(f"{path}, record {number}: the file ends within it.")
+                    raise CutShortError(f"{path}, record {number}: the file ends within it.", end)
                 if _masked(google_crc32c.value(data)) != _FOOT.unpack(foot)[0]:
                     reason = f"{path}, record {number}: its bytes are damaged (checksum)."
                     if damaged is None:
@@ -99,6 +104,7 @@ def read_records(path: Path, damaged: Callable[[str], None] | None = None) -> It
                 else:
                     yield data
                 number += 1
+                end += _HEAD.size + length + _FOOT.size
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}, record {number}: {error}.") from None
 
@@ -122,6 +128,22 @@ def end_of_records(path: Path) -> int:
         for record in read_records(path):
             end += _HEAD.size + len(record) + _FOOT.size
     return end
+
+
+def _next(path: Path, records: Iterator[bytes], count: int) -> list[bytes]:
+    """The next records. One that is cut short is an error with its remedy: to leave it out unasked would be to measure
+    on fewer examples than the file has.
+    """
+    try:
+        return list(itertools.islice(records, count))
+    except CutShortError as error:
+        remedy = (
+            "Write the file again."
+            if path.suffix == ".gz"
+            else f"`truncate -s {error.end} {shlex.quote(str(path))}` takes it away and leaves the whole ones; a file of "
+            "feedback is mended too when the console saves the next example."
+        )
+        raise DataError(f"{error} {remedy}") from None
 
 
 def _table(path: Path, records: Sequence[bytes], first: int) -> Table:

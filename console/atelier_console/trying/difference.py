@@ -43,7 +43,9 @@ def sentence(first: Answer, second: Answer) -> str:
 
 def _comparable(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
     """True for numbers of the same classes."""
-    return bool(first) and set(first) == set(second) and all(map(isfinite, (*first.values(), *second.values())))
+    return (
+        bool(first) and set(first) == set(second) and all(map(isfinite, (*first.values(), *second.values())))
+    )
 
 
 def _equal(first: Any, second: Any) -> bool:

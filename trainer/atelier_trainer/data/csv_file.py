@@ -24,6 +24,10 @@ from atelier_trainer.errors import DataInvalid
 CHUNK_ROWS = 50_000
 CHUNK_CELLS = 8_000_000
 _BLOCK = 1 << 20
+_CUT_SHORT = (
+    "When its writer was stopped within this last row, take the row away; a file of feedback is mended too when the "
+    "console saves the next example."
+)
 
 
 @dataclass(frozen=True)
@@ -173,13 +177,16 @@ def _fault(path: Path, schema: Schema) -> str | None:
             header = next(rows)
             for number, row in enumerate(rows, 1):
                 if len(row) != len(header):
-                    return _ragged(path, number, header, row)
+                    last = len(row) < len(header) and next(rows, None) is None
+                    return _ragged(path, number, header, row) + (f" {_CUT_SHORT}" if last else "")
                 for column, cell in zip(header, row, strict=True):
                     wrong = _expected(cell, column, schema)
                     if wrong:
                         return f"{path}, row {number}, column {column}: expected {wrong}"
     except csv.Error as error:
-        return f"{path}, row {number + 1}: it is no CSV: {error}."
+        # The csv module's words for a quote that is still open at the end.
+        remedy = f" {_CUT_SHORT}" if str(error) == "unexpected end of data" else ""
+        return f"{path}, row {number + 1}: it is no CSV: {error}.{remedy}"
     except csv_header.UNREADABLE as error:
         return csv_header.unreadable(path, schema.dialect, error)
     return None

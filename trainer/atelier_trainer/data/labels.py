@@ -41,8 +41,7 @@ def classes_of(cells: Iterable[str], path: Path, column: str = "label") -> tuple
         spellings.setdefault(key(cell), cell)
     _refuse_measurements(list(spellings), int(counts.sum()), path, column)
     if len(spellings) < 2:
-        got = ", ".join(spellings.values()) or "none"
-        raise DataInvalid(f"{path}: expected labels of two classes or more, got {got}.")
+        raise DataInvalid(f"{path}: expected labels of two classes or more, got {_only(spellings.values())}.")
     return tuple(
         spellings[found]
         for found in sorted(
@@ -148,9 +147,7 @@ def class_numbers(labels: np.ndarray, path: Path) -> tuple[str, ...]:
         )
     _refuse_measurements([Decimal(int(label)) for label in found], len(labels), path, "labels")
     if len(found) < 2:
-        raise DataInvalid(
-            f"{path}: expected labels of two classes or more, got {', '.join(map(str, found)) or 'none'}."
-        )
+        raise DataInvalid(f"{path}: expected labels of two classes or more, got {_only(found)}.")
     return tuple(_counted(highest + 1))
 
 
@@ -180,9 +177,12 @@ def require_two(counts: np.ndarray, names: Sequence[str], path: Path) -> None:
     """Raises `DataInvalid` when training has examples (int64 [classes]) of one class only."""
     present = [name for name, count in zip(names, counts, strict=True) if count]
     if len(present) < 2:
-        raise DataInvalid(
-            f"{path}: expected labels of two classes or more, got {', '.join(present) or 'none'} only."
-        )
+        raise DataInvalid(f"{path}: expected labels of two classes or more, got {_only(present)}.")
+
+
+def _only(labels: Iterable[object]) -> str:
+    """One label or none, for a message: a bare 2 could be read as a count."""
+    return ", ".join(f"only the label {str(label)!r}" for label in labels) or "none"
 
 
 def integer_labels(labels: np.ndarray, path: Path, what: str) -> np.ndarray:

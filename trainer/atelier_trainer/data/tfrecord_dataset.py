@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -158,8 +159,27 @@ class Layout:
         except DecodeError:
             return f"{path}, record {number}: it is no tf.Example."
         except tf.errors.OpError:
-            return f"{path}, after record {number}: the file is damaged or cut off."
+            return f"{path}, after record {number}: the file is damaged or cut off.{_remedy(path, number)}"
         return None
+
+
+def _remedy(path: Path, whole: int) -> str:
+    """What to do about a file that ends within the record after `whole` ones; empty for other damage.
+
+    A record is its length (uint64), 4 bytes of checksum, its bytes and 4 more (tensorflow/core/lib/io/record_writer.h).
+    """
+    end, size = 0, path.stat().st_size
+    with path.open("rb") as handle:
+        for _ in range(whole + 1):
+            handle.seek(end)
+            following = end + int.from_bytes(handle.read(8), "little") + 16
+            if following > size:
+                return (
+                    f" When its writer was stopped there: `truncate -s {end} {shlex.quote(str(path))}` leaves the "
+                    f"{whole} records before; a file of feedback is mended too when the console saves the next example."
+                )
+            end = following
+    return ""
 
 
 class TfrecordShards:
