@@ -144,14 +144,19 @@ TEXTS: dict[str, str] = {
     "feedback_first": "Ask first: then the example can be saved with its right label.",
     "feedback_none": "JSON is not saved with a label: give a picture, a text or the form.",
     "saved": "Saved as {label} in {path}.",
+    "saved_away": "Saved as {label} in {path}. The model server could not be asked: the version is not noted.",
     "no_card_no_feedback": "Nothing was saved: {model} has no model card, which names its classes.",
     "no_such_label": "Nothing was saved: there is no class {label!r}. There are: {names}.",
     "json_no_feedback": "Nothing was saved: JSON is not kept as an example. Give a picture, a text or the form.",
     "no_integer": "Nothing was saved: the class {name!r} has no whole number, which a file of pictures needs.",
     "no_such_sign": "Nothing was saved: the model's files are {encoding}, which has no sign {sign!r}.",
     "no_such_encoding": "Nothing was saved: the model's files are {encoding}, which the console does not write.",
-    "other_header": "Nothing was saved: {path} has other columns than this version ({header}). Move the file away; the "
-    "next example begins a new one.",
+    "other_header": "Nothing was saved: {path} has other columns ({found}) than this version ({header}, separated by "
+    "{separator!r}). Move the file away; the next example begins a new one.",
+    "no_line_end": "Nothing was saved: the last row of {path} has no line end. Add one if the row is whole, or take "
+    "the row away.",
+    "no_own_file": "Nothing was saved: {path} is a link, a pipe or a folder, which the console does not write to. Move "
+    "it away; the next example begins a file.",
     # Models.
     "models_title": "Versions of {model}",
     "versions": "Versions",

@@ -264,7 +264,7 @@ def test_a_record_that_is_cut_short_is_an_error_with_its_remedy(tmp_path: Path) 
 def test_a_last_row_that_may_be_cut_short_is_told(tmp_path: Path, last: str, is_told: bool) -> None:
     path = tmp_path / "data.csv"
     path.write_text(f'"label","a","b"\n"0","1","2"\n{last}')
-    with pytest.raises(DataError, match="row [12]: ") as said:
+    with pytest.raises(DataError, match=r"row [12]: ") as said:
         examples_of(path, 9, TABLE)
     assert ("When its writer was stopped within this last row" in str(said.value)) == is_told
 

@@ -132,7 +132,7 @@ def test_a_picture_of_next_to_no_width_is_one_message(
 ) -> None:
     buffer = io.BytesIO()
     Image.new("L", size).save(buffer, "PNG")
-    with pytest.raises(DataError, match="^it: .*pixels") as caught:
+    with pytest.raises(DataError, match=r"^it: .*pixels") as caught:
         decode(buffer.getvalue(), shape, "it")
     assert said in str(caught.value)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from atelier_client._layout import Layout
 from atelier_client.data.csv_file import CsvReader
@@ -17,9 +21,11 @@ from atelier_console.feedback.csv_rows import append_row
 from atelier_console.feedback.image_records import append_picture, label_number
 from atelier_console.feedback.save import file_name
 from atelier_console.problems import Problem
+from PIL import Image
 
 from tests.support.client_command import command
 from tests.support.console import RunningConsole, running_console
+from tests.support.ports import free_port
 from tests.support.server import RunningServer
 
 
@@ -138,12 +144,91 @@ def test_a_model_without_a_card_keeps_no_feedback(console: RunningConsole) -> No
     assert "toy has no model card" in found["error"]
 
 
+def test_labels_are_saved_while_the_server_is_away(folder: Path, tmp_path: Path) -> None:
+    """All but those of a test example, which the server's signature is needed for."""
+    target, feedback = f"127.0.0.1:{free_port()}", tmp_path / "feedback"
+    pixels = np.zeros([28, 28], np.uint8)
+    pixels[4:20, 8:20] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    given = {
+        "fashion": ({"kind": "picture", "data": base64.b64encode(buffer.getvalue()).decode()}, "Shirt"),
+        "reviews": ({"kind": "text", "text": "dull"}, "bad"),
+        "customers": ({"kind": "row", "values": {"age": "30", "city": "Rome"}}, "yes"),
+    }
+    with running_console(folder, target, f"--feedback={feedback}") as console:
+        for model, (document, label) in given.items():
+            assert (
+                "could not be asked: the version is not noted"
+                in save(console, model, document, label)["saved"]
+            )
+        wrong = {"input": {"kind": "row", "values": {"age": "old", "city": "Rome"}}, "label": "no"}
+        status, found = console.post("/api/models/customers/feedback", wrong)
+        assert (status, "expected a number" in found["error"]) == (400, True)
+        example = {"input": {"kind": "example", "number": 0}, "label": "Shirt"}
+        status, found = console.post("/api/models/fashion/feedback", example)
+        assert (status, "Cannot reach a model server" in found["error"]) == (502, True)
+    [table] = TfrecordReader([feedback / "fashion.tfrecord"]).tables(9)
+    assert (table["images"].reshape(28, 28) == pixels).all()
+    [table] = CsvReader(feedback / "customers.csv").tables(9)
+    assert {name: cells.tolist() for name, cells in table.items() if name != "time"} == {
+        "age": ["30"],
+        "city": ["Rome"],
+        "bought": ["yes"],
+        "version": [""],
+        "predicted": ["x"],
+    }
+    [table] = CsvReader(feedback / "reviews.csv").tables(9)
+    assert table["text"].tolist() == ["dull"]
+
+
+class TestFilesOfOthers:
+    """A file that another program has saved again is gone on with; what is no file of the console's own is left."""
+
+    HEADER = ("text", "label")
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    def test_another_dialect(self, tmp_path: Path, end: str, mark: str) -> None:
+        path = tmp_path / "m.csv"
+        path.write_bytes(f'{mark}text,label{end}"one, two",a{end}'.encode())
+        append_row(path, Layout(), self.HEADER, ["three", "b"])
+        [table] = CsvReader(path).tables(9)
+        assert table["text"].tolist() == ["one, two", "three"]
+        assert path.read_bytes().endswith(f'"three","b"{end}'.encode())
+
+    def test_a_last_row_without_a_line_end_is_not_cut_off(self, tmp_path: Path) -> None:
+        path = tmp_path / "m.csv"
+        path.write_text("text,label\none,a")
+        with pytest.raises(DataError, match=r"the last row of .*m\.csv has no line end"):
+            append_row(path, Layout(), self.HEADER, ["two", "b"])
+        assert path.read_text() == "text,label\none,a"
+
+    def test_another_separator_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "m.csv"
+        path.write_text("text;label\none;a\n")
+        with pytest.raises(DataError, match=r"\(text;label\).*\(text, label, separated by ','\)"):
+            append_row(path, Layout(), self.HEADER, ["two", "b"])
+
+    def test_a_link_a_pipe_and_a_folder_are_one_sentence(self, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").write_text("precious")
+        (tmp_path / "link.csv").symlink_to(tmp_path / "elsewhere")
+        os.mkfifo(tmp_path / "pipe.csv")
+        (tmp_path / "folder.csv").mkdir()
+        reader = os.open(tmp_path / "pipe.csv", os.O_RDONLY | os.O_NONBLOCK)
+        for name in ("link", "pipe", "folder"):
+            with pytest.raises(DataError, match=rf"{name}\.csv is a link, a pipe or a folder"):
+                append_row(tmp_path / f"{name}.csv", Layout(), self.HEADER, ["two", "b"])
+        os.close(reader)
+        with pytest.raises(DataError, match=r"pipe\.csv is a link, a pipe or a folder"):
+            append_row(tmp_path / "pipe.csv", Layout(), self.HEADER, ["two", "b"])
+        assert (tmp_path / "elsewhere").read_text() == "precious"
+
+
 class TestTornFiles:
     """What a kill left half-written is cut off before the next record; what is whole stays."""
 
     def test_pictures(self, tmp_path: Path) -> None:
-        import numpy as np
-
         path, names = tmp_path / "m.tfrecord", ("a", "b", "c")
         pixels = np.arange(4, dtype=np.uint8).reshape(2, 2)
         append_picture(path, pixels, 0, names)
@@ -167,8 +252,6 @@ class TestTornFiles:
             assert next(CsvReader(path).tables(9))["label"].tolist() == ["a", "c"]
 
     def test_a_file_of_another_kind_is_left_as_it_is(self, tmp_path: Path) -> None:
-        import numpy as np
-
         for name in ("m.csv", "m.tfrecord"):
             (tmp_path / name).write_text("name,value\nsomebody,else's\n")
         with pytest.raises(DataError, match="has other columns"):

@@ -104,6 +104,14 @@ def test_a_wrong_question_is_one_sentence(console: RunningConsole, document: obj
     assert sentence in found["error"]
 
 
+def test_a_column_that_the_model_does_not_take_is_said(console: RunningConsole) -> None:
+    values = {"age": "30", "city": "Rome"}
+    assert console.ask({"kind": "row", "values": values}, "customers")[0] == 200
+    status, found = console.ask({"kind": "row", "values": {**values, "town": "Rome"}}, "customers")
+    assert status == 400
+    assert found["error"] == "The model takes no column 'town'. It takes age, city."
+
+
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [

@@ -140,8 +140,8 @@ def _next(path: Path, records: Iterator[bytes], count: int) -> list[bytes]:
         remedy = (
             "Write the file again."
             if path.suffix == ".gz"
-            else f"`truncate -s {error.end} {shlex.quote(str(path))}` takes it away and leaves the whole ones; a file of "
-            "feedback is mended too when the console saves the next example."
+            else f"`truncate -s {error.end} {shlex.quote(str(path))}` takes it away and leaves the whole ones; a file "
+            "of feedback is mended too when the console saves the next example."
         )
         raise DataError(f"{error} {remedy}") from None
 

@@ -16,7 +16,10 @@ from atelier_console.texts import say
 
 
 def append_row(path: Path, layout: Layout, header: Sequence[str], cells: Sequence[str]) -> None:
-    """Add a row. Raises `DataError` when the file has another header, or the encoding has no form for a cell."""
+    """Add a row; to a file that another program has saved again, with that one's line ends.
+
+    Raises `DataError` when the file has another header, or the encoding has no form for a cell.
+    """
     if "\n".encode(layout.encoding) != b"\n":
         raise DataError(say("no_such_encoding", encoding=layout.encoding))
     try:
@@ -26,14 +29,30 @@ def append_row(path: Path, layout: Layout, header: Sequence[str], cells: Sequenc
             say("no_such_sign", encoding=layout.encoding, sign=error.object[error.start])
         ) from None
 
-    def end_of_whole(file: Path) -> int:
-        text = read_bytes(file)
+    def addition(file: Path | None) -> tuple[int, bytes]:
+        text = read_bytes(file) if file else b""
+        if head.startswith(text):
+            # New, or cut short within the header.
+            return 0, head + row
         end = _end_of_rows(text)
-        if not text.startswith(head) and not head.startswith(text):
-            raise DataError(say("other_header", path=file, header=", ".join(header)))
-        return end
+        if not text.startswith(head):
+            found = _header(text, layout)
+            if found != list(header):
+                raise DataError(
+                    say(
+                        "other_header",
+                        path=path,
+                        found=", ".join(found),
+                        header=", ".join(header),
+                        separator=layout.separator,
+                    )
+                )
+            if end < len(text):
+                # Other programs end a file without a line end; the row may be whole.
+                raise DataError(say("no_line_end", path=path))
+        return end, row[:-1] + (b"\r\n" if text[:end].endswith(b"\r\n") else b"\n")
 
-    append(path, row, end_of_whole, head)
+    append(path, addition)
 
 
 def _line(cells: Sequence[str], layout: Layout) -> bytes:
@@ -41,6 +60,15 @@ def _line(cells: Sequence[str], layout: Layout) -> bytes:
     # Every cell in quotes: no separator, quote or line end within a text can be taken for one of the file.
     csv.writer(text, delimiter=layout.separator, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(cells)
     return text.getvalue().encode(layout.encoding)
+
+
+def _header(text: bytes, layout: Layout) -> list[str]:
+    """The names in a file's first line, however it is quoted; without the mark that spreadsheets begin a file with."""
+    decoded = text.decode(layout.encoding, errors="replace").removeprefix("\ufeff")
+    try:
+        return next(csv.reader(io.StringIO(decoded, newline=""), delimiter=layout.separator), [])
+    except csv.Error:
+        return []
 
 
 def _end_of_rows(text: bytes) -> int:

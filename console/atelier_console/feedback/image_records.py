@@ -24,7 +24,8 @@ def append_picture(path: Path, pixels: NDArray[Any], number: int, class_names: S
     """
     row = {"images": pixels.astype("int64").reshape(-1), "label": label_number(number, class_names)}
     [example] = to_examples([row])
-    append(path, framed(example.SerializeToString()), end_of_records)
+    record = framed(example.SerializeToString())
+    append(path, lambda file: (end_of_records(file) if file else 0, record))
 
 
 def label_number(number: int, class_names: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from atelier_client import Client, Retry, Signature
 from atelier_client._layout import UNKNOWN, Layout
 from atelier_client._model_card import ModelCard, read_card, read_golden
 from atelier_client.errors import InputError, InvalidRequest, ModelNotFound, ServerError
+from atelier_client.release.repository import Repository
 from atelier_client.request_log import Recorder
 from atelier_client.signature import choose
 
@@ -64,6 +65,11 @@ class ServedModel:
         except (InvalidRequest, ModelNotFound):
             # There is none, or it is not loaded yet.
             return [first]
+
+    def on_disk(self) -> int:
+        """What `asked` would say first, by the model repository alone. Raises `InputError` without any version."""
+        repository = Repository(self.folder.parent, self.name)
+        return repository.served().labels.get(STABLE) or max(repository.versions())
 
     def signatures(self, version: int) -> Mapping[str, Signature]:
         """The signatures of a version by name. Raises `ServerError`."""

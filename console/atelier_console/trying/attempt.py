@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from atelier_client import Signature
 from atelier_client._layout import UNKNOWN
 from atelier_client.data.image_file import Picture
 from atelier_client.errors import ClientError, DataError
@@ -51,18 +52,23 @@ def attempt(settings: Settings, model: ServedModel, given: Mapping[str, Any]) ->
     }
 
 
-def inputs_of(model: ServedModel, version: int, given: Mapping[str, Any]) -> tuple[Inputs, str]:
-    """The inputs of a version that a document means, and the method of their signature. Raises as `attempt`."""
-    signatures = model.signatures(version)
+def inputs_of(
+    model: ServedModel, version: int, given: Mapping[str, Any], known: Mapping[str, Signature] | None = None
+) -> tuple[Inputs, str]:
+    """The inputs of a version that a document means, and the method of their signature. Raises as `attempt`.
+
+    `known` are its signatures where the server is not to be asked.
+    """
+    signatures = known or model.signatures(version)
     name = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in signatures else next(iter(signatures), DEFAULT_SIGNATURE)
     if given.get("kind") == "json":
         # Also with a model card that is damaged: the signatures are the server's.
         card = "json", UNKNOWN, Reference()
     else:
         card = model.kind(version), model.layout(version), model.reference(version)
-    known = Version(signatures, choose(signatures, name), *card, model.name)
+    described = Version(signatures, choose(signatures, name), *card, model.name)
     example = _example(model, version, given) if given.get("kind") == "example" else None
-    inputs = read_inputs(given, known, example)
+    inputs = read_inputs(given, described, example)
     return inputs, signatures[inputs.signature].method
 
 
