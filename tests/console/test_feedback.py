@@ -151,7 +151,7 @@ def test_labels_are_saved_while_the_server_is_away(folder: Path, tmp_path: Path)
     pixels[4:20, 8:20] = 255
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    given = {
+    given: dict[str, tuple[dict[str, Any], str]] = {
         "fashion": ({"kind": "picture", "data": base64.b64encode(buffer.getvalue()).decode()}, "Shirt"),
         "reviews": ({"kind": "text", "text": "dull"}, "bad"),
         "customers": ({"kind": "row", "values": {"age": "30", "city": "Rome"}}, "yes"),
