@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.console import RunningConsole
@@ -177,9 +178,8 @@ def test_live_shows_what_is_asked_and_what_drift_found(page: Page, console: Runn
     expect(page.locator("main")).to_contain_text("Prometheus")
 
 
-@pytest.mark.skipif(PICTURES is None, reason="ATELIER_PICTURES names no folder to write pictures to")
-def test_pictures_for_the_documents(browser: Browser, console: RunningConsole) -> None:
-    folder = Path(str(PICTURES))
+def test_pictures_for_the_documents(browser: Browser, console: RunningConsole, tmp_path: Path) -> None:
+    folder = Path(PICTURES or tmp_path)
     context = browser.new_context(base_url=console.url, viewport={"width": 1120, "height": 800})
     page = context.new_page()
     opened(page, "try")
@@ -191,8 +191,14 @@ def test_pictures_for_the_documents(browser: Browser, console: RunningConsole) -
     opened(page, "models")
     page.screenshot(path=folder / "console-models.png")
     opened(page, "live")
-    for _ in range(30):
+    # The lines of a picture to keep need some seconds.
+    for _ in range(30 if PICTURES else 2):
         console.ask({"kind": "example", "number": 0})
         page.wait_for_timeout(400)
     page.screenshot(path=folder / "console-live.png")
+    for name in ("try", "models", "live"):
+        with Image.open(folder / f"console-{name}.png") as picture:
+            assert picture.size == (1120, 800)
+            # A page that was not drawn has few colours.
+            assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 20
     context.close()
