@@ -42,6 +42,12 @@ def seen(data: bytes, reference: Reference = SOLID, fill: bool | None = None) ->
     return picture_for(data, INFO, LAYOUT, reference, fill, "it").pixels
 
 
+def difference(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The mean difference of the points. By rounding a figure may be a point larger, and stand a point aside."""
+    aside = [np.roll(found, steps, axis=(0, 1)) for steps in itertools.product((-1, 0, 1), repeat=2)]
+    return float(min(abs(moved - wanted).mean() for moved in aside))
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     left=st.integers(-20, 300),
@@ -54,9 +60,17 @@ def test_place_size_and_shades_do_not_matter(
 ) -> None:
     wanted = seen(drawn(280, 280, 0, 0, 1.0, 0, 255)).astype(int)
     found = seen(drawn(720, 690, left, top, scale, *shades)).astype(int)
-    # By rounding, the figure may be a point larger, and stand a point aside.
-    aside = [np.roll(found, steps, axis=(0, 1)) for steps in itertools.product((-1, 0, 1), repeat=2)]
-    assert min(abs(moved - wanted).mean() for moved in aside) < 24
+    assert difference(found, wanted) < 24
+
+
+def test_another_figure_is_told_apart() -> None:
+    """The bound above is far from what another figure has."""
+    image = Image.new("L", (280, 280), 255)
+    ImageDraw.Draw(image).ellipse([40, 60, 240, 220], fill=0)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    wanted = seen(drawn(280, 280, 0, 0, 1.0, 0, 255)).astype(int)
+    assert difference(seen(buffer.getvalue()).astype(int), wanted) > 60
 
 
 def test_the_figure_takes_as_much_of_the_picture_as_the_known_ones() -> None:
