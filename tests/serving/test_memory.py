@@ -92,7 +92,7 @@ def test_models_that_come_and_go_give_their_memory_back(peer: Peer, models: Path
 
 
 def test_watched_names_are_forgotten(peer: Peer) -> None:
-    """Each has a megabyte; those open at a time hold up no request either. The first 60 fill what the allocator keeps."""
+    """Each has a megabyte; those open at a time hold up no request. The first 60 fill what the allocator keeps."""
     stub = health_pb2_grpc.HealthStub(peer.channel)
     sizes = []
     for begin in range(0, 240, 20):
