@@ -32,7 +32,7 @@ def model_card(
         "source_digest": source_digest,
         "run": run and run.name,
         "run_id": run and run.id,
-        "task": "binary" if len(data_set.class_names) == 2 else "multiclass",
+        "task": "classification",
         "class_names": list(data_set.class_names),
         "input": {
             "kind": data_set.kind,
