@@ -13,20 +13,19 @@ compile() {
 echo 'flit-core>=3.11,<4' > "$work/build.in"
 grep -ho '"tensorflow[a-z-]*==[^"]*"' serving/pyproject.toml | tr -d '"' > "$work/tensorflow.in"
 sed -E 's/"tensorflow==/"tensorflow[and-cuda]==/' trainer/pyproject.toml > "$work/pyproject.toml"
-# The image and .venv have the native front.
+# The images and .venv have the native front and Keras 2.
 # The client, which the console asks for, is on no index: its packages are locked instead.
 mkdir "$work/console"
 sed '/"atelier-client==/d' console/pyproject.toml > "$work/console/pyproject.toml"
 compile "$work/pyproject.toml" serving/pyproject.toml client/pyproject.toml "$work/console/pyproject.toml" tests/requirements.in "$work/build.in" \
-    --extra fast -o "$work/all.lock"
+    --extra fast --extra tf-keras -o "$work/all.lock"
 sed -E 's/ \\$//; /^ +--hash/d; s/^([a-z0-9-]+)\[[a-z,-]+\]/\1/' "$work/all.lock" > "$work/all.txt"
-for component in trainer client; do
-    compile "$component/pyproject.toml" "$work/build.in" -c "$work/all.txt" -o "$component/requirements.lock"
-done
+compile trainer/pyproject.toml "$work/build.in" --extra tf-keras -c "$work/all.txt" -o trainer/requirements.lock
+compile client/pyproject.toml "$work/build.in" -c "$work/all.txt" -o client/requirements.lock
 compile client/pyproject.toml "$work/console/pyproject.toml" "$work/build.in" -c "$work/all.txt" -o console/requirements.lock
 compile serving/pyproject.toml "$work/build.in" --extra fast -c "$work/all.txt" -o serving/requirements.lock
 compile "$work/tensorflow.in" -c "$work/all.txt" -o trainer/tensorflow.lock
 cp trainer/tensorflow.lock serving/tensorflow.lock
-compile "$work/pyproject.toml" "$work/build.in" -c "$work/all.txt" -o trainer/requirements-gpu.lock
+compile "$work/pyproject.toml" "$work/build.in" --extra tf-keras -c "$work/all.txt" -o trainer/requirements-gpu.lock
 compile tests/requirements.in -c "$work/all.txt" -o tests/requirements.lock
 compile benchmarks/requirements.in -c "$work/all.txt" -o benchmarks/requirements.lock
