@@ -29,3 +29,7 @@ cp trainer/tensorflow.lock serving/tensorflow.lock
 compile "$work/pyproject.toml" "$work/build.in" --extra tf-keras -c "$work/all.txt" -o trainer/requirements-gpu.lock
 compile tests/requirements.in -c "$work/all.txt" -o tests/requirements.lock
 compile benchmarks/requirements.in -c "$work/all.txt" -o benchmarks/requirements.lock
+# Programs that no one here wrote, for the tests: each in an environment of its own, so with versions of its own.
+for name in clients mlserver; do
+    compile "tests/foreign/$name.in" -o "tests/foreign/$name.lock"
+done
