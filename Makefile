@@ -1,6 +1,6 @@
 # Atelier: train, publish, serve and evaluate. `make up` does it all; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help up down study evaluate predict drift release rollback history logs ps clean lint test soak bench lock venv
+.PHONY: help up down study evaluate predict drift release rollback history logs ps clean lint test site soak bench lock venv
 
 # Settings, given as `make up NAME=value`.
 export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS FORCE
@@ -57,13 +57,17 @@ venv:  ## make .venv with the components and the development tools
 lint: venv  ## check style, types and workflows (what pre-commit runs)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy stack deploy examples client/atelier_client console/atelier_console serving/atelier_serving trainer/atelier_trainer tests
+	$(BIN)/mypy stack deploy docs/tools examples client/atelier_client console/atelier_console serving/atelier_serving trainer/atelier_trainer tests
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --quiet --pedantic .github
 
 test: lint  ## lint, and run all tests but the long ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+
+site: venv  ## build the documentation site, strictly and without a network, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site: site/index.html"
 
 soak: venv  ## run the long tests, and all tests of the server with its other gRPC front
 	$(BIN)/python -m pytest -m soak -s

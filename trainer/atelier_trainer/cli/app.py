@@ -1,5 +1,6 @@
 """atelier-trainer: train a job and publish the model; fetch, convert and look at data; compare, save and restore runs.
 
+\b
     atelier-trainer train fashion-cnn
     atelier-trainer train jobs/fashion-dense.yaml --set fit.epochs=3 --seed 1 --deterministic
     atelier-trainer study imdb
