@@ -1,18 +1,23 @@
 # Atelier: train, publish, serve and evaluate. `make up` does it all; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help up down study evaluate predict drift release rollback history logs ps clean lint test site soak bench lock venv
+.PHONY: help up down study evaluate predict drift release rollback history logs ps clean lint test site soak bench lock venv sbom audit image
 
 # Settings, given as `make up NAME=value`.
 export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS FORCE
 export CONSOLE OBSERVE CONSOLE_PORT PROMETHEUS_PORT GRAFANA_PORT
 export RELEASE FOLLOW_NEWEST VERSION GATE RAMP HOLD KEEP REASON AT
+export MODEL PYTHON TENSORFLOW
 STACK := python3 -m stack
-BIN := .venv/bin
+# Each has an environment of its own, by the names of stack/engines/development.py.
+BIN := .venv$(addprefix -py,$(PYTHON))$(addprefix -tf,$(TENSORFLOW))/bin
+# What another Python or TensorFlow can change. The other tests make checkouts with environments of their own.
+TESTS := $(if $(PYTHON)$(TENSORFLOW),$(addprefix tests/,trainer serving client conformance console examples))
 
 help:  ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 GRPC_PORT=8500 REST_PORT=8501 FORCE=1"
 	@echo "  beside it: CONSOLE=0 OBSERVE=1 CONSOLE_PORT=8600 PROMETHEUS_PORT=9090 GRAFANA_PORT=3000"
+	@echo "  for venv, test, soak: PYTHON=3.11|3.12|3.13 TENSORFLOW=2.21"
 	@echo "  releases: RELEASE=0 FOLLOW_NEWEST=1 VERSION=n GATE=gate.yaml RAMP=1,10,50,100 HOLD=30s KEEP=n REASON=text"
 
 up:  ## set up, train, publish, serve, evaluate; serving stays up
@@ -61,9 +66,11 @@ lint: venv  ## check style, types and workflows (what pre-commit runs)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --quiet --pedantic .github
+	$(BIN)/hadolint client/Dockerfile console/Dockerfile serving/Dockerfile trainer/Dockerfile deploy/observe/debian/Dockerfile
+	$(BIN)/shellcheck .ci/run examples/mutual_tls/make_certificates.sh stack/lock.sh
 
-test: lint  ## lint, and run all tests but the long ones
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+test: lint  ## lint, and run all tests but the long ones (PYTHON=3.12, TENSORFLOW=2.21: the components' tests with it)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(TESTS)
 
 site: venv  ## build the documentation site, strictly and without a network, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -78,3 +85,12 @@ bench: venv  ## measure against peers (PART=trainer, serving, client, releases o
 
 lock:  ## resolve the lock files anew (needs uv)
 	stack/lock.sh
+
+sbom: venv  ## write bills of materials (CycloneDX) of distributions and images: sbom/
+	$(BIN)/python -m deploy.supply.sbom sbom
+
+audit: venv  ## look up known vulnerabilities of the locked packages (exit 3: no service in reach)
+	$(BIN)/python -m deploy.supply.audit
+
+image:  ## put a published version into an OCI image (MODEL=name VERSION=n)
+	@$(STACK) image

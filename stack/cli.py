@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from stack import clean, loop, service
+from stack import clean, loop, model_image, service
 from stack.console import note
-from stack.engines import venv
+from stack.engines import development
 from stack.errors import StackError
 from stack.settings import Settings, read_settings
 
@@ -30,7 +30,8 @@ COMMANDS: dict[str, Callable[[Settings], None]] = {
     "ps": service.ps,
     "down": service.down,
     "clean": clean.clean,
-    "venv": lambda settings: note(f"Ready: {venv.ensure(settings.root, tests=True)}"),
+    "image": model_image.image,
+    "venv": lambda settings: note(f"Ready: {development.ensure(settings)}"),
 }
 
 

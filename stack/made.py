@@ -60,8 +60,7 @@ def sort(root: Path) -> Sorted:
     if config in found.made and _is_users(config, [path for path in found.kept if path.is_dir()]):
         found.made.remove(config)
         found.kept.append(config)
-    environment = root / ".venv"
-    if os.path.lexists(environment):
+    for environment in sorted(root.glob(".venv*")):
         # The stamp of venv.py: without it somebody else made the environment.
         own = not environment.is_symlink() and (environment / "atelier-installed").is_file()
         (found.made if own else found.kept).append(environment)
@@ -112,7 +111,7 @@ def _is_made(path: Path, top: Path) -> bool:
     if path.is_dir():
         staging = top.name == "models" and len(parts) == 2 and parts[1].startswith((".staging-", ".retired-"))
         fetching = top.name == "data" and len(parts) == 2 and parts[1].startswith(".fetching-")
-        return staging or fetching or (top.name == ".atelier" and name.startswith("base-"))
+        return staging or fetching or (top.name == ".atelier" and name.startswith(("base-", "image-")))
     if top.name == "reports" and (pair := re.fullmatch(r"compare-.+\.(png|json)", name)):
         # The trainer writes the picture and its numbers together; one alone is somebody's own.
         return path.with_suffix(".json" if pair[1] == "png" else ".png").is_file()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stack.errors import UsageError
+from stack.versions import NEXT_TENSORFLOW, TENSORFLOW, minor
 
 ENGINES = ("auto", "compose", "local")
+PYTHONS = ("3.11", "3.12", "3.13")
 DEFAULT_PORTS = {"GRPC_PORT": 8500, "REST_PORT": 8501}
 CONSOLE, PROMETHEUS, GRAFANA = "console", "prometheus", "grafana"
 COMPANION_PORTS = {CONSOLE: 8600, PROMETHEUS: 9090, GRAFANA: 3000}
@@ -21,6 +23,7 @@ NAMES = (
     *("ENGINE", "JOB", "GPU", "RETRAIN", "GRPC_PORT", "REST_PORT", "ROWS", "FORCE", "PART"),
     *("CONSOLE", "OBSERVE", "CONSOLE_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"),
     *("RELEASE", "FOLLOW_NEWEST", "VERSION", "GATE", "RAMP", "HOLD", "KEEP", "REASON", "AT"),
+    *("MODEL", "PYTHON", "TENSORFLOW"),
 )
 # In MAKEFLAGS a space of a value is written with a backslash.
 _ASSIGNED = re.compile(r"(?<!\S)(?<!\\ )([A-Za-z_]\w*)[:+?]*=")
@@ -67,6 +70,9 @@ class Settings:
     rest_port: int | None
     rows: str
     force: bool
+    model: str
+    python: str
+    tensorflow: str
     releases: ReleaseSettings
     companions: CompanionSettings
 
@@ -103,6 +109,9 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
         rest_port=rest_port,
         rows=environ.get("ROWS") or "0:5",
         force=_flag(environ, "FORCE"),
+        model=environ.get("MODEL", ""),
+        python=_one_of(environ, "PYTHON", PYTHONS),
+        tensorflow=_tensorflow(environ),
         releases=_releases(root, environ),
         companions=_companions(environ),
     )
@@ -151,6 +160,20 @@ def _require_known(makeflags: str) -> None:
         near = difflib.get_close_matches(name.upper(), NAMES, n=1)
         if near and name not in NAMES:
             raise UsageError(f"{name}=..: there is no such setting. Did you mean {near[0]}?")
+
+
+def _one_of(environ: Mapping[str, str], name: str, values: Sequence[str]) -> str:
+    value = environ.get(name, "")
+    if value and value not in values:
+        raise UsageError(f"{name}={value}: expected {' or '.join(values)}.")
+    return value
+
+
+def _tensorflow(environ: Mapping[str, str]) -> str:
+    value = environ.get("TENSORFLOW", "")
+    if value == minor(TENSORFLOW):
+        raise UsageError(f"TENSORFLOW={value} is what there is without this setting: leave it out.")
+    return _one_of(environ, "TENSORFLOW", (minor(NEXT_TENSORFLOW),))
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

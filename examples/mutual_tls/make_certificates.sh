@@ -7,13 +7,13 @@ set -eu
 mkdir -p "${1:?a folder for the keys}"
 cd "$1"
 umask 077
-key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+new_key() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "$@"; }
 
-openssl req -x509 $key -keyout ca.key -out ca.pem -days 30 -subj "/CN=Example authority"
+new_key -x509 -keyout ca.key -out ca.pem -days 30 -subj "/CN=Example authority"
 
 pair() {  # NAME NAMES: NAME.key and NAME.pem, signed by the authority for the alternative names
     printf 'subjectAltName=%s\n' "$2" > "$1.ext"
-    openssl req $key -keyout "$1.key" -out "$1.csr" -subj "/CN=$1"
+    new_key -keyout "$1.key" -out "$1.csr" -subj "/CN=$1"
     openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -out "$1.pem" -days 30 -extfile "$1.ext"
     rm "$1.csr" "$1.ext"
 }

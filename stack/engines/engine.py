@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from stack.console import note
-from stack.engines import docker
+from stack.engines import docker, gpu
 from stack.engines.compose import Compose
 from stack.engines.local import Local
 from stack.errors import StackError, Unavailable, UsageError
@@ -142,9 +142,12 @@ def prepare(settings: Settings, stopped: State | None) -> tuple[Engine, dict[str
 
 def _require_gpu(settings: Settings, compose: Compose) -> None:
     """Raise `UsageError` for GPU=1 on an engine without the NVIDIA runtime. It is no reason to fall back to a CPU."""
-    if settings.gpu and not compose.docker.has_nvidia:
+    if not settings.gpu:
+        return
+    if not compose.docker.has_nvidia:
         found = ", ".join(compose.docker.runtimes) or "none"
         raise UsageError(f"GPU=1 needs the NVIDIA container runtime, and the engine has only: {found}.")
+    gpu.require_drivable()
 
 
 def _docker() -> docker.Docker:

@@ -10,10 +10,11 @@ from stack.console import note, run_logged
 from stack.engines import base_image
 from stack.engines.docker import find, has_image
 from stack.errors import StepFailed, Unavailable
+from stack.versions import TENSORFLOW
 
 PYTHON_IMAGE = "python:3.11-slim"
-SERVING_IMAGE = "tensorflow/serving:2.20.0"
-GPU_SERVING_IMAGE = "tensorflow/serving:2.20.0-gpu"
+SERVING_IMAGE = f"tensorflow/serving:{TENSORFLOW}"
+GPU_SERVING_IMAGE = f"{SERVING_IMAGE}-gpu"
 PROMETHEUS_IMAGE = "prom/prometheus:v2.55.1"
 GRAFANA_IMAGE = "grafana/grafana:12.1.0"
 

@@ -13,7 +13,7 @@ from typing import Any
 from stack import files
 from stack import state as states
 from stack.console import note, run_shown
-from stack.engines import processes, venv
+from stack.engines import gpu, processes, venv
 from stack.engines.companions import LocalCompanions
 from stack.errors import StepFailed, Unavailable
 from stack.jobs import JobFile
@@ -39,9 +39,13 @@ class Local:
         self._server = processes.script(settings.root, "atelier-serving")
 
     def prepare(self, running: State | None) -> dict[str, Any]:
-        """Install what is missing; with GPU=1 refuse a host without an NVIDIA driver first."""
-        if self.settings.gpu and shutil.which("nvidia-smi") is None:
-            raise Unavailable("GPU=1 needs an NVIDIA driver, and nvidia-smi was not found on this machine.")
+        """Install what is missing; with GPU=1 refuse a host without an NVIDIA driver, or without a fitting card."""
+        if self.settings.gpu:
+            if shutil.which("nvidia-smi") is None:
+                raise Unavailable(
+                    "GPU=1 needs an NVIDIA driver, and nvidia-smi was not found on this machine."
+                )
+            gpu.require_drivable()
         for name in ("models", "data", "runs", "reports", "feedback"):
             files.require_folder(self.root / name)
         venv.ensure(self.root, gpu=self.settings.gpu)

@@ -11,6 +11,7 @@ from stack.engines import build
 from stack.engines.images import Images
 from stack.settings import PROMETHEUS, Settings, container_user
 from stack.state import State
+from stack.versions import TENSORFLOW
 
 LAYERS = ("compose.yaml", "compose.embedded.yaml", "compose.gpu.yaml", "compose.observe.yaml")
 
@@ -42,6 +43,7 @@ class Project:
             "ATELIER_FEEDBACK": str(self.feedback),
             "ATELIER_OBSERVE": str(self._settings.state_dir / "observe"),
             "BASE_IMAGE": images.base,
+            "TENSORFLOW_VERSION": TENSORFLOW,
         }
 
     def state_environment(self, state: State) -> dict[str, str]:

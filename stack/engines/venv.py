@@ -1,4 +1,4 @@
-"""The checkout's `.venv`: made once from the lock files, made anew when they change."""
+"""Environments of the checkout, as `.venv`: made once from the lock files, made anew when they change."""
 
 from __future__ import annotations
 
@@ -10,35 +10,52 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from stack import files
 from stack.console import note, run_logged
 from stack.errors import Unavailable
+from stack.versions import TENSORFLOW, minor
 
 COMPONENTS = ("trainer", "serving", "client", "console")
 _PYTHONS = ("python3.11", "python3.12", "python3.13", "python3")
+_STAMP = "atelier-installed"
 _CHECK = "import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment of the checkout: its folder, what it is made of, and the Python asked for (`3.12`)."""
+
+    folder: Path
+    locks: tuple[Path, ...]
+    python: str = ""
 
 
 def ensure(root: Path, tests: bool = False, gpu: bool = False) -> Path:
     """Return `.venv/bin`; installs the components (with `tests` also the tools) when their locks changed."""
-    venv = root / ".venv"
-    locks = [root / name / "requirements.lock" for name in COMPONENTS]
-    if gpu:
-        locks[0] = root / "trainer" / "requirements-gpu.lock"
-    if tests:
-        locks.append(root / "tests" / "requirements.lock")
-    done = _read(venv / "atelier-installed")
-    wanted = {lock.parent.name + lock.name: _digest(lock, root) for lock in locks}
-    if wanted.items() <= done.items():
-        return venv / "bin"
-    with alone(root):
-        # Another command may have installed it meanwhile.
-        done = _read(venv / "atelier-installed")
-        if not wanted.items() <= done.items():
-            _install(root, locks, done, wanted)
-    return venv / "bin"
+    return install(root, Environment(root / ".venv", locks(root, tests, gpu)))
+
+
+def locks(root: Path, tests: bool, gpu: bool = False) -> tuple[Path, ...]:
+    """The lock files of the components, with `tests` also that of the tools."""
+    trainer = "requirements-gpu.lock" if gpu else "requirements.lock"
+    found = [root / name / (trainer if name == "trainer" else "requirements.lock") for name in COMPONENTS]
+    return (*found, root / "tests" / "requirements.lock") if tests else tuple(found)
+
+
+def install(root: Path, environment: Environment) -> Path:
+    """Return the environment's `bin`; installs what its stamp does not have yet. Raises `StackError`."""
+    wanted = {lock.parent.name + lock.name: _digest(lock, root) for lock in environment.locks}
+    done = _read(environment.folder)
+    if not wanted.items() <= done.items():
+        with alone(root):
+            # Another command may have installed it meanwhile.
+            done = _read(environment.folder)
+            if not wanted.items() <= done.items():
+                _install(root, environment, done, wanted)
+    return environment.folder / "bin"
 
 
 @contextlib.contextmanager
@@ -61,26 +78,26 @@ def alone(root: Path) -> Iterator[None]:
         yield
 
 
-def _install(root: Path, locks: list[Path], done: dict[str, str], wanted: dict[str, str]) -> None:
-    """Make `.venv` where there is none, and install the locked packages and the components."""
-    venv = root / ".venv"
+def _install(root: Path, environment: Environment, done: dict[str, str], wanted: dict[str, str]) -> None:
+    """Make the environment where there is none, and install the locked packages and the components."""
+    venv = environment.folder
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
     log = root / ".atelier" / "logs" / "install.log"
-    stamp = venv / "atelier-installed"
+    stamp = venv / _STAMP
     if not (venv / "bin" / "pip").exists():
         if os.path.lexists(venv) and not stamp.is_file():
             raise Unavailable(
                 f"{venv} was not made by make, and has no pip to install with. Move it away; make then makes its own."
             )
-        python = find_python()
+        python = find_python(environment.python)
         done = {}
         shutil.rmtree(venv, ignore_errors=True)
         venv.mkdir()
         # From now on it is known as made here, whatever interrupts.
         stamp.touch()
-        run_logged([python, "-m", "venv", str(venv)], "Creating .venv", log)
+        run_logged([python, "-m", "venv", str(venv)], f"Creating {venv.name}", log)
     stamp.write_text("")
-    requirements = [argument for lock in locks for argument in ("-r", str(lock))]
+    requirements = [argument for lock in environment.locks for argument in ("-r", str(lock))]
     what = "Installing the locked packages (about 2.5 GB on disk, mostly TensorFlow)"
     run_logged([*pip, "--progress-bar=off", "--require-hashes", *requirements], what, log)
     editable = [argument for name in COMPONENTS for argument in ("--editable", str(root / name))]
@@ -89,16 +106,24 @@ def _install(root: Path, locks: list[Path], done: dict[str, str], wanted: dict[s
     stamp.write_text(lines)
 
 
-def find_python() -> str:
-    """The first Python 3.11 to 3.13 that can make virtual environments; `Unavailable` says what to install."""
-    for name in (sys.executable, *_PYTHONS):
+def find_python(asked: str = "") -> str:
+    """The first Python 3.11 to 3.13 that can make virtual environments; with `asked` (`3.12`) one of that version.
+
+    `Unavailable` says what to install.
+    """
+    for name in (f"python{asked}",) if asked else (sys.executable, *_PYTHONS):
         path = shutil.which(name)
         if path and subprocess.run([path, "-c", _CHECK], capture_output=True, check=False).returncode == 0:
             return path
+    if asked:
+        raise Unavailable(
+            f"PYTHON={asked}: no python{asked} with venv and ensurepip was found on PATH. Install it, for example by "
+            f"`uv python install {asked}` or from the system's packages, or put the folder that has it on PATH."
+        )
     raise Unavailable(
         "No Python from 3.11 to 3.13 with venv and ensurepip was found (tried: "
         + ", ".join(dict.fromkeys(_PYTHONS))
-        + "). TensorFlow 2.20 needs one; on Debian and Ubuntu: apt-get install python3-venv."
+        + f"). TensorFlow {minor(TENSORFLOW)} needs one; on Debian and Ubuntu: apt-get install python3-venv."
     )
 
 
@@ -116,19 +141,24 @@ def component_environment(root: Path, grpc_port: int) -> dict[str, str]:
 
 
 def _digest(lock: Path, root: Path) -> str:
-    """The lock's contents with the component's metadata (its scripts), and where the checkout stands."""
-    project = lock.parent / "pyproject.toml"
+    """The lock's contents, the metadata of what is installed with it (its scripts), and where the checkout stands.
+
+    The tools' lock files belong to no component. One that holds the components' packages too counts for all of them.
+    """
+    names = (lock.parent.name,) if lock.name.startswith("requirements") else COMPONENTS
+    projects = [root / name / "pyproject.toml" for name in names]
     parts = [
         lock.read_bytes(),
-        project.read_bytes() if project.exists() else b"",
+        *(project.read_bytes() if project.exists() else b"" for project in projects),
         str(root.resolve()).encode(),
     ]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def _read(stamp: Path) -> dict[str, str]:
+def _read(venv: Path) -> dict[str, str]:
+    """What is installed: from a lock file's name to its digest."""
     try:
-        return dict(line.split() for line in stamp.read_text().splitlines())
+        return dict(line.split() for line in (venv / _STAMP).read_text().splitlines())
     except OSError:
-        note("No .venv yet: setting it up.")
+        note(f"No {venv.name} yet: setting it up.")
         return {}

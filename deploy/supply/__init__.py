@@ -1,0 +1,1 @@
+"""What the lock files say to others: bills of materials, and known vulnerabilities."""
