@@ -15,6 +15,8 @@ from atelier_serving.grpc.answering import Answering
 from atelier_serving.grpc.front import GRPCIO, NATIVE, Front
 from atelier_serving.grpc.grpcio_front import GrpcioFront
 from atelier_serving.grpc.large_messages import LargeMessages
+from atelier_serving.grpc.method import Services
+from atelier_serving.grpc.tensorflow_services import tensorflow_services
 from atelier_serving.inference.api import Api
 from atelier_serving.loader import Loader
 from atelier_serving.models import settings as model_settings
@@ -26,10 +28,15 @@ from atelier_serving.monitoring.request_log import RequestLog
 from atelier_serving.monitoring.request_metrics import RequestMetrics
 from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.monitoring.tracing import start_tracing
+from atelier_serving.oip.grpc_service import inference_service
+from atelier_serving.oip.http_api import InferenceApi
+from atelier_serving.oip.pages import inference_pages
+from atelier_serving.oip.served_models import ServedModels
 from atelier_serving.rest.answer import Answer
 from atelier_serving.rest.api import RestApi
 from atelier_serving.rest.bursts import Bursts
 from atelier_serving.rest.health_pages import HealthPages
+from atelier_serving.rest.http_api import HttpApi
 from atelier_serving.rest.index_page import IndexPage
 from atelier_serving.rest.server import Pages, RestApp, RestServer, in_thread
 from atelier_serving.status import ServingError
@@ -122,14 +129,17 @@ class Server:
         pool = ThreadPool(threads(flags), "request")
         recorder = self._make_recorder()
         self._tls = tls = Tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
-        grpc_server = _front(flags, api, recorder, pool, tls)
+        models = ServedModels(self._manager, self._health)
+        services = {**tensorflow_services(api), **inference_service(models)}
+        grpc_server = _front(flags, services, recorder, pool, tls)
         if not flags.rest_api_port:
             return grpc_server, None
-        rest_api = RestApi(api, cors=flags.rest_api_enable_cors_support)
-        pages = self._pages(bool(tls))
+        cors = flags.rest_api_enable_cors_support
+        apis: dict[str, HttpApi] = {"/v1/": RestApi(api, cors), "/v2/": InferenceApi(models, cors)}
+        pages = {**self._pages(bool(tls)), **inference_pages(models)}
         seconds = flags.rest_api_timeout_in_ms / 1000
-        bursts = Bursts(rest_api, recorder, pool) if joins(flags) else None
-        app = RestApp(rest_api, recorder, pool, pages, seconds, bursts)
+        bursts = Bursts(recorder, pool) if joins(flags) else None
+        app = RestApp(apis, recorder, pool, pages, seconds, bursts)
         context = tls.context if tls else None
         return grpc_server, RestServer(app, flags.host, flags.rest_api_port, context, workers > 1)
 
@@ -229,10 +239,12 @@ class _Timer:
         return True
 
 
-def _front(flags: Flags, api: Api, recorder: RequestRecorder, pool: ThreadPool, tls: Tls | None) -> Front:
+def _front(
+    flags: Flags, services: Services, recorder: RequestRecorder, pool: ThreadPool, tls: Tls | None
+) -> Front:
     """The gRPC front, bound to its port."""
     large = LargeMessages()
-    answering = Answering(api, recorder, large)
+    answering = Answering(services, recorder, large)
     listen = listen_settings(flags)
     if why_not_native(flags):
         return GrpcioFront(answering, large, listen, pool, tls.credentials if tls else None)
@@ -240,7 +252,7 @@ def _front(flags: Flags, api: Api, recorder: RequestRecorder, pool: ThreadPool, 
     from atelier_serving.grpc.bursts import Bursts as CallBursts
     from atelier_serving.grpc.native_front import NativeFront
 
-    bursts = None if flags.enable_batching else CallBursts(api, answering, recorder)
+    bursts = None if flags.enable_batching else CallBursts(answering, recorder)
     return NativeFront(answering, large, listen, pool, threads(flags), bursts)
 
 

@@ -110,7 +110,7 @@ def decode(proto: tensor_pb2.TensorProto, claim: Callable[[int], object] | None 
     # `content` is read once, because each access to the field copies it.
     if content := proto.tensor_content:
         if field == "string_val":
-            _count(claim, min(count, len(content)) * _STRING_BYTES)
+            claim_strings(claim, min(count, len(content)))
             return _from_string_content(content, count).reshape(shape)
         if len(content) != count * dtype.itemsize:
             raise TensorError(f"{len(content)} bytes for {count} elements of {dtype.itemsize}")
@@ -125,6 +125,11 @@ def decode(proto: tensor_pb2.TensorProto, claim: Callable[[int], object] | None 
         implied = implied * _STRING_SHARE + len(values) * _STRING_BYTES
     _count(claim, implied)
     return _from_list(values, field, dtype, count).reshape(shape)
+
+
+def claim_strings(claim: Callable[[int], object] | None, count: int) -> None:
+    """Count what so many strings of a request take beyond their bytes; `claim` as for `decode`."""
+    _count(claim, count * _STRING_BYTES)
 
 
 def _count(claim: Callable[[int], object] | None, size: int) -> None:

@@ -43,7 +43,7 @@ def python(name: str) -> Path:
 
 def _make(place: Path, lock: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True, timeout=60)
-    command = [sys.executable, "-m", "pip", "--python", place / "bin" / "python", "install"]
+    command: list[str | Path] = [sys.executable, "-m", "pip", "--python", place / "bin" / "python", "install"]
     # Compiling what is never imported would take most of the time.
     options = ["--quiet", "--no-compile", "--no-deps", "--require-hashes", "--disable-pip-version-check"]
     limits = ["--retries=1", "--timeout=15"]

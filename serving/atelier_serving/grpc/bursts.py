@@ -1,14 +1,13 @@
-"""Bursts: small Predict calls that have arrived together. Those that may be joined run as one session call."""
+"""Bursts: small calls that have arrived together. Those that may be joined run as one session call."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from tensorflow_serving.apis import predict_pb2
-
-from atelier_serving.grpc.answering import STOPPING, UNREADABLE, Answering, Call, failed
-from atelier_serving.inference.api import Api
+from atelier_serving.grpc.answering import STOPPING, UNREADABLE, Answering, failed
+from atelier_serving.grpc.method import Call, Joinable, Method
+from atelier_serving.inference.exchange import exchange_of
 from atelier_serving.inference.joining import HeldServables, JoinedRuns, Member, Result
 from atelier_serving.inference.predict import Task
 from atelier_serving.models.servable import Servable
@@ -21,6 +20,7 @@ class SmallCall(Call, Protocol):
     """A call with its number, and its message: in bytes and, once it was read, as a proto."""
 
     id: int
+    method: Method
     payload: bytes
     message: Any
 
@@ -36,10 +36,9 @@ class Caller(Protocol):
 
 
 class Bursts:
-    """Answers bursts of Predict calls."""
+    """Answers bursts of calls whose methods are `Joinable`."""
 
-    def __init__(self, api: Api, answering: Answering, recorder: RequestRecorder) -> None:
-        self.api = api
+    def __init__(self, answering: Answering, recorder: RequestRecorder) -> None:
         self.answering = answering
         self.recorder = recorder
         self.runs = JoinedRuns()
@@ -84,16 +83,19 @@ class Burst:
         if bursts.answering.closed:
             self._caller.respond(call, STOPPING)
             return
+        method = call.method
+        joinable = method.joinable
+        assert joinable
         try:
-            call.message = message = predict_pb2.PredictRequest.FromString(call.payload)
+            call.message = message = method.request.FromString(call.payload)
         except Exception:
             self._caller.respond(call, UNREADABLE)
             return
-        context = begin("Predict", call.deadline)
+        context = begin(method.name, call.deadline)
         context.claim = _refuse
         try:
-            servable, version = self._servable(message, context)
-            task = bursts.api.task(message, servable)
+            servable, version = self._servable(joinable, message, context)
+            task = joinable.task(message, servable)
             key = bursts.runs.key(task)
         except _LargerThanSentError:
             self._caller.later(call)
@@ -103,13 +105,16 @@ class Burst:
             return
         if key is None:
             self._caller.later(call)
-        else:
-            self._groups.setdefault(key, []).append(_Member(call, context, task, version))
+            return
+        if method.keeps:
+            bursts.recorder.begin(context)
+        # Those of a group are recorded together, so they have one method.
+        self._groups.setdefault((method.name, key), []).append(_Member(call, context, task, version))
 
-    def _servable(self, message: Any, context: RequestContext) -> tuple[Servable, int]:
+    def _servable(self, joinable: Joinable, message: Any, context: RequestContext) -> tuple[Servable, int]:
         """The servable that a request asks for, kept loaded until the burst has run. Raises `ServingError`."""
-        key = message.model_spec.SerializeToString()
-        return self._held.get(key, context, lambda: self._bursts.api.servable(message))
+        key = joinable.model_key(message)
+        return self._held.get(key, context, lambda: joinable.servable(message))
 
     def takes_long(self) -> bool:
         """Whether the runs are expected to take so long that new calls must not wait for them."""
@@ -126,7 +131,8 @@ class Burst:
 
     def _end(self, group: list[_Member], found: list[Result]) -> None:
         """Record the calls of a group, and then answer them: who has an answer finds it in the metrics."""
-        api = self._bursts.api
+        joinable = group[0].call.method.joinable
+        assert joinable
         recorded: list[RecordedCall] = []
         ready: list[tuple[SmallCall, Any]] = []
         for member, result in zip(group, found, strict=True):
@@ -134,8 +140,11 @@ class Burst:
             try:
                 if isinstance(result, Exception):
                     raise result
-                name = member.task.signature_name
-                response = api.predicted(call.message, member.version, name, result)
+                response = joinable.predicted(call.message, member.version, member.task, result)
+                if member.context.keep:
+                    # A member's rows are a part of the arrays of all members.
+                    own = {alias: array.copy() for alias, array in result.items()}
+                    member.context.keep(exchange_of(member.context, member.task, own))
             except Exception as error:
                 self._answer(call, member.context, failed(error))
                 continue

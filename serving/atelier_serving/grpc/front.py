@@ -27,7 +27,7 @@ class ListenSettings:
 
 
 class Front(Protocol):
-    """A gRPC server with TensorFlow Serving's services, grpc.health.v1 and reflection."""
+    """A gRPC server with all services, grpc.health.v1 and reflection."""
 
     def start(self) -> None:
         """Accept requests."""

@@ -1,4 +1,4 @@
-"""The front that has everything: both of TensorFlow Serving's services, grpc.health.v1, reflection, and TLS.
+"""The front that has everything: the services, grpc.health.v1, reflection, and TLS.
 
 It is grpcio's synchronous server with our own thread pool. It handles three times as many requests of one row as
 grpcio's asyncio server (docs/decisions.md). A session releases the interpreter while it runs, so threads run in
@@ -8,13 +8,14 @@ parallel.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from atelier_serving import memory
-from atelier_serving.grpc.answering import MODEL_SERVICE, PREDICTION_SERVICE, Answering
+from atelier_serving.grpc.answering import Answering
 from atelier_serving.grpc.front import ListenSettings
 from atelier_serving.grpc.grpcio_handlers import handlers
 from atelier_serving.grpc.large_messages import LargeMessages
@@ -33,7 +34,6 @@ _MAX_CONNECTIONS = 10_000
 # When the client no longer responds, its connection is closed, and all memory for it is freed.
 KEEPALIVE_MS = 20_000
 KEEPALIVE_TIMEOUT_MS = 10_000
-_HEALTH_NAMES = ("", "PredictionService", "ModelService", PREDICTION_SERVICE, MODEL_SERVICE)
 _UNKNOWN_SERVICE = "unknown"
 
 
@@ -63,9 +63,11 @@ class GrpcioFront:
             maximum_concurrent_rpcs=MAX_REQUESTS,
         )
         self._server.add_generic_rpc_handlers(handlers(answering))
-        self._health = _Health()
+        services = list(answering.services)
+        # By the full names, and as TensorFlow Serving by the last part alone.
+        self._health = _Health(["", *services, *(name.rpartition(".")[2] for name in services)])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        add_reflection(self._server, [health.SERVICE_NAME])
+        add_reflection(self._server, [*services, health.SERVICE_NAME])
         self.set_ready(False)
         if listen.address:
             self._bind(listen.address, credentials)
@@ -97,7 +99,7 @@ class GrpcioFront:
         status = (
             health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         )
-        for name in _HEALTH_NAMES:
+        for name in self._health.names:
             self._health.set(name, status)
 
     def refuse(self) -> None:
@@ -117,9 +119,13 @@ class GrpcioFront:
 class _Health(health.HealthServicer):  # type: ignore[misc]  # the library has no types
     """The health service of the library. It does not keep every name that a client ever watched."""
 
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = names
+
     def Watch(self, request: Any, context: Any, send_response_callback: Any = None) -> Any:
         # All unknown names share one entry: they stay unknown.
-        if request.service not in _HEALTH_NAMES:
+        if request.service not in self.names:
             request.service = _UNKNOWN_SERVICE
         return super().Watch(request, context, send_response_callback)
 

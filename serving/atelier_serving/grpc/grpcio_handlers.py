@@ -1,4 +1,4 @@
-"""TensorFlow Serving's two services as handlers of grpcio's server."""
+"""The services as handlers of grpcio's server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import grpc
 
-from atelier_serving.grpc.answering import Answering, Method
+from atelier_serving.grpc.answering import Answering
+from atelier_serving.grpc.method import Method
 from atelier_serving.status import ServingError
 from atelier_serving.thread_pool import seconds_waited
 
@@ -42,12 +43,12 @@ class _GrpcioCall:
 
 
 def handlers(answering: Answering) -> list[grpc.GenericRpcHandler]:
-    """The handlers of both services."""
+    """The handlers of all services."""
     return [
         grpc.method_handlers_generic_handler(
             service, {name: _handler(answering, method) for name, method in methods.items()}
         )
-        for service, methods in answering.methods.items()
+        for service, methods in answering.services.items()
     ]
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from atelier_serving.grpc.answering import Method
+from atelier_serving.grpc.method import Method
 
 
 class NativeCall:

@@ -1,8 +1,9 @@
-"""The fast front: HTTP/2 and gRPC run outside the interpreter (pygrpc-native), and small Predict calls run in bursts.
+"""The fast front: HTTP/2 and gRPC run outside the interpreter (pygrpc-native), and small calls run in bursts.
 
-One thread at a time has the turn: it takes the calls that have arrived. Small Predict calls it answers itself, joined
-where they may be (bursts.py); all others go to the pool, as do the calls of a server with batching. When a run takes
-long, the thread gives its turn away before. Health, reflection and unknown methods go to a grpcio front behind an
+One thread at a time has the turn: it takes the calls that have arrived. Small calls of Predict and ModelInfer it
+answers itself, joined where they may be (bursts.py); all others go to the pool, as do the calls of a server with
+batching. When a run takes long, the thread gives its turn away before. Health, reflection and unknown methods go to a
+grpcio front behind an
 abstract Unix socket.
 """
 
@@ -18,7 +19,6 @@ from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from atelier_serving import memory
 from atelier_serving.grpc.answering import (
-    PREDICT,
     STOPPING,
     UNEXPECTED,
     UNREADABLE,
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 # As many calls are taken at once.
 _BURST = 64
-# A Predict message of more bytes runs in a thread of the pool, by itself (docs/decisions.md has the measurement).
+# A message of more bytes runs in a thread of the pool, by itself (docs/decisions.md has the measurement).
 SMALL = 64 * 1024
 _IO_THREADS = 1
 _TOO_MANY = ServingError(Code.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
@@ -73,12 +73,11 @@ class NativeFront:
         self._grpcio = GrpcioFront(
             answering, large, dataclasses.replace(listen, address=f"unix-abstract:{inner}"), pool, None
         )
-        services = answering.methods.items()
+        services = answering.services.items()
         paths = {
             f"/{name}/{method.name}": method for name, methods in services for method in methods.values()
         }
         self._methods = list(paths.values())
-        self._predict = paths[PREDICT]
         host, _, port = listen.address.rpartition(":")
         try:
             self._front = NativeGrpcFront(
@@ -162,18 +161,19 @@ class NativeFront:
             self._closed = True
             return None
         small = []
-        for kind, number, method, payload, _, details in events:
+        for kind, number, index, payload, _, details in events:
             if kind != EVENT_CALL:
                 if call := self._calls.get(number):
                     call.active = False
                 continue
-            call = NativeCall(number, self._methods[method], payload or b"", details)
+            method = self._methods[index]
+            call = NativeCall(number, method, payload or b"", details)
             self._connections.received(call.peer(), len(call.payload))
             if len(self._calls) >= MAX_REQUESTS:
                 self._front.fail(number, int(_TOO_MANY.code), _TOO_MANY.message)
                 continue
             self._calls[number] = call
-            if self._bursts and call.method is self._predict and len(call.payload) <= SMALL:
+            if self._bursts and method.joinable and len(call.payload) <= SMALL:
                 small.append(call)
             else:
                 self.later(call)

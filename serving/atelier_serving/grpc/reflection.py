@@ -11,7 +11,6 @@ from typing import Any
 import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-_SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 _MODULES = ("tensorflow_serving.apis.prediction_service_pb2", "tensorflow_serving.apis.model_service_pb2")
 
 
@@ -20,8 +19,8 @@ class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc]  # the l
         return super().ServerReflectionInfo(request_iterator, context)
 
 
-def add_reflection(server: grpc.Server, more: Sequence[str]) -> None:
-    """Add reflection of TensorFlow Serving's services and of `more` services.
+def add_reflection(server: grpc.Server, services: Sequence[str]) -> None:
+    """Add reflection of these services.
 
     A reflection stream occupies a thread as long as the client likes. So it has threads other than those of requests.
     """
@@ -31,5 +30,5 @@ def add_reflection(server: grpc.Server, more: Sequence[str]) -> None:
             importlib.import_module(module)
     pool = ThreadPoolExecutor(2, thread_name_prefix="reflection")
     _Reflection.ServerReflectionInfo.experimental_thread_pool = pool  # type: ignore[attr-defined]
-    names = (*_SERVICES, *more, reflection.SERVICE_NAME)
+    names = (*services, reflection.SERVICE_NAME)
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(names), server)

@@ -51,7 +51,11 @@ class Api:
         with self.servable(request) as (servable, version):
             task = self.task(request, servable)
             outputs = task.run()
-        return self.predicted(request, version, task.signature_name, outputs)
+        return self.predicted(request, version, task, outputs)
+
+    def model_key(self, request: predict_pb2.PredictRequest) -> bytes:
+        """Predict requests of equal keys ask for the same servable."""
+        return bytes(request.model_spec.SerializeToString())
 
     def task(self, request: predict_pb2.PredictRequest, servable: Servable) -> Task:
         """What a Predict has to run. Raises `ServingError`."""
@@ -62,14 +66,14 @@ class Api:
         self,
         request: predict_pb2.PredictRequest,
         version: int,
-        signature_name: str,
+        task: Task,
         outputs: Mapping[str, np.ndarray],
     ) -> predict_pb2.PredictResponse:
         """The response of a Predict."""
         response = predict_pb2.PredictResponse()
         for alias, array in outputs.items():
             encode(array, response.outputs[alias], self._as_content)
-        _answered(response.model_spec, request.model_spec, version, signature_name)
+        _answered(response.model_spec, request.model_spec, version, task.signature_name)
         return response
 
     def classify(

@@ -19,7 +19,8 @@ from atelier_serving.status import Code, ServingError, invalid
 from atelier_serving.tensors import ForeignTensorError, TensorError, decode, type_name
 
 DEFAULT_SIGNATURE = "serving_default"
-_METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
+# The method names that a signature for Predict may have.
+METHODS = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
 
 @dataclass(slots=True)
@@ -62,8 +63,8 @@ def checked(
     signature = servable.signatures.get(signature_name)
     if signature is None:
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.')
-    if servable.checks_method_names and signature.method_name not in _METHODS:
-        expected = ", ".join(_METHODS)
+    if servable.checks_method_names and signature.method_name not in METHODS:
+        expected = ", ".join(METHODS)
         raise ServingError(
             Code.INTERNAL,
             f"Expected prediction signature method_name to be one of {{{expected}}}. Was: {signature.method_name}",

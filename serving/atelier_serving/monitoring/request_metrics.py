@@ -64,8 +64,20 @@ _ALL = (
 )
 _BY_VERSION = (SECONDS, STAGES, BATCHES, LABELLED)
 _KEPT_VERSIONS = 20
-# TensorFlow Serving counts only these: requests that run a graph.
-_INFERENCE = {"Predict", "Classify", "Regress", "MultiInference", "predict", "classify", "regress"}
+# TensorFlow Serving counts only requests that run a graph. Those of the Open Inference Protocol are the last two.
+_INFERENCE = frozenset(
+    (
+        "Predict",
+        "Classify",
+        "Regress",
+        "MultiInference",
+        "predict",
+        "classify",
+        "regress",
+        "ModelInfer",
+        "infer",
+    )
+)
 
 
 class RequestMetrics:

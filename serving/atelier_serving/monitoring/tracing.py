@@ -19,8 +19,19 @@ from atelier_serving.request_context import RequestContext
 _log = logging.getLogger(__name__)
 
 _PROTOCOL = "http/protobuf"
-_SERVICES = {"GetModelStatus": "ModelService", "HandleReloadConfigRequest": "ModelService"}
+_PREDICTION = "tensorflow.serving.PredictionService"
+_SERVICES = dict.fromkeys(("GetModelStatus", "HandleReloadConfigRequest"), "tensorflow.serving.ModelService")
+_SERVICES |= dict.fromkeys(
+    ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer"),
+    "inference.GRPCInferenceService",
+)
 _ROUTE = "/v1/models/{model}"
+# The verb and the route of a method over HTTP; the others are `POST /v1/models/{model}:METHOD`.
+_ROUTES = {
+    "status": ("GET", _ROUTE),
+    "infer": ("POST", "/v2/models/{model}/infer"),
+    "model": ("GET", "/v2/models/{model}"),
+}
 
 
 def start_tracing() -> Tracing | None:
@@ -125,10 +136,10 @@ def _described(context: RequestContext, entrypoint: str) -> tuple[str, dict[str,
         "atelier.batch_rows": context.batch or context.rows,
     }
     if entrypoint == "GRPC":
-        service = f"tensorflow.serving.{_SERVICES.get(method, 'PredictionService')}"
+        service = _SERVICES.get(method, _PREDICTION)
         attributes |= {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
         return f"{service}/{method}", attributes
-    verb, route = ("GET", _ROUTE) if method == "status" else ("POST", f"{_ROUTE}:{method}")
+    verb, route = _ROUTES.get(method) or ("POST", f"{_ROUTE}:{method}")
     return f"{verb} {route}", attributes | {"http.request.method": verb, "http.route": route}
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,21 +21,24 @@ from tensorflow_serving.apis import (
 )
 
 from atelier_serving.inference.api import Api
-from atelier_serving.inference.joining import HeldServables
+from atelier_serving.inference.exchange import exchange_of
+from atelier_serving.inference.joining import HeldServables, Result
 from atelier_serving.inference.predict import Task
 from atelier_serving.monitoring.exchange import Messages
 from atelier_serving.request_context import RequestContext, current
-from atelier_serving.rest.answer import Answer, html_page
+from atelier_serving.rest import cors
+from atelier_serving.rest.answer import HTML, HTTP_STATUS, Answer, html_page, shortened
 from atelier_serving.rest.document_memory import LargeDocument
+from atelier_serving.rest.http_api import JoinedRequest
 from atelier_serving.rest.json import text as json_text
 from atelier_serving.rest.json.document import parse_document, to_bytes
 from atelier_serving.rest.json.examples import read_examples
 from atelier_serving.rest.json.protos import as_document, printed
 from atelier_serving.rest.json.tensors import signature_name
 from atelier_serving.rest.json.values import uncounted
-from atelier_serving.rest.predict import exchange_of, predict_task, predict_text
-from atelier_serving.rest.request import Request, unpacked
-from atelier_serving.status import TRUNCATED, Code, invalid, of_exception
+from atelier_serving.rest.predict import joined_texts, predict_task, predict_text
+from atelier_serving.rest.request import Request
+from atelier_serving.status import Code, invalid, of_exception
 
 _log = logging.getLogger(__name__)
 
@@ -46,61 +50,54 @@ _POST = re.compile(
 _GET = re.compile(
     rf"/v1/models(?:/(?P<name>[^/:]+))?{_MODEL_SPEC}(?P<part>/metadata)?", re.IGNORECASE | re.ASCII
 )
-_HTML = "text/html; charset=ISO-8859-1"
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# Nobody reads more of an error's text, which may show names of the request as they came.
-_MAX_MESSAGE = 64 * 1024
-# model_servers/http_server.cc:46-87; every other code is 500.
-_HTTP = {
-    Code.CANCELLED: 499,
-    Code.INVALID_ARGUMENT: 400,
-    Code.FAILED_PRECONDITION: 400,
-    Code.OUT_OF_RANGE: 400,
-    Code.DEADLINE_EXCEEDED: 504,
-    Code.NOT_FOUND: 404,
-    Code.ALREADY_EXISTS: 409,
-    Code.ABORTED: 409,
-    Code.PERMISSION_DENIED: 403,
-    Code.RESOURCE_EXHAUSTED: 429,
-    Code.UNIMPLEMENTED: 501,
-    Code.UNAVAILABLE: 503,
-    Code.UNAUTHENTICATED: 401,
-}
-_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "POST, GET",
-    "Access-Control-Allow-Headers": "Content-Type",
-}
+_METHOD = re.compile(r":(predict|classify|regress)$")
+BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class RestApi:
-    """All paths under `/v1/`. It only makes answers, so it does not depend on an HTTP server."""
+    """All paths under `/v1/`, an `HttpApi`. It only makes answers, so it does not depend on an HTTP server."""
 
-    def __init__(self, api: Api, cors: bool) -> None:
+    packings = ("gzip",)
+
+    def __init__(self, api: Api, allows_cors: bool) -> None:
         self._api = api
-        self._headers = _CORS if cors else {}
+        self._headers = cors.HEADERS if allows_cors else {}
+
+    def method(self, request: Request) -> str:
+        """See `HttpApi`."""
+        found = _METHOD.search(request.path)
+        return found[1] if found else "status"
+
+    def document_size(self, request: Request) -> int:
+        """See `HttpApi`."""
+        return len(request.body)
+
+    def takes(self, request: Request) -> bool:
+        """See `HttpApi`."""
+        return request.method == "POST" and request.path.endswith(":predict")
 
     def respond(self, request: Request) -> Answer:
         """Answer a request, and take the body out of it. Never raises.
 
         The caller ends `request.large` when the answer has been sent.
         """
-        if _BAD_ESCAPE.search(request.path):
-            return Answer(400, html_page("400 Bad Request"), _HTML)
+        if BAD_ESCAPE.search(request.path):
+            return Answer(400, html_page("400 Bad Request"), HTML)
         if request.method == "OPTIONS":
-            allowed = re.match(r"https?://", request.headers.get("origin", ""))
-            return Answer(200 if allowed else 400, b"", _HTML, self._headers)
-        return self.answer(request, current(), lambda: self._dispatch(request))
+            return cors.preflight(request, self._headers)
+        return self._answer(request, current(), lambda: self._dispatch(request))
 
-    def answer(self, request: Request, context: RequestContext, text: Callable[[], Iterable[str]]) -> Answer:
+    def _answer(self, request: Request, context: RequestContext, text: Callable[[], Iterable[str]]) -> Answer:
         """The answer of a text in pieces, or of the error that `text` raises, which the context has then."""
-        answer = self._answer(request, context, text)
+        answer = self._written(request, context, text)
         # Here no part of the document is alive any more.
         if request.large:
             request.large.answered(len(answer.body))
         return answer
 
-    def _answer(self, request: Request, context: RequestContext, text: Callable[[], Iterable[str]]) -> Answer:
+    def _written(
+        self, request: Request, context: RequestContext, text: Callable[[], Iterable[str]]
+    ) -> Answer:
         try:
             encoded = map(to_bytes, text())
             body = request.large.gathered(encoded) if request.large else b"".join(encoded)
@@ -113,8 +110,8 @@ class RestApi:
             if failure.code == Code.INTERNAL:
                 _log.error(f"internal error: {failure.message}")
             return Answer(
-                _HTTP.get(failure.code, 500),
-                to_bytes(json_text.error(_shortened(failure.message))),
+                HTTP_STATUS.get(failure.code, 500),
+                to_bytes(json_text.error(shortened(failure.message))),
                 headers=self._headers,
             )
         return Answer(200, body, headers=self._headers)
@@ -159,10 +156,7 @@ class RestApi:
         return predict_text(request, outputs, as_rows)
 
     def joinable(self, request: Request, context: RequestContext, held: HeldServables) -> tuple[Task, bool]:
-        """What a small predict request has to run, and whether it has the row form. Takes the body out of it.
-
-        The servable is kept loaded by `held`. Raises `ServingError`, among others.
-        """
+        """See `HttpApi`. The form says whether the request has the row form."""
         match = _POST.fullmatch(request.path)
         if not match:
             raise invalid(f"Malformed request: {request.method} {request.path}")
@@ -171,6 +165,19 @@ class RestApi:
         name = signature_name(document)
         servable, _ = held.get(request.path, context, lambda: self._api.servable_of(model_spec))
         return predict_task(servable, name, document, None)
+
+    def answers(self, members: Sequence[JoinedRequest], found: Sequence[Result]) -> list[Answer]:
+        """See `HttpApi`."""
+        texts = joined_texts(found) if all(member.form for member in members) else None
+        answers = []
+        for position, (member, result) in enumerate(zip(members, found, strict=True)):
+            text = (
+                partial(iter, texts[position : position + 1])
+                if texts
+                else partial(predict_text, member.request, result, member.form)
+            )
+            answers.append(self._answer(member.request, member.context, text))
+        return answers
 
     def _classify(
         self, model_spec: model_pb2.ModelSpec, document: dict[str, Any], large: LargeDocument | None
@@ -254,10 +261,6 @@ def _document(request: Request) -> dict[str, Any]:
         request.large.begin()
     body = request.body
     if request.packed:
-        body = unpacked(body, spend or uncounted)
+        body = request.unpacked(spend or uncounted)
     request.body = b""
     return parse_document(body, spend)
-
-
-def _shortened(message: str) -> str:
-    return message if len(message) <= _MAX_MESSAGE else message[:_MAX_MESSAGE] + TRUNCATED

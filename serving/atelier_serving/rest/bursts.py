@@ -1,4 +1,4 @@
-"""Bursts: small predict requests that have arrived together. Those that may be joined run as one session call.
+"""Bursts: small requests that have arrived together. Those that may be joined run as one session call.
 
 The event loop collects them. One thread of the pool at a time reads those that wait, runs them and writes their
 answers: so a burst costs one change of threads, not one for each request.
@@ -11,15 +11,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Hashable
-from functools import partial
 
-from atelier_serving.inference.joining import HeldServables, JoinedRuns, Member, Result
+from atelier_serving.inference.exchange import exchange_of
+from atelier_serving.inference.joining import HeldServables, JoinedRuns, Result
 from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.request_context import begin
 from atelier_serving.rest.answer import Answer
-from atelier_serving.rest.api import RestApi
+from atelier_serving.rest.http_api import HttpApi, JoinedRequest
 from atelier_serving.rest.http_caller import HttpCaller
-from atelier_serving.rest.predict import exchange_of, joined_texts, predict_text
 from atelier_serving.rest.request import Request
 from atelier_serving.thread_pool import ThreadPool
 
@@ -29,41 +28,42 @@ _BURST = 64
 SMALL = 32 * 1024
 
 
-class SmallPredict(Member):
+class SmallRequest(JoinedRequest):
     """A request of a burst."""
 
-    __slots__ = ("answered", "arrived", "as_rows", "caller", "request")
+    __slots__ = ("answered", "api", "arrived", "caller")
 
-    def __init__(self, request: Request, caller: HttpCaller, answered: asyncio.Future[Answer]) -> None:
+    def __init__(
+        self, api: HttpApi, request: Request, caller: HttpCaller, answered: asyncio.Future[Answer]
+    ) -> None:
         """`answered` gets the answer."""
+        self.api = api
         self.request = request
         self.caller = caller
         self.answered = answered
         self.arrived = time.perf_counter()
-        self.as_rows = False
 
 
 class Bursts:
-    """Answers small predict requests."""
+    """Answers small requests of any `HttpApi` that takes them."""
 
-    def __init__(self, api: RestApi, recorder: RequestRecorder, pool: ThreadPool) -> None:
-        self._api = api
+    def __init__(self, recorder: RequestRecorder, pool: ThreadPool) -> None:
         self._recorder = recorder
         self._pool = pool
         self._runs = JoinedRuns()
-        self._waiting: deque[SmallPredict] = deque()
+        self._waiting: deque[SmallRequest] = deque()
         self._lock = threading.Lock()
         # Whether a thread takes those that wait.
         self._taken = False
 
-    def takes(self, request: Request) -> bool:
-        """Whether a request is a small predict request."""
-        return request.method == "POST" and request.path.endswith(":predict") and len(request.body) <= SMALL
+    def takes(self, api: HttpApi, request: Request) -> bool:
+        """Whether a request is small, and may be run with others."""
+        return len(request.body) <= SMALL and api.takes(request)
 
-    async def answer(self, request: Request, caller: HttpCaller) -> Answer:
+    async def answer(self, api: HttpApi, request: Request, caller: HttpCaller) -> Answer:
         """Answer a request that this `takes`."""
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append(SmallPredict(request, caller, answered))
+        self._waiting.append(SmallRequest(api, request, caller, answered))
         with self._lock:
             start = not self._taken
             self._taken = True
@@ -84,12 +84,12 @@ class Bursts:
                 # Other requests have their turn at the threads, too.
                 self._pool.submit(self._work)
 
-    def _answer(self, burst: list[SmallPredict]) -> None:
+    def _answer(self, burst: list[SmallRequest]) -> None:
         """Answer a burst, those of its requests that take long in threads of their own."""
         held = HeldServables()
         try:
             groups = self._read(burst, held)
-            short: list[list[SmallPredict]] = []
+            short: list[list[SmallRequest]] = []
             for key, group in groups.items():
                 if key is None or self._runs.take_long([*short, group]):
                     for some in [group] if key else [[member] for member in group]:
@@ -103,25 +103,26 @@ class Bursts:
             held.release()
 
     def _read(
-        self, burst: list[SmallPredict], held: HeldServables
-    ) -> dict[Hashable | None, list[SmallPredict]]:
+        self, burst: list[SmallRequest], held: HeldServables
+    ) -> dict[Hashable | None, list[SmallRequest]]:
         """Groups that may be joined, by their keys, with None for those that run alone. Answers those that fail."""
-        groups: dict[Hashable | None, list[SmallPredict]] = {}
-        failed: dict[SmallPredict, Result] = {}
+        groups: dict[Hashable | None, list[SmallRequest]] = {}
         now = time.perf_counter()
         for member in burst:
-            member.context = context = begin("predict", None, now - member.arrived)
+            member.context = context = begin(member.api.method(member.request), None, now - member.arrived)
             self._recorder.begin(context)
             try:
-                member.task, member.as_rows = self._api.joinable(member.request, context, held)
-                groups.setdefault(self._runs.key(member.task), []).append(member)
+                member.task, member.form = member.api.joinable(member.request, context, held)
+                key = self._runs.key(member.task)
             except Exception as error:
-                failed[member] = error
-        if failed:
-            self._end(list(failed), list(failed.values()))
+                member.form = None
+                self._end([member], [error])
+                continue
+            # Those of a group are answered and recorded together, so they have one API.
+            groups.setdefault(key and (id(member.api), key), []).append(member)
         return groups
 
-    def _run(self, group: list[SmallPredict], held: HeldServables | None) -> None:
+    def _run(self, group: list[SmallRequest], held: HeldServables | None) -> None:
         """Run a group, and answer its requests. Releases what is `held`, if given, after the run."""
         try:
             found = self._runs.run(group)
@@ -130,17 +131,10 @@ class Bursts:
                 held.release()
         self._end(group, found)
 
-    def _end(self, group: list[SmallPredict], found: list[Result]) -> None:
+    def _end(self, group: list[SmallRequest], found: list[Result]) -> None:
         """Write and record the answers of a group, and then give them to the event loop."""
-        texts = joined_texts(found) if all(member.as_rows for member in group) else None
-        answers: list[tuple[SmallPredict, Answer]] = []
-        for position, (member, result) in enumerate(zip(group, found, strict=True)):
-            text = (
-                partial(iter, texts[position : position + 1])
-                if texts
-                else partial(predict_text, member.request, result, member.as_rows)
-            )
-            answers.append((member, self._api.answer(member.request, member.context, text)))
+        answers = group[0].api.answers(group, found)
+        for member, result in zip(group, found, strict=True):
             if member.context.keep and not isinstance(result, Exception):
                 # A member's rows are a part of the arrays of all members.
                 own = {alias: array.copy() for alias, array in result.items()}
@@ -152,10 +146,10 @@ class Bursts:
         for member in group:
             if member.context.code != "OK":
                 self._recorder.rest([(member.context, member.caller)])
-        answers[0][0].answered.get_loop().call_soon_threadsafe(_give, answers)
+        group[0].answered.get_loop().call_soon_threadsafe(_give, list(zip(group, answers, strict=True)))
 
 
-def _give(answers: list[tuple[SmallPredict, Answer]]) -> None:
+def _give(answers: list[tuple[SmallRequest, Answer]]) -> None:
     for member, answer in answers:
         if not member.answered.done():
             member.answered.set_result(answer)

@@ -20,7 +20,7 @@ MAX_CONNECTIONS = 1000
 # Connections of one address: a client that opens too many must not lock out all others.
 MAX_OF_A_PEER = 750
 # These pages are served on any connection: the result of a probe must not depend on the number of clients.
-_PROBES = (b"/healthz", b"/readyz")
+_PROBES = (b"/healthz", b"/readyz", b"/v2/health/live", b"/v2/health/ready")
 # A request line and headers.
 MAX_HEADER_BYTES = 64 * 1024
 HEADER_SECONDS = 10.0

@@ -10,8 +10,6 @@ import numpy as np
 from atelier_serving.inference.joining import Result
 from atelier_serving.inference.predict import DEFAULT_SIGNATURE, Task, checked
 from atelier_serving.models.servable import Servable
-from atelier_serving.monitoring.exchange import Arrays
-from atelier_serving.request_context import RequestContext
 from atelier_serving.rest.document_memory import LargeDocument
 from atelier_serving.rest.json import text as json_text
 from atelier_serving.rest.json.document import LARGE
@@ -39,13 +37,6 @@ def predict_task(
     if large:
         large.holds(size_of(inputs))
     return checked(servable, name or DEFAULT_SIGNATURE, inputs, []), as_rows
-
-
-def exchange_of(context: RequestContext, task: Task, outputs: Mapping[str, np.ndarray]) -> Arrays:
-    """A predict request and its answer for the request log."""
-    aliases = task.servable.inputs[task.signature_name]
-    inputs = {alias: array for alias, (_, array) in zip(aliases, task.feeds, strict=True)}
-    return Arrays(context.model, context.version, task.signature_name, inputs, outputs)
 
 
 def predict_text(request: Request, result: Result, as_rows: bool) -> Iterator[str]:

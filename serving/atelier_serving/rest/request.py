@@ -20,6 +20,8 @@ _PACKED_AT_A_TIME = 64 * 1024
 class Request:
     """One request. `path` is percent-encoded as it came, without the query. Header names are in lower case.
 
+    `packings` are the content encodings that are unpacked: `gzip`, or that and `deflate`.
+
     `memory` counts the bytes of all documents. `large` are the bytes of this one, or of its answer; None as long as
     both are small. Who sends the answer ends it afterwards.
     """
@@ -30,29 +32,38 @@ class Request:
     body: bytes
     memory: DocumentMemory
     large: LargeDocument | None = None
+    packings: tuple[str, ...] = ("gzip",)
 
     @property
     def packed(self) -> bool:
         """True when the body is compressed."""
-        return "gzip" in self.headers.get("content-encoding", "")
+        encoding = self.headers.get("content-encoding")
+        return encoding is not None and any(packing in encoding for packing in self.packings)
+
+    def unpacked(self, spend: Callable[[int], object]) -> bytes:
+        """The body of a packed request unpacked. A broken one, or one that is larger than the limit, is empty.
+
+        `spend` is called with the number of bytes of each piece.
+        """
+        return _unpacked(self.body, spend, self._window())
+
+    def _window(self) -> int:
+        """zlib's number for the forms that are read: gzip alone as in TensorFlow Serving, or both."""
+        return zlib.MAX_WBITS + (32 if "deflate" in self.packings else 16)
 
     def is_large(self) -> bool:
         """True when the document is so large that it must be read piece by piece."""
         if len(self.body) > LARGE or not self.packed:
             return len(self.body) > LARGE
-        reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        reader = zlib.decompressobj(wbits=self._window())
         try:
             return len(reader.decompress(self.body, LARGE + 1)) > LARGE
         except zlib.error:
             return False
 
 
-def unpacked(body: bytes, spend: Callable[[int], object]) -> bytes:
-    """Unpack a gzip body. A broken one, or one that is larger than the limit, is empty, as in TensorFlow Serving.
-
-    `spend` is called with the number of bytes of each piece.
-    """
-    reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+def _unpacked(body: bytes, spend: Callable[[int], object], window: int) -> bytes:
+    reader = zlib.decompressobj(wbits=window)
     # Its buffer grows in place and is given away: no copy.
     whole = io.BytesIO()
     packed = b""

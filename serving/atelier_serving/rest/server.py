@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import uvicorn
@@ -17,9 +16,9 @@ from atelier_serving.drain import CONNECTION_SECONDS
 from atelier_serving.monitoring.request_recorder import RequestRecorder
 from atelier_serving.request_context import begin
 from atelier_serving.rest.answer import Answer, html_page, json_answer
-from atelier_serving.rest.api import RestApi
 from atelier_serving.rest.bursts import Bursts
 from atelier_serving.rest.document_memory import DocumentMemory, LargeDocument
+from atelier_serving.rest.http_api import HttpApi
 from atelier_serving.rest.http_caller import HttpCaller
 from atelier_serving.rest.json.document import LARGE
 from atelier_serving.rest.limits import MAX_CONNECTIONS, BodyReader, LimitedProtocol
@@ -36,7 +35,6 @@ _REQUEST_SECONDS = 0.5
 _SENT_AT_A_TIME = 256 * 1024
 # The threads for large documents. Only one of these is read at a time; the others wait.
 _LARGE_THREADS = 8
-_METHOD = re.compile(r":(predict|classify|regress)$")
 _BODY_ERRORS = {
     408: "The request's body did not arrive in time.",
     413: "The bodies of all requests that are open exceed the memory that is left for them. Send less at a time.",
@@ -116,18 +114,20 @@ class RestApp:
 
     def __init__(
         self,
-        api: RestApi,
+        apis: Mapping[str, HttpApi],
         recorder: RequestRecorder,
         pool: ThreadPool,
         pages: Pages,
         seconds: float,
         bursts: Bursts | None,
     ) -> None:
-        """`pages` do not depend on the models. They run on the event loop, so only those of `in_thread` may wait.
+        """`apis` are those of paths by their beginnings: `/v1/`.
+
+        `pages` do not depend on the models. They run on the event loop, so only those of `in_thread` may wait.
 
         A body has `seconds` to arrive. `bursts` is None when each request runs alone.
         """
-        self._api = api
+        self._apis = apis
         self._recorder = recorder
         self._pool = pool
         self._pages = pages
@@ -153,7 +153,8 @@ class RestApp:
             answer = page(_host(scope))
             await _send(send, answer if isinstance(answer, Answer) else await answer, scope["method"])
             return
-        if path[:4].lower() != "/v1/":
+        api = self._apis.get(path[:4].lower())
+        if api is None:
             await _send(send, _NOT_FOUND, scope["method"])
             return
         body, status = await self._bodies.read(receive)
@@ -163,30 +164,30 @@ class RestApp:
                 await _send(send, refusal, scope["method"])
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        request = Request(scope["method"], path, headers, body, self._documents)
+        request = Request(scope["method"], path, headers, body, self._documents, packings=api.packings)
         # Only `request` keeps the body, so that its memory is freed when the body has been read.
         size = len(body)
         del body
         try:
-            await _send(send, await self._answered(scope, receive, request), scope["method"])
+            await _send(send, await self._answered(scope, receive, api, request), scope["method"])
         finally:
             self._bodies.release(size)
             if request.large:
                 # Memory goes back to the system, which may take a while.
                 self._large.submit(request.large.end)
 
-    async def _answered(self, scope: Any, receive: Any, request: Request) -> Answer:
+    async def _answered(self, scope: Any, receive: Any, api: HttpApi, request: Request) -> Answer:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answer] = loop.create_future()
         caller = HttpCaller(scope)
-        if not request.packed and self._bursts and self._bursts.takes(request):
-            return await self._bursts.answer(request, caller)
-        if not request.packed and len(request.body) <= LARGE:
-            self._pool.submit(self._respond, loop, answered, request, caller)
+        if not request.packed and self._bursts and self._bursts.takes(api, request):
+            return await self._bursts.answer(api, request, caller)
+        if not request.packed and api.document_size(request) <= LARGE:
+            self._pool.submit(self._respond, loop, answered, api, request, caller)
             return await answered
         large = LargeDocument(self._documents)
         watching = loop.create_task(_watch(receive, large))
-        self._pool.submit(self._sort, loop, answered, request, caller, large)
+        self._pool.submit(self._sort, loop, answered, api, request, caller, large)
         try:
             return await answered
         finally:
@@ -196,6 +197,7 @@ class RestApp:
         self,
         loop: asyncio.AbstractEventLoop,
         answered: asyncio.Future[Answer],
+        api: HttpApi,
         request: Request,
         caller: HttpCaller,
         large: LargeDocument,
@@ -203,21 +205,21 @@ class RestApp:
         """Answer a request, or give it to the threads for large documents."""
         if request.is_large():
             request.large = large
-            self._large.submit(self._respond, loop, answered, request, caller)
+            self._large.submit(self._respond, loop, answered, api, request, caller)
         else:
-            self._respond(loop, answered, request, caller)
+            self._respond(loop, answered, api, request, caller)
 
     def _respond(
         self,
         loop: asyncio.AbstractEventLoop,
         answered: asyncio.Future[Answer],
+        api: HttpApi,
         request: Request,
         caller: HttpCaller,
     ) -> None:
-        found = _METHOD.search(request.path)
-        context = begin(found[1] if found else "status", None, seconds_waited())
+        context = begin(api.method(request), None, seconds_waited())
         self._recorder.begin(context)
-        answer = self._api.respond(request)
+        answer = api.respond(request)
         self._recorder.rest([(context, caller)])
         loop.call_soon_threadsafe(_set, answered, answer)
 
