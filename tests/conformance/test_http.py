@@ -103,7 +103,7 @@ def page(title: str) -> bytes:
     return f"<HTML><HEAD>\n<TITLE>{title}</TITLE>\n</HEAD><BODY>\n<H1>{title[4:]}</H1>\n</BODY></HTML>\n".encode()
 
 
-@pytest.mark.parametrize("path", ["/index.html", "/v1", "/v2/models/toy"])
+@pytest.mark.parametrize("path", ["/index.html", "/v1", "/v3/models/toy"])
 def test_the_page_for_no_such_path_is_libevents(server: RunningServer, path: str) -> None:
     got, text, headers = http(server, path)
     assert (got, text) == (404, page("404 Not Found"))

@@ -138,7 +138,7 @@ def test_the_root_is_an_index_page_instead_of_not_found(server: Address) -> None
     assert b"toy" in text
 
 
-@pytest.mark.parametrize("path", ["/index.html", "/v1", "/v2/models/toy", "/models/toy"])
+@pytest.mark.parametrize("path", ["/index.html", "/v1", "/v3/models/toy", "/models/toy"])
 def test_outside_of_the_api_there_is_an_html_page(server: Address, path: str) -> None:
     got, text, headers = http(server, path)
     assert got == 404

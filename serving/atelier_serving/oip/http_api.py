@@ -18,9 +18,8 @@ from atelier_serving.oip.signature import TensorForm
 from atelier_serving.request_context import RequestContext, current
 from atelier_serving.rest import cors
 from atelier_serving.rest.answer import HTTP_STATUS, Answer, shortened
-from atelier_serving.rest.api import BAD_ESCAPE
 from atelier_serving.rest.http_api import JoinedRequest
-from atelier_serving.rest.request import Request
+from atelier_serving.rest.request import BAD_ESCAPE, Request
 from atelier_serving.status import Code, ServingError, invalid, of_exception
 
 _log = logging.getLogger(__name__)
@@ -102,6 +101,7 @@ class InferenceApi:
         name, version, part = _named(request.path)
         needed = "POST" if part == "/infer" else "GET"
         if request.method != needed and not (needed == "GET" and request.method == "HEAD"):
+            current().code = Code.UNIMPLEMENTED.name
             return self._document(_METHOD_NOT_ALLOWED, {"error": f"{request.path} is asked with {needed}."})
         if part == "/infer":
             return self._infer(name, version, request)

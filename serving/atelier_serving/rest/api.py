@@ -37,7 +37,7 @@ from atelier_serving.rest.json.protos import as_document, printed
 from atelier_serving.rest.json.tensors import signature_name
 from atelier_serving.rest.json.values import uncounted
 from atelier_serving.rest.predict import joined_texts, predict_task, predict_text
-from atelier_serving.rest.request import Request
+from atelier_serving.rest.request import BAD_ESCAPE, Request
 from atelier_serving.status import Code, invalid, of_exception
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,6 @@ _GET = re.compile(
     rf"/v1/models(?:/(?P<name>[^/:]+))?{_MODEL_SPEC}(?P<part>/metadata)?", re.IGNORECASE | re.ASCII
 )
 _METHOD = re.compile(r":(predict|classify|regress)$")
-BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class RestApi:

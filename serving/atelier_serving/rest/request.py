@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from atelier_serving.rest.document_memory import DocumentMemory, LargeDocument
 from atelier_serving.rest.json.document import LARGE
 
+# A path with one is no URL.
+BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # util/net_http/compression/gzip_zlib.h
 MAX_GUNZIPPED = 100 * 1024 * 1024
 _UNPACKED_AT_A_TIME = 1024 * 1024
