@@ -6,7 +6,10 @@
 export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS FORCE
 export CONSOLE OBSERVE CONSOLE_PORT PROMETHEUS_PORT GRAFANA_PORT
 export RELEASE FOLLOW_NEWEST VERSION GATE RAMP HOLD KEEP REASON AT
-export MODEL PYTHON TENSORFLOW
+export PYTHON TENSORFLOW
+# These names are common: what an environment has under them (NAME is a host's name in places) is no setting.
+IMPORT := MODEL EXAMPLES LABELS NAME LABEL_COLUMN OUTPUT TASK
+$(foreach name,$(IMPORT),$(if $(filter command,$(origin $(name))),$(eval export $(name)),$(eval unexport $(name))))
 STACK := python3 -m stack
 # Each has an environment of its own, by the names of stack/engines/development.py.
 BIN := .venv$(addprefix -py,$(PYTHON))$(addprefix -tf,$(TENSORFLOW))/bin
@@ -16,11 +19,12 @@ TESTS := $(if $(PYTHON)$(TENSORFLOW),$(addprefix tests/,trainer serving client c
 help:  ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 GRPC_PORT=8500 REST_PORT=8501 FORCE=1"
+	@echo "  a model you have: MODEL=path EXAMPLES=path LABELS=path NAME=name LABEL_COLUMN=name OUTPUT=name TASK=name"
 	@echo "  beside it: CONSOLE=0 OBSERVE=1 CONSOLE_PORT=8600 PROMETHEUS_PORT=9090 GRAFANA_PORT=3000"
 	@echo "  for venv, test, soak: PYTHON=3.11|3.12|3.13 TENSORFLOW=2.21"
 	@echo "  releases: RELEASE=0 FOLLOW_NEWEST=1 VERSION=n GATE=gate.yaml RAMP=1,10,50,100 HOLD=30s KEEP=n REASON=text"
 
-up:  ## set up, train, publish, serve, evaluate; serving stays up
+up:  ## set up, train (or import MODEL=path), publish, serve, evaluate; serving stays up
 	@$(STACK) up
 
 study:  ## train the jobs of a study (JOB=imdb, JOB=fashion) and compare them

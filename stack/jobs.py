@@ -62,6 +62,27 @@ class JobFile:
         found = _MODEL.search(self.text)
         return found.group(1) if found else None
 
+    @property
+    def setting(self) -> str:
+        """How it was asked for, for messages."""
+        return f"JOB={self.name}"
+
+    @property
+    def words(self) -> list[str]:
+        """The setting, as it was given."""
+        return [self.setting]
+
+    @property
+    def step(self) -> str:
+        """What `make up` does with it first."""
+        return f"Train {self.name}"
+
+    def seen(self) -> list[Path]:
+        """The files that it names, and what lies in those that are folders: a file that changes there does not change
+        its folder."""
+        found = [path for _, path in files_of(self)]
+        return found + [entry for path in found if path.is_dir() for entry in sorted(path.iterdir())]
+
 
 def find_job(root: Path, name: str) -> JobFile:
     """The job of a name or path. Raises `UsageError` with the nearest name."""
@@ -96,12 +117,6 @@ def files_of(job: JobFile) -> list[tuple[str, Path]]:
     study names brings its own files.
     """
     return list(_files(job, set()))
-
-
-def seen_of(job: JobFile) -> list[Path]:
-    """Those files, and what lies in those that are folders: a file that changes there does not change its folder."""
-    found = [path for _, path in files_of(job)]
-    return found + [entry for path in found if path.is_dir() for entry in sorted(path.iterdir())]
 
 
 def _find(root: Path, name: str, kind: str, other: str) -> JobFile:

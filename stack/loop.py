@@ -1,4 +1,4 @@
-"""The loop behind `make up`: set up, train, serve, evaluate."""
+"""The loop behind `make up`: set up, train or import, serve, evaluate."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from stack.console import note, step
 from stack.engines import engine as engines
 from stack.engines.engine import Engine
 from stack.errors import StepFailed, UsageError
+from stack.imports import Import, find_import
 from stack.jobs import JobFile, find_job, find_study, require_data
 from stack.ports import require_free
 from stack.settings import DEFAULT_PORTS, Settings
@@ -30,8 +31,7 @@ _OLD_SERVER = (
 
 def up(settings: Settings) -> None:
     """Run the whole loop; a running service is left alone."""
-    job = find_job(settings.root, settings.job)
-    require_data(job)
+    source = _source(settings)
     with states.exclusive(settings.state_dir):
         remembered = service.remembered(settings)
         running = service.running(settings, remembered)
@@ -55,16 +55,16 @@ def up(settings: Settings) -> None:
             state = State(engine.name, grpc_port, rest_port, "", gpu=settings.gpu, jobs=jobs, **how)
         note(f"Engine: {engine.name}")
 
-        step(2, STEPS, f"Train {settings.job}")
-        inputs = engine.inputs(job)
-        before = _done_before(settings, engine, state, job, inputs) if running else None
-        trained = before or _train(engine, settings, job)
+        step(2, STEPS, source.step)
+        inputs = engine.inputs(source)
+        before = _done_before(settings, engine, state, source, inputs) if running else None
+        trained = before or _made(engine, settings, source)
 
         model = trained["model"]
         version = trained["version"]
         step(3, STEPS, f"Serve {model}")
         state.model = model
-        state.jobs.setdefault(model, job.key)
+        state.jobs.setdefault(model, source.key)
         if running:
             note("Already running: left undisturbed.")
             if not state.labels and not settings.releases.follow_newest:
@@ -77,19 +77,23 @@ def up(settings: Settings) -> None:
         stable = served.labelled(state.rest_port, model, "stable")
         if stable in (None, version):
             # What is only a candidate, or was rejected, does not answer for the model.
-            state.jobs[model] = job.key
+            state.jobs[model] = source.key
             states.save(settings.state_dir, state)
 
         step(4, STEPS, "Evaluate what is served")
         report = settings.root / "reports" / "evaluation.json"
-        if before and _digest(report) == state.done[job.key].get("report"):
+        evaluated = True
+        if why := _not_evaluated(trained):
+            evaluated = False
+            note(f"{model} is served, and not evaluated: {why}.")
+        elif before and _digest(report) == state.done[source.key].get("report"):
             note(
                 f"Nothing has changed since it was evaluated:{_accuracy(report)} `make evaluate` does it again."
             )
         else:
-            engine.client(["evaluate"], state)
+            evaluated = _evaluate(engine, state, trained)
         if inputs and not failed:
-            state.done[job.key] = {
+            state.done[source.key] = {
                 "inputs": inputs,
                 "how": _how(settings),
                 "service": engine.service(state),
@@ -99,9 +103,21 @@ def up(settings: Settings) -> None:
             }
             states.save(settings.state_dir, state)
         answering = companions.await_ready(engine, state)
-    _summary(settings, state, trained, answering)
+    _summary(source, settings, state, trained, answering, evaluated=evaluated)
     if failed:
         raise failed
+
+
+def _source(settings: Settings) -> JobFile | Import:
+    """What MODEL imports, or else what JOB trains. Raises `UsageError`."""
+    imported = find_import(settings.root, settings.imports)
+    if imported and settings.job_given:
+        raise UsageError("JOB trains a model and MODEL imports one: give one of them.")
+    if imported:
+        return imported
+    job = find_job(settings.root, settings.job)
+    require_data(job)
+    return job
 
 
 def study(settings: Settings) -> None:
@@ -134,10 +150,10 @@ def _ports(settings: Settings, remembered: State | None, running: bool) -> tuple
 
 
 def _done_before(
-    settings: Settings, engine: Engine, state: State, job: JobFile, inputs: str | None
+    settings: Settings, engine: Engine, state: State, source: JobFile | Import, inputs: str | None
 ) -> dict[str, Any] | None:
     """The trainer's last result, if nothing that it depends on has changed and it is still served; else None."""
-    done = state.done.get(job.key)
+    done = state.done.get(source.key)
     if settings.retrain or not inputs or not done or done.get("inputs") != inputs:
         return None
     if done.get("how") != _how(settings):
@@ -176,16 +192,45 @@ def _accuracy(report: Path) -> str:
     return f" accuracy {metrics['accuracy']:.4f}." if "accuracy" in metrics else ""
 
 
-def _train(engine: Engine, settings: Settings, job: JobFile) -> dict[str, Any]:
-    arguments = ["train", engine.job(job), *([] if settings.retrain else ["--if-needed"])]
+def _made(engine: Engine, settings: Settings, source: JobFile | Import) -> dict[str, Any]:
+    """Train or import; return the trainer's result."""
+    if isinstance(source, Import):
+        files = [word for option, path in source.files.items() for word in (option, engine.file(path))]
+        options = [word for option, value in source.options.items() for word in (option, value)]
+        arguments = ["import", engine.file(source.path), "--name", source.model, *files, *options]
+    else:
+        arguments = ["train", engine.job(source)]
+    arguments += [] if settings.retrain else ["--if-needed"]
     if settings.releases.follow_newest:
         arguments.append("--follow-newest")
     lines = engine.trainer(arguments).strip().splitlines()
     try:
-        trained: dict[str, Any] = json.loads(lines[-1])
+        made: dict[str, Any] = json.loads(lines[-1])
     except (IndexError, ValueError):
         raise StepFailed(f"The trainer ended without its JSON line; it printed: {lines[-1:]}") from None
-    return trained
+    return made
+
+
+def _not_evaluated(made: dict[str, Any]) -> str | None:
+    """Why an imported model cannot be evaluated: it has no labelled examples. None for any other."""
+    return made["unmeasured"] if made.get("labelled") is False else None
+
+
+def _evaluate(engine: Engine, state: State, made: dict[str, Any]) -> bool:
+    """Evaluate what is served. False when the client says that it cannot measure an imported model."""
+    if "imported" not in made:
+        engine.client(["evaluate"], state)
+        return True
+    chosen = {"--output": made["output"], "--signature": made["signature"]}
+    options = [word for option, value in chosen.items() if value for word in (option, value)]
+    try:
+        engine.client(["evaluate", *options], state)
+    except StepFailed as failure:
+        if failure.exit_code != UsageError.exit_code:
+            raise
+        note(f"{made['model']} is served, and not evaluated: the sentence above says why.")
+        return False
+    return True
 
 
 def _release(engine: Engine, settings: Settings, state: State, version: int) -> StepFailed | None:
@@ -214,17 +259,25 @@ def _release(engine: Engine, settings: Settings, state: State, version: int) -> 
 
 
 def _summary(
-    settings: Settings, state: State, trained: dict[str, Any], beside: list[tuple[str, str]]
+    source: JobFile | Import,
+    settings: Settings,
+    state: State,
+    trained: dict[str, Any],
+    beside: list[tuple[str, str]],
+    *,
+    evaluated: bool,
 ) -> None:
-    job = f"JOB={shlex.quote(settings.job)} " if settings.job_given else ""
+    words = source.words if settings.job_given or isinstance(source, Import) else []
+    given = "".join(f"{shlex.quote(word)} " for word in words)
     stable = served.labelled(state.rest_port, state.model, "stable")
     request = served.example_request(state.rest_port, state.model, "stable" if stable else "")
-    tries = ["make predict ROWS=0:5", *([request] if request else []), f"make up {job}RETRAIN=1"]
+    predict = ["make predict ROWS=0:5"] if trained.get("examples", True) else []
+    tries = [*predict, *([request] if request else []), f"make up {given}RETRAIN=1"]
     places = [
         ("gRPC", f"127.0.0.1:{state.grpc_port}"),
         ("REST", f"http://127.0.0.1:{state.rest_port}/v1/models/{state.model}"),
         *beside,
-        ("Report", "reports/evaluation.html  (data: reports/evaluation.json)"),
+        *([("Report", "reports/evaluation.html  (data: reports/evaluation.json)")] if evaluated else []),
     ]
     width = max(len(title) for title, _ in places)
     print(

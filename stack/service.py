@@ -12,6 +12,7 @@ from stack.console import note
 from stack.engines import engine as engines
 from stack.engines.engine import Engine
 from stack.errors import NotRunning, StackError, Unavailable, UsageError
+from stack.imports import find_import, setting_of
 from stack.jobs import find_job
 from stack.settings import Settings
 from stack.state import State
@@ -170,7 +171,7 @@ def ps(settings: Settings) -> None:
         words = ", ".join(
             f"version {number} {word}{labels.get(number, '')}" for number, word in (versions or {}).items()
         )
-        job = f"   JOB={state.jobs[model]}" if model in state.jobs else ""
+        job = f"   {setting_of(state.jobs[model])}" if model in state.jobs else ""
         print(f"model {model}   {words or 'does not answer'}{job}")
 
 
@@ -209,8 +210,9 @@ def running(settings: Settings, state: State | None) -> tuple[Engine, State] | N
 
 
 def _asked_for(settings: Settings) -> tuple[Engine, State]:
-    """The running service, its model being that of JOB where JOB is given. Raises `NotRunning`."""
-    job = find_job(settings.root, settings.job) if settings.job_given else None
+    """The running service, its model being that of JOB, MODEL or NAME where one is given. Raises `NotRunning`."""
+    imported = find_import(settings.root, settings.imports)
+    source = find_job(settings.root, settings.job) if settings.job_given else imported
     state = remembered(settings)
     engine = engines.of_state(settings, state) if state else None
     if state is None or engine is None or not engine.running(state):
@@ -228,22 +230,30 @@ def _asked_for(settings: Settings) -> tuple[Engine, State]:
         )
     require_awake(engine, state)
     models = _models(engine, state)
-    if job is None:
+    if source is None and settings.name:
+        if settings.name not in models:
+            raise NotRunning(f"NAME={settings.name}: there is no such model, only {', '.join(models)}.")
+        return engine, replace(state, model=settings.name)
+    if source is None:
         if len(models) > 1:
             others = ", ".join(name for name in models if name != state.model)
             note(
                 f"Model {state.model}, the last one that `make up` served (also here: {others}; JOB=.. chooses)."
             )
         return engine, state
-    model = job.model or next((name for name, made_by in state.jobs.items() if made_by == job.key), None)
-    again = f"`make up JOB={shlex.quote(job.name)}` trains and serves it."
+    model = source.model or next(
+        (name for name, made_by in state.jobs.items() if made_by == source.key), None
+    )
+    again = f"`make up {shlex.quote(source.setting)}` makes and serves it."
     if model not in models:
         raise NotRunning(
-            f"JOB={job.name}: its model {model} is not served, only {', '.join(models)}. {again}"
+            f"{source.setting}: its model {model} is not served, only {', '.join(models)}. {again}"
         )
-    made_by = state.jobs.get(model, job.key)
-    if made_by != job.key:
-        raise NotRunning(f"JOB={job.name}: model {model} is served as JOB={made_by} made it. {again}")
+    made_by = state.jobs.get(model, source.key)
+    if made_by != source.key:
+        raise NotRunning(
+            f"{source.setting}: model {model} is served as {setting_of(made_by)} made it. {again}"
+        )
     return engine, replace(state, model=model)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stack import imports
 from stack.errors import UsageError
 from stack.versions import NEXT_TENSORFLOW, TENSORFLOW, minor
 
@@ -23,7 +24,8 @@ NAMES = (
     *("ENGINE", "JOB", "GPU", "RETRAIN", "GRPC_PORT", "REST_PORT", "ROWS", "FORCE", "PART"),
     *("CONSOLE", "OBSERVE", "CONSOLE_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"),
     *("RELEASE", "FOLLOW_NEWEST", "VERSION", "GATE", "RAMP", "HOLD", "KEEP", "REASON", "AT"),
-    *("MODEL", "PYTHON", "TENSORFLOW"),
+    *("PYTHON", "TENSORFLOW"),
+    *imports.NAMES,
 )
 # In MAKEFLAGS a space of a value is written with a backslash.
 _ASSIGNED = re.compile(r"(?<!\S)(?<!\\ )([A-Za-z_]\w*)[:+?]*=")
@@ -63,6 +65,8 @@ class Settings:
     engine: str
     job: str
     job_given: bool
+    imports: Mapping[str, str]
+    name: str
     study: str
     gpu: bool
     retrain: bool
@@ -102,6 +106,8 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
         engine=engine,
         job=environ.get("JOB") or DEFAULT_JOB,
         job_given=bool(environ.get("JOB")),
+        imports={name: environ[name] for name in imports.NAMES if environ.get(name)},
+        name=environ.get("NAME", ""),
         study=environ.get("JOB") or DEFAULT_STUDY,
         gpu=_flag(environ, "GPU"),
         retrain=_flag(environ, "RETRAIN"),

@@ -158,7 +158,8 @@ def _layout(path: Path, card: Any) -> Layout:
     kinds = _value(path, card, "input.kinds", dict) if given.get("kinds") else {}
     sizes = given.get("shape")
     shape = sizes if isinstance(sizes, list) and all(isinstance(size, int) for size in sizes) else ()
-    kind: Kind = _value(path, card, "input.kind", str)
+    # An imported model's arrays are of none of the kinds.
+    kind: Kind | None = _value(path, card, "input.kind", str) if given.get("kind", "") is not None else None
     return Layout(
         kind,
         tuple(shape),

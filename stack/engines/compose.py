@@ -21,10 +21,11 @@ from stack.console import note, run_logged, run_shown
 from stack.engines import build, container, docker
 from stack.engines.companion_containers import CompanionContainers
 from stack.engines.images import PYTHON_IMAGE, Images, choose
-from stack.engines.mounts import HostNames, Mounts, writable
+from stack.engines.mounts import HOST, HostNames, Mounts, writable
 from stack.engines.project import Project
 from stack.errors import NotRunning, Unavailable
-from stack.jobs import JobFile, seen_of
+from stack.imports import Import
+from stack.jobs import JobFile
 from stack.settings import Settings
 from stack.state import State
 
@@ -72,14 +73,19 @@ class Compose:
         """The job's name or path in the container. A user's job is mounted, with its folder and the data it names."""
         return job.name if job.shipped else self.mounts.show_job(job)
 
-    def inputs(self, job: JobFile) -> str | None:
-        """A digest of the job, of size and time of the files it names, and of the images.
+    def file(self, path: Path) -> str:
+        """The path in the container, where the file or folder is mounted."""
+        self.mounts.show(path, f"{HOST}{path}")
+        return f"{HOST}{path}"
+
+    def inputs(self, source: JobFile | Import) -> str | None:
+        """A digest of the job or import, of size and time of the files it names, and of the images.
 
         The trainer's container could be asked instead, but it takes seconds to start.
         """
-        seen = [(str(path), path.stat()) for path in seen_of(job)]
+        seen = [(str(path), path.stat()) for path in source.seen()]
         parts = (
-            job.text,
+            source.text,
             [(name, status.st_size, status.st_mtime_ns) for name, status in seen],
             [os.environ.get(name, "") for name in LOCAL_SOURCES],
             [build.image_id(self.project.image(service)) for service in ("trainer", "client")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from stack.console import note
@@ -10,6 +11,7 @@ from stack.engines import docker, gpu
 from stack.engines.compose import Compose
 from stack.engines.local import Local
 from stack.errors import StackError, Unavailable, UsageError
+from stack.imports import Import
 from stack.jobs import JobFile
 from stack.settings import Settings
 from stack.state import State
@@ -46,8 +48,11 @@ class Engine(Protocol):
     def job(self, job: JobFile) -> str:
         """The name or path by which the trainer finds the job, on the host or in a container."""
 
-    def inputs(self, job: JobFile) -> str | None:
-        """A digest of all that training depends on; None where asking the trainer itself costs nothing."""
+    def file(self, path: Path) -> str:
+        """The path by which the trainer finds a file or folder of the host, which it may read."""
+
+    def inputs(self, source: JobFile | Import) -> str | None:
+        """A digest of all that a training or import depends on; None where asking the trainer costs nothing."""
 
     def service(self, state: State) -> str:
         """A text that is different for every run of the service."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from stack import files
@@ -16,6 +17,7 @@ from stack.console import note, run_shown
 from stack.engines import gpu, processes, venv
 from stack.engines.companions import LocalCompanions
 from stack.errors import StepFailed, Unavailable
+from stack.imports import Import
 from stack.jobs import JobFile
 from stack.settings import Settings
 from stack.state import State
@@ -55,7 +57,11 @@ class Local:
         """The job as the trainer finds it: by name, or by its path."""
         return job.name
 
-    def inputs(self, job: JobFile) -> str | None:
+    def file(self, path: Path) -> str:
+        """The path itself."""
+        return str(path)
+
+    def inputs(self, source: JobFile | Import) -> str | None:
         """None: here the trainer starts quickly, and looks at the files itself."""
         return None
 

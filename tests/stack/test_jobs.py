@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stack.errors import UsageError
-from stack.jobs import JobFile, files_of, find_job, find_study, require_data, seen_of
+from stack.jobs import JobFile, files_of, find_job, find_study, require_data
 from tests.support.checkout import ROOT
 
 
@@ -155,7 +155,7 @@ def test_files_in_a_folder_that_a_job_names_are_seen(tmp_path: Path) -> None:
     (tmp_path / "idx").mkdir()
     (tmp_path / "idx" / "train-images-idx3-ubyte").touch()
     job = job_of(tmp_path / "job.yaml", "name: a\ndata: {idx: idx}\n")
-    assert tmp_path / "idx" / "train-images-idx3-ubyte" in seen_of(job)
+    assert tmp_path / "idx" / "train-images-idx3-ubyte" in job.seen()
 
 
 def test_a_slash_is_no_file(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,27 @@ def trainer(
         check=False,
         **kwargs,
     )
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command that ran in this process printed; `message` is the error's sentence, empty without one."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    message: str = ""
+
+
+def in_process(*arguments: object) -> Done:
+    """Run a command in this process, which has imported TensorFlow already."""
+    from atelier_trainer.cli.app import app
+    from atelier_trainer.errors import AtelierTrainerError
+    from typer.testing import CliRunner
+
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(done.exception, AtelierTrainerError):
+        return Done(done.exception.exit_code, done.stdout, done.stderr, str(done.exception))
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Done(done.exit_code, done.stdout, done.stderr)

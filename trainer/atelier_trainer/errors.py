@@ -5,6 +5,7 @@ AtelierTrainerError
   +-- DataUnavailable     no source gave the data set (exit 1)
   +-- DataCorrupt         bytes that are not what they should be (exit 1)
   +-- DataInvalid         a user's own file holds data that cannot be trained on (exit 2)
+  +-- ImportRefused       a model, or what was given with it, cannot be imported (exit 2)
   +-- RunError            a run, or what was saved from one, cannot be used (exit 2)
   +-- WriteFailed         a disk is full, or a folder cannot be written (exit 1)
   +-- TrainingFailed      TensorFlow ended a training (exit 1)
@@ -34,6 +35,12 @@ class DataCorrupt(AtelierTrainerError):
 
 class DataInvalid(AtelierTrainerError):
     """A user's data file is wrong; the message names the file, and the row and column where there is one."""
+
+    exit_code = 2
+
+
+class ImportRefused(AtelierTrainerError):
+    """A model that cannot be imported, or examples and labels that do not fit it; nothing was published."""
 
     exit_code = 2
 

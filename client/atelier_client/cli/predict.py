@@ -63,10 +63,13 @@ def _predict(options: argparse.Namespace) -> int:
         folder = options.models / options.model / str(version)
         card = read_card(folder)
         class_names = card.class_names if card else ()
+        # Of logits, say, nothing was measured.
+        known = card is not None and card.document.get("unmeasured") is None
+        measured = card.document.get("output") if card and known else None
         readable: list[dict[str, Any]] = []
         for part in _parts(client, options, version, card, rows):
             prediction = client.predict(part.inputs, signature=options.signature, version=version)
-            part_rows = readable_rows(prediction, part.names, class_names, options.top)
+            part_rows = readable_rows(prediction, part.names, class_names, options.top, measured)
             readable += part_rows
             for picture, row in zip(part.pictures, part_rows, strict=False):
                 if picture.steps:

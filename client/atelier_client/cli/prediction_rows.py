@@ -9,21 +9,40 @@ from atelier_client.responses import Prediction
 
 
 def readable_rows(
-    prediction: Prediction, names: Sequence[int | str], class_names: Sequence[str], top: int
+    prediction: Prediction,
+    names: Sequence[int | str],
+    class_names: Sequence[str],
+    top: int,
+    measured: str | None = None,
 ) -> list[dict[str, Any]]:
-    """One mapping a row: `row` (its name), `label`, `top` ([class, probability], best first), `outputs`."""
-    return [_row(prediction, index, len(names), name, class_names, top) for index, name in enumerate(names)]
+    """One mapping a row: `row` (its name), `label`, `top` ([class, probability], best first), `outputs`.
+
+    `measured` is the output that the model card of an imported model names; with classes, it has their probabilities.
+    """
+    chosen = measured if measured is not None and class_names else "probabilities"
+    return [
+        _row(prediction, index, len(names), name, class_names, top, chosen)
+        for index, name in enumerate(names)
+    ]
 
 
 def _row(
-    prediction: Prediction, index: int, rows: int, name: int | str, class_names: Sequence[str], top: int
+    prediction: Prediction,
+    index: int,
+    rows: int,
+    name: int | str,
+    class_names: Sequence[str],
+    top: int,
+    chosen: str,
 ) -> dict[str, Any]:
     outputs = {
         key: _plain(array[index]) for key, array in prediction.items() if array.ndim and len(array) == rows
     }
     # A constant output, or one value for all rows, is shown with each row.
     outputs |= {key: _plain(array) for key, array in prediction.items() if key not in outputs}
-    probabilities = outputs.get("probabilities", [])
+    probabilities = outputs.get(chosen, [])
+    if isinstance(probabilities, list) and len(probabilities) == 1 and len(class_names) == 2:
+        (probabilities,) = probabilities
     if isinstance(probabilities, float):
         probabilities = [1 - probabilities, probabilities]
     if not isinstance(probabilities, list) or not all(isinstance(value, float) for value in probabilities):

@@ -1,4 +1,4 @@
-"""atelier-trainer: train a job and publish the model; fetch, convert and look at data; compare, save and restore runs.
+"""atelier-trainer: train a job or import a model, and publish it; look at and convert data; save, restore runs.
 
 \b
     atelier-trainer train fashion-cnn
@@ -7,6 +7,7 @@
     atelier-trainer compare imdb-baseline imdb-l2
     atelier-trainer save imdb-l2 --format keras --to imdb.keras
     atelier-trainer restore --from imdb.keras --evaluate
+    atelier-trainer import old.h5 --name iris --examples iris.csv
     atelier-trainer data show fashion-mnist
     atelier-trainer evaluate models/fashion/1
 
@@ -24,6 +25,7 @@ import typer
 
 from atelier_trainer import __version__, interrupt
 from atelier_trainer.cli.data import app as data_app
+from atelier_trainer.cli.importing import app as import_app
 from atelier_trainer.cli.options import DataFolder, Models, Runs, Seed, Set, job_from
 from atelier_trainer.cli.runs import app as runs_app
 from atelier_trainer.data import job_data
@@ -35,7 +37,8 @@ from atelier_trainer.standard_streams import open_closed_streams
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
-# It is added without a name, so its commands stand beside train and evaluate.
+# These are added without a name, so their commands stand beside train and evaluate.
+app.add_typer(import_app)
 app.add_typer(runs_app)
 
 

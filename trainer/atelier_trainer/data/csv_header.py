@@ -24,6 +24,13 @@ _LONGEST_CELL = 1 << 24
 def read(path: Path, label: str, dialect: Dialect = PLAIN) -> list[str]:
     """The column names. Raises `DataInvalid` when there are none, one occurs twice or has no name, or the label is
     missing."""
+    header = names(path, dialect, f"a header with the column {label!r}")
+    require(path, header, label, dialect)
+    return header
+
+
+def names(path: Path, dialect: Dialect = PLAIN, expected: str = "a header") -> list[str]:
+    """The column names. Raises `DataInvalid` when there are none (`expected`), one occurs twice or has no name."""
     try:
         with open_csv(path, dialect) as handle:
             header = next(rows(handle, dialect), [])
@@ -38,13 +45,12 @@ def read(path: Path, label: str, dialect: Dialect = PLAIN) -> list[str]:
     except UNREADABLE as error:
         raise DataInvalid(unreadable(path, dialect, error)) from None
     if not any(name.strip() for name in header):
-        raise DataInvalid(f"{path} is empty: expected a header with the column {label!r}, then rows.")
+        raise DataInvalid(f"{path} is empty: expected {expected}, then rows.")
     _without_mark(path, header[0], dialect)
     _named(path, header)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataInvalid(f"{path}: the column {twice[0]!r} is there twice.")
-    require(path, header, label, dialect)
     return header
 
 

@@ -43,7 +43,7 @@ def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
         temporary = half(target)
         try:
             if suffix == "npz":
-                _write_npz(temporary, images=data_set.test.inputs, labels=data_set.test.labels)
+                write_npz(temporary, images=data_set.test.inputs, labels=data_set.test.labels)
             else:
                 _write_csv(temporary, data_set)
             os.replace(temporary, target)
@@ -133,7 +133,7 @@ def read_test_file(
     return Examples(inputs, class_ids(cells, [str(number) for number in range(len(names))], path, label), "")
 
 
-def _write_npz(path: Path, **arrays: np.ndarray) -> None:
+def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Write an .npz whose bytes follow from the arrays alone, so that the same examples have the same digest.
 
     NumPy would put the time of writing into it; and compressed bytes depend on zlib's version.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,10 @@ def write_warmup(path: Path, model: str, spec: Spec) -> None:
         # TensorFlow prepares each set of outputs anew, so both sets that clients ask for are warmed.
         for outputs in ([], ["probabilities"]):
             inputs = _blank(spec, WARMUP_ROWS)
-            writer.write(_predict_log(model, "serving_default", inputs, outputs))
+            writer.write(predict_log(model, "serving_default", inputs, outputs))
         if spec.kind == "image":
             pixels = np.zeros([WARMUP_ROWS, math.prod(spec.shape)], np.float32)
-            writer.write(_predict_log(model, "scaled", {"pixels": pixels}, []))
+            writer.write(predict_log(model, "scaled", {"pixels": pixels}, []))
         writer.write(_classify_log(model, spec))
 
 
@@ -38,10 +39,13 @@ def write_golden(path: Path, exported: ExportedModel, spec: Spec, inputs: np.nda
     """Save the first inputs and the exported model's answers as `inputs/..` and `outputs/..`."""
     first = inputs[:GOLDEN_EXAMPLES]
     named = {name: first[name] for name in first.dtype.names or ()} or {spec.input_name: first}
-    outputs = exported.predict(named)
-    outputs["label"] = outputs["label"].astype("S")
-    arrays = {f"inputs/{name}": _bytes(value) for name, value in named.items()}
-    arrays |= {f"outputs/{name}": value for name, value in outputs.items()}
+    save_golden(path, named, exported.predict(named))
+
+
+def save_golden(path: Path, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
+    """Save named inputs and what the exported model answered to them."""
+    arrays = {f"inputs/{name}": _bytes(value) for name, value in inputs.items()}
+    arrays |= {f"outputs/{name}": _bytes(value) for name, value in outputs.items()}
     with open(path, "wb") as handle:
         np.savez(handle, allow_pickle=False, **arrays)
 
@@ -50,7 +54,8 @@ def _bytes(values: np.ndarray) -> np.ndarray:
     """Texts as bytes arrays of one width; anything else as it is."""
     if values.dtype != object:
         return np.asarray(values)
-    return np.array([value.encode() if isinstance(value, str) else value for value in values], "S")
+    flat = [value.encode() if isinstance(value, str) else value for value in values.ravel()]
+    return np.array(flat, "S").reshape(values.shape)
 
 
 def _blank(spec: Spec, rows: int) -> dict[str, np.ndarray]:
@@ -64,7 +69,10 @@ def _blank(spec: Spec, rows: int) -> dict[str, np.ndarray]:
     return {spec.input_name: np.zeros([rows, *spec.shape], np.uint8 if spec.kind == "image" else np.float32)}
 
 
-def _predict_log(model: str, signature: str, inputs: dict[str, np.ndarray], outputs: list[str]) -> bytes:
+def predict_log(
+    model: str, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+) -> bytes:
+    """A serialized PredictionLog of one predict request; `outputs` are those that it asks for, empty for all."""
     log = prediction_log_pb2.PredictionLog()
     request = log.predict_log.request
     request.model_spec.name = model

@@ -53,18 +53,23 @@ def model_card(
         "metrics": {"test": metrics},
         "warnings": list(data_set.warnings),
         "parameters": int(model.count_params()),
-        "versions": {
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "python": platform.python_version(),
-        },
-        "git_revision": _git_revision(),
+        "versions": versions(),
+        "git_revision": git_revision(),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {},
     }
 
 
-def _git_revision() -> str | None:
+def versions() -> dict[str, str]:
+    """What a version was made with."""
+    return {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def git_revision() -> str | None:
     """The commit the trainer's code stands at, or None outside a checkout (as in the container image)."""
     try:
         command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]

@@ -84,7 +84,9 @@ def read_card(folder: Path) -> dict[str, Any] | None:
 def damage(folder: Path, card: Mapping[str, Any]) -> str | None:
     """What of a version is not as it was written: a file that is missing or has other bytes. None for nothing."""
     written = card.get("files")
-    files = {**dict.fromkeys(PARTS), **(written if isinstance(written, dict) else {})}
+    # An imported model may have its variables in several files, or none.
+    parts = PARTS[:1] if card.get("imported") else PARTS
+    files = {**dict.fromkeys(parts), **(written if isinstance(written, dict) else {})}
     for name, file in files.items():
         path = folder / name
         if not path.is_file():
