@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +18,7 @@ from atelier_client._arguments import (
     output_names,
     shown,
 )
+from atelier_client._recording import Recording
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target
 from atelier_client._trace_context import TraceParent
@@ -37,13 +37,12 @@ from atelier_client.messages.requests import (
     Request,
     example_requests,
     make_model_spec,
-    metadata_request,
-    predict_frame,
     predict_requests,
-    status_request,
 )
 from atelier_client.messages.tf_example import FeatureRows, to_examples
 from atelier_client.model_config import ServedModel, reload_request
+from atelier_client.protocols.base import Protocol
+from atelier_client.protocols.tensorflow_serving import TENSORFLOW_SERVING
 from atelier_client.responses import (
     Prediction,
     State,
@@ -51,12 +50,11 @@ from atelier_client.responses import (
     check_rows,
     describe,
     join,
-    read_status,
 )
 from atelier_client.retry import Retry
-from atelier_client.signature import Signature, choose, choose_by_method, from_metadata
-from atelier_client.transports.base import CLASSIFY, METADATA, PREDICT, REGRESS, RELOAD, STATUS, Method
-from atelier_client.transports.sender import Keep, RequestSender
+from atelier_client.signature import Signature, choose, choose_by_method
+from atelier_client.transports.base import CLASSIFY, REGRESS, RELOAD, Method
+from atelier_client.transports.sender import RequestSender
 
 if TYPE_CHECKING:
     # A client without a recorder needs none of it.
@@ -91,11 +89,12 @@ class Core:
             raise SettingsError(f"retry must be a Retry, such as Retry(attempts=1), not {shown(retry)}.")
         self.target = ",".join(target.address for target in targets)
         self._addresses = [target.address for target in targets]
-        self._transports = ["rest" if target.scheme in ("http", "https") else "grpc" for target in targets]
+        self.protocol = _protocol(targets[0])
         self._model = model
         if traceparent is not None and not callable(traceparent):
             _trace_context.check(traceparent)
         self._traceparent = traceparent
+        self._recording = Recording(recorder, model, targets)
         self.recorder = recorder
         timeout = min(timeout, _LONGEST_SECONDS)
         self._timeout = timeout
@@ -119,14 +118,14 @@ class Core:
         asked = output_names(outputs)
 
         def check(served: Mapping[str, Signature]) -> tuple[Signature, dict[str, NDArray[Any]]]:
-            chosen = choose(served, signature)
+            chosen = self.protocol.choose(served, signature)
             chosen.check_outputs(asked)
             return chosen, chosen.check(inputs)
 
         chosen, arrays = yield from self._checked(check, version, label)
-        frame = predict_frame(self._model, signature, version, label, asked)
+        frame = self.protocol.frame(self._model, signature, version, label, asked)
         requests = predict_requests(frame, chosen, arrays, rows_per_request, asked)
-        prediction = yield from self._all(PREDICT, requests, version)
+        prediction = yield from self._all(self.protocol.predict, requests, version)
         if missing := [name for name in asked if name not in prediction]:
             raise ServerFailure(
                 f"{self.target} answered without the output {', '.join(missing)} that was asked for."
@@ -150,6 +149,7 @@ class Core:
             return choose_by_method(served, method.name) if signature is None else choose(served, signature)
 
         check_asked(version, label, rows_per_request)
+        self.protocol.check(method, self.target)
         if signature is not None:
             check_signature(signature)
         examples = to_examples(rows)
@@ -172,23 +172,19 @@ class Core:
         key = (version, label)
         found = self._signatures.get(key)
         if found is None:
-            response, _ = yield from self._sender.send(
-                METADATA, metadata_request(self._model, version, label)
-            )
-            self._check_version(version, (response.model_spec.version.value,))
-            found = self._signatures[key] = from_metadata(response)
+            found, answered = yield from self.protocol.metadata(self._send, self._model, version, label)
+            self._check_version(version, (answered,))
+            self._signatures[key] = found
         return found
 
     def version_of(self, label: str) -> Routine[int]:
         """See `Client.version_of`."""
         check_label(label)
-        response, _ = yield from self._sender.send(METADATA, metadata_request(self._model, None, label))
-        return int(response.model_spec.version.value)
+        return (yield from self.protocol.version_of(self._send, self._model, label))
 
     def status(self) -> Routine[list[VersionStatus]]:
         """See `Client.status`."""
-        response, _ = yield from self._sender.send(STATUS, status_request(self._model))
-        return read_status(response)
+        return (yield from self.protocol.status(self._send, self._model))
 
     def newest_available(self) -> Routine[int]:
         """See `Client.newest_available`."""
@@ -213,6 +209,7 @@ class Core:
 
     def reload(self, config: Sequence[ServedModel] | bytes) -> Routine[None]:
         """See `Client.reload`."""
+        self.protocol.check(RELOAD, self.target)
         request = reload_request(config).SerializeToString()
         told: list[str] = []
         for replica, address in enumerate(self._addresses):
@@ -247,12 +244,16 @@ class Core:
         try:
             if len(requests) == 1:
                 responses = [
-                    (yield from self._sender.send(method, requests[0], trace, self._keeper(method, trace)))
+                    (
+                        yield from self._sender.send(
+                            method, requests[0], trace, self._recording.keeper(method, trace)
+                        )
+                    )
                 ]
             else:
                 responses = yield Gather(
                     [
-                        self._sender.send(method, request, trace, self._keeper(method, trace))
+                        self._sender.send(method, request, trace, self._recording.keeper(method, trace))
                         for request in requests
                     ],
                     IN_FLIGHT,
@@ -260,40 +261,19 @@ class Core:
         except (InvalidRequest, ModelNotFound):
             self._signatures.clear()
             raise
-        prediction = join([response for response, _ in responses], [seconds for _, seconds in responses])
+        answers = [self.protocol.read(response) for response, _ in responses]
+        prediction = join(answers, [seconds for _, seconds in responses])
         self._check_version(version, prediction.versions)
         return prediction
 
-    def _keeper(self, method: Method, trace: str | None) -> Keep | None:
-        """What keeps the next request; None when it does not fall into the recorder's sample."""
-        if self.recorder is None or not self.recorder.draws():
-            return None
-        return partial(self._keep, method, trace)
-
-    def _keep(
-        self, method: Method, trace: str | None, request: bytes, response: Any, replica: int, seconds: float
-    ) -> None:
-        """Offer a request and its answer to the recorder."""
-        from atelier_client.request_log.record import Exchange
-
-        assert self.recorder is not None
-        self.recorder.offer(
-            Exchange(
-                method.name,
-                self._model,
-                request,
-                response,
-                time.time() - seconds,
-                seconds,
-                self._transports[replica],
-                trace,
-            )
-        )
+    def _send(self, method: Method, request: bytes) -> Routine[Any]:
+        """The response of any replica."""
+        return (yield from self._sender.send(method, lambda: request))[0]
 
     def _check_version(self, asked: int | None, answered: Sequence[int]) -> None:
         """Raises `ServerFailure` when another version responded than the one asked for. 0 means not known (REST)."""
         others = [number for number in answered if number not in (0, asked)]
-        if asked is not None and others:
+        if asked not in (None, self.protocol.any_version) and others:
             raise ServerFailure(
                 f"{self.target} was asked for version {asked} of {self._model} and answered with version "
                 f"{', '.join(map(str, others))}."
@@ -302,12 +282,13 @@ class Core:
     def _wait_for_replica(
         self, replica: int, deadline: float, seconds: float, version: int | None
     ) -> Routine[int]:
-        request = status_request(self._model)()
+        def send(method: Method, request: bytes) -> Routine[Any]:
+            return (yield Call(replica, method, request, min(deadline - self._clock(), self._timeout)))
+
         reason = "nothing was asked yet"
-        while (left := deadline - self._clock()) > 0:
+        while deadline - self._clock() > 0:
             try:
-                response = yield Call(replica, STATUS, request, min(left, self._timeout))
-                entries = read_status(response)
+                entries = yield from self.protocol.status(send, self._model)
                 available = {entry.version for entry in entries if entry.state == State.AVAILABLE}
                 if version in available or (version is None and available):
                     return version if version is not None else max(available)
@@ -319,3 +300,13 @@ class Core:
         wanted = self._model if version is None else f"{self._model} version {version}"
         where = f" at {self._addresses[replica]}" if len(self._addresses) > 1 else ""
         raise TimedOut(f"{wanted} was not ready{where} within {seconds:g} s. Last seen: {reason}")
+
+
+def _protocol(target: Target) -> Protocol:
+    """The protocol that the address names."""
+    if not target.v2:
+        return TENSORFLOW_SERVING
+    # Most clients do not need it.
+    from atelier_client.open_inference.protocol import OPEN_INFERENCE
+
+    return OPEN_INFERENCE

@@ -13,24 +13,41 @@ from atelier_client.errors import SettingsError
 # The client skips a replica that it could not reach for so many seconds, unless there is no other.
 REST_SECONDS = 1.0
 _EXPECTED = (
-    "Expected HOST:PORT, unix:/PATH, http://HOST:PORT or https://HOST:PORT; several with commas between."
+    "Expected HOST:PORT, unix:/PATH, http://HOST:PORT or https://HOST:PORT; for the Open Inference Protocol "
+    "v2+grpc://HOST:PORT, v2+unix:/PATH, v2+http://HOST:PORT or v2+https://HOST:PORT; several with commas between."
 )
+# Before an address whose server is asked by the Open Inference Protocol.
+V2 = "v2+"
 _HOST_PORT = re.compile(r"(?:dns:(?://[^/]*/)?)?(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
 
 @dataclass(frozen=True)
 class Target:
-    """One server's address as given; `scheme` is grpc, unix, http or https."""
+    """One server's address as given; `scheme` is grpc, unix, http or https.
+
+    It is asked by the Open Inference Protocol (`v2`), or as TensorFlow Serving is.
+    """
 
     address: str
     scheme: str
+    v2: bool = False
+
+    @property
+    def endpoint(self) -> str:
+        """The address to connect to: without the protocol's name."""
+        return self.address.removeprefix(V2).removeprefix("grpc://") if self.v2 else self.address
+
+    @property
+    def rest(self) -> bool:
+        """True for HTTP/1, False for gRPC."""
+        return self.scheme in ("http", "https")
 
     @property
     def local(self) -> bool:
         """True when nothing sent there leaves this machine."""
         if self.scheme == "unix":
             return True
-        host = re.sub(r"^(https?|dns):/*", "", self.address).rpartition(":")[0].strip("[]")
+        host = re.sub(r"^(https?|dns):/*", "", self.endpoint).rpartition(":")[0].strip("[]")
         return host in ("localhost", "::1") or host.startswith("127.")
 
 
@@ -45,23 +62,39 @@ def parse_targets(given: str | Sequence[str]) -> tuple[Target, ...]:
     targets = tuple(_parse(item.strip()) for item in listed)
     if not targets:
         raise SettingsError(f"No target was given. {_EXPECTED}")
-    if len({target.scheme in ("http", "https") for target in targets}) > 1:
-        raise SettingsError(f"{given}: replicas must all speak gRPC, or all REST.")
+    if len({(target.rest, target.v2) for target in targets}) > 1:
+        raise SettingsError(
+            f"{given}: replicas must all speak gRPC, or all REST, and all of them the same protocol."
+        )
     return targets
 
 
 def _parse(text: str) -> Target:
+    if text.startswith(V2):
+        bare = text.removeprefix(V2)
+        target = _plain(bare.removeprefix("grpc://"), text)
+        # Without a scheme it is no address, and with grpc:// no other one.
+        if bare.startswith("grpc://") != (target.scheme == "grpc"):
+            raise SettingsError(f"target {text!r} is not an address. {_EXPECTED}")
+        return Target(
+            V2 + ("grpc://" if target.scheme == "grpc" else "") + target.address, target.scheme, True
+        )
+    return _plain(text, text)
+
+
+def _plain(text: str, given: str) -> Target:
+    """The target of an address without a protocol's name; `given` is for the message."""
     scheme, separator, rest = text.partition("://")
     if separator and scheme in ("http", "https"):
         host = rest.rstrip("/")
         if not host or "/" in host or "@" in host or not re.fullmatch(r"(\[[^\]]+\]|[^:\s]+)(:\d+)?", host):
-            raise SettingsError(f"target {text!r} is not an address. {_EXPECTED}")
+            raise SettingsError(f"target {given!r} is not an address. {_EXPECTED}")
         return Target(f"{scheme}://{host}", scheme)
     if re.fullmatch(r"unix(-abstract)?:.+", text):
         return Target(text, "unix")
     match = _HOST_PORT.fullmatch(text)
     if not match or not 0 < int(match[2]) < 65536:
-        raise SettingsError(f"target {text!r} is not an address. {_EXPECTED}")
+        raise SettingsError(f"target {given!r} is not an address. {_EXPECTED}")
     return Target(text, "grpc")
 
 

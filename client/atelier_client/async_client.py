@@ -12,7 +12,7 @@ from atelier_client._core import DEFAULT_TIMEOUT, Core, Inputs
 from atelier_client._routine import Call, Gather, Pause, Routine
 from atelier_client._targets import Target, parse_targets
 from atelier_client._trace_context import TraceParent
-from atelier_client.client import checked_tls
+from atelier_client.client import checked_tls, rest_transport
 from atelier_client.errors import ServerError, SettingsError
 from atelier_client.messages.tf_example import FeatureRows
 from atelier_client.model_config import ServedModel
@@ -192,8 +192,8 @@ class AsyncClient:
 def make_async_transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> AsyncTransport:
     """The transport to a target; the settings are those of `AsyncClient`."""
     settings = checked_tls(target, tls, token, proxy)
-    if target.scheme in ("http", "https"):
-        from atelier_client.transports.rest import AsyncRestTransport
+    if target.rest:
+        from atelier_client.transports.in_threads import InThreads
 
-        return AsyncRestTransport(target, settings, token, proxy)
+        return InThreads(rest_transport(target, settings, token, proxy))
     return AsyncGrpcTransport(target, settings, token, proxy)

@@ -38,7 +38,9 @@ class Client:
 
     `target` is HOST:PORT, unix:/PATH, http://HOST:PORT or https://HOST:PORT (REST), or several of them (a sequence, or
     commas between). Requests go to them in turn, without those that are dead. A host name with several addresses
-    counts as several targets. The client connects at the first call.
+    counts as several targets. v2+grpc://HOST:PORT, v2+unix:/PATH, v2+http://HOST:PORT and v2+https://HOST:PORT are
+    asked by the Open Inference Protocol (Triton, OpenVINO Model Server, KServe, MLServer, the embedded server). The
+    client connects at the first call.
 
     `timeout` (seconds) limits each request with its retries (see `Retry`). `tls` turns on encryption: True trusts the
     authorities that this machine trusts, `TLS` has more settings. `token` is sent as `authorization: Bearer`; a
@@ -245,11 +247,20 @@ class _Work:
 def make_transport(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> Transport:
     """The transport to a target; the settings are those of `Client`."""
     settings = checked_tls(target, tls, token, proxy)
-    if target.scheme in ("http", "https"):
-        from atelier_client.transports.rest import RestTransport
-
-        return RestTransport(target, settings, token, proxy)
+    if target.rest:
+        return rest_transport(target, settings, token, proxy)
     return GrpcTransport(target, settings, token, proxy)
+
+
+def rest_transport(target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> Transport:
+    """The REST transport of the target's protocol. Most clients need none of it."""
+    if target.v2:
+        from atelier_client.open_inference.rest import OpenInferenceRest
+
+        return OpenInferenceRest(target, tls, token, proxy)
+    from atelier_client.transports.rest import RestTransport
+
+    return RestTransport(target, tls, token, proxy)
 
 
 def checked_tls(target: Target, tls: TLS | bool, token: Token | None, proxy: bool) -> TLS | None:

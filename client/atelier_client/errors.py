@@ -160,9 +160,16 @@ SPEAKS_GRPC = "it answers in HTTP/2"
 # What gRPC says of a server that answers in HTTP/1, without TLS and with it.
 _REST_PORT = ("Trying to connect an http1.x server", "missing selected ALPN property")
 # What the batcher says of a batch, and gRPC of a message.
-_TOO_LARGE = ("larger than maximum input batch size", "message larger than max")
+_TOO_LARGE = (
+    "larger than maximum input batch size",
+    "message larger than max",
+    # Triton's, of a request above max_batch_size.
+    "inference request batch-size must be",
+)
 _QUEUE_FULL = "The batch scheduling queue"
 _NO_SIGNATURE = ("Serving signature key", "Serving signature name", "No signature was found")
+# What gRPC says of a service that a server does not have, in Python and in Go; C++ says nothing.
+_NO_SERVICE = ("Method not found", "unknown service")
 _NEVER_SENT = (
     "failed to connect to all addresses",
     "connections to all backends failing",
@@ -183,6 +190,7 @@ def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float
     details = printable(details)
     kind = KINDS[code]
     message = f"{target} answered {code.name}: {details or 'no details'}"
+    v2 = "v2+" if target.startswith("v2+") else ""
     if any(mark in details for mark in _TOO_LARGE):
         kind = TooLarge
         message = f"{target}: {details}. Send fewer rows a request (rows_per_request)."
@@ -193,10 +201,13 @@ def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float
     elif any(mark in details for mark in _REST_PORT):
         message = (
             f"{target} speaks HTTP/1, not gRPC: it is the REST port, or another server. Give the gRPC port "
-            f"(TensorFlow Serving: 8500), or ask over REST (--target http://HOST:PORT)."
+            f"(TensorFlow Serving: 8500), or ask over REST (--target {v2}http://HOST:PORT)."
         )
     elif details == SPEAKS_GRPC:
-        message = f"{target} is a gRPC port: {details}. Give it without http:// (--target HOST:PORT)."
+        without = (
+            "with grpc:// (--target v2+grpc://HOST:PORT)" if v2 else "without http:// (--target HOST:PORT)"
+        )
+        message = f"{target} is a gRPC port: {details}. Give it {without}."
     elif kind is NotReachable and any(mark in details for mark in _TLS):
         message = (
             f"No TLS connection to {target}: {details}. The usual causes: its certificate is signed by another "
@@ -204,7 +215,7 @@ def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float
             "client (--cert, --key), or it does not speak TLS."
         )
     elif kind is NotReachable:
-        port = "this port is that of gRPC" if target.startswith("http") else "it listens on another port"
+        port = "this port is that of gRPC" if target.startswith(f"{v2}http") else "it listens on another port"
         message = (
             f"Cannot reach a model server at {target} ({details or code.name}). The usual causes: it is not started "
             f"(`make up`), {port} (--target HOST:PORT), it wants TLS (--tls) or also a certificate of the client "
@@ -216,6 +227,8 @@ def from_status(code: grpc.StatusCode, details: str, target: str, timeout: float
         )
     elif kind is NotAllowed:
         message += ". Give the token (ATELIER_TOKEN) or the client certificate (--cert, --key) it asks for."
+    elif kind is NotSupported and (not details or any(mark in details for mark in _NO_SERVICE)):
+        message += ". Whether it speaks another protocol, `atelier-client doctor` tells (--target)."
     return kind(message, code.name, details)
 
 

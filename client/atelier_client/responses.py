@@ -49,9 +49,12 @@ class Prediction(dict[str, NDArray[Any]]):
     seconds: tuple[float, ...] = ()
 
 
-def join(responses: Sequence[Any], seconds: Sequence[float]) -> Prediction:
-    """Join the outputs of all requests. Raises `ServerFailure` when they do not fit together."""
-    parts = [outputs_of(response) for response in responses]
+def join(answers: Sequence[tuple[dict[str, NDArray[Any]], int]], seconds: Sequence[float]) -> Prediction:
+    """Join the outputs of all requests. Raises `ServerFailure` when they do not fit together.
+
+    An answer has its outputs and the version that gave them, 0 when it is not told.
+    """
+    parts = [outputs for outputs, _ in answers]
     result = Prediction()
     for name in sorted(parts[0]):
         try:
@@ -62,8 +65,7 @@ def join(responses: Sequence[Any], seconds: Sequence[float]) -> Prediction:
                 f"The parts of output {name!r} do not fit together; the model may have changed in between. "
                 "Ask for one version (version=)."
             ) from None
-    # 0 means that the version is not known: REST does not tell it.
-    result.versions = tuple(sorted({response.model_spec.version.value for response in responses} - {0}))
+    result.versions = tuple(sorted({version for _, version in answers} - {0}))
     result.seconds = tuple(seconds)
     return result
 

@@ -20,19 +20,22 @@ from atelier_client.protos import serving_pb2 as pb
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Name, dtype and shape of an input or output. In the shape -1 means any size; None means any rank."""
+    """Name, dtype and shape of an input or output. In the shape -1 means any size; None means any rank.
+
+    `dtype` is empty when the server does not tell it.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...] | None
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.dtype} {_shape(self.shape)}"
+        return f"{self.name}: {self.dtype or 'any type'} {_shape(self.shape)}"
 
 
 @dataclass(frozen=True)
 class Signature:
-    """One signature of a served version."""
+    """One signature of a served version. A server of the Open Inference Protocol may leave out inputs and outputs."""
 
     name: str
     method: str
@@ -51,7 +54,7 @@ class Signature:
         Such an output is a constant, a scalar or of unknown rank. The client cannot join it when it splits the rows
         into several requests. None when every output can be joined.
         """
-        asked = [self.outputs[name] for name in outputs or self.outputs]
+        asked = [self.outputs[name] for name in outputs or self.outputs if name in self.outputs]
         return next((info for info in asked if not info.shape or info.shape[0] != -1), None)
 
     @cached_property
@@ -83,6 +86,8 @@ class Signature:
         The client makes safe casts: to a wider type of the same kind, from integers to floats that can represent them,
         from float64 to float32. It refuses a cast that would lose values.
         """
+        if not self.inputs:
+            return self._unchecked(given)
         if not isinstance(given, Mapping) and self.ragged and len(self.required) == 1:
             given = {self.required[0].name: given}
         if not isinstance(given, Mapping):
@@ -114,12 +119,20 @@ class Signature:
 
     def check_outputs(self, names: tuple[str, ...]) -> None:
         """Raises `InputError` for an output the signature does not have."""
-        for name in names:
+        for name in names if self.outputs else ():
             if name not in self.outputs:
                 hint = _near(name, self.outputs)
                 raise InputError(
                     f"{self.name} has no output {name!r}.{hint} It has: {', '.join(sorted(self.outputs))}."
                 )
+
+    def _unchecked(self, given: Mapping[str, ArrayLike] | ArrayLike) -> dict[str, NDArray[Any]]:
+        """Named arrays as they are, for a server that does not tell its inputs."""
+        if not isinstance(given, Mapping):
+            raise InputError(
+                f'The server does not tell the inputs of {self.name}: name them, such as {{"x": array}}.'
+            )
+        return {name: _untyped(as_array(value)) for name, value in given.items()}
 
     def _expected(self) -> str:
         return "; ".join(str(info) for info in self.inputs.values())
@@ -181,12 +194,19 @@ def _fitting(info: TensorInfo, value: ArrayLike) -> NDArray[Any]:
         raise InputError(f"Input {info.name!r}: {error}") from None
     # `array.dtype != None` is False for float64, because np.dtype(None) is float64.
     wanted = BY_NAME.get(info.dtype)
-    if wanted is None or array.dtype != wanted:
+    if not info.dtype:
+        array = _untyped(array)
+    elif wanted is None or array.dtype != wanted:
         array = _cast(info, array)
     if info.shape is None or _fits(info.shape, array.shape):
         return array
     hint = _axis_hint(info.shape, array.shape)
     raise InputError(f"Input {info} was expected, but an array of shape {_shape(array.shape)} came.{hint}")
+
+
+def _untyped(array: NDArray[Any]) -> NDArray[Any]:
+    """The array with a dtype that can be sent: NumPy's own strings lose zero bytes at their end."""
+    return array.astype(object) if array.dtype.kind in "SU" else array
 
 
 def _axis_hint(wanted: tuple[int, ...], got: tuple[int, ...]) -> str:

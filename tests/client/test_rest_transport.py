@@ -131,7 +131,7 @@ def test_a_connection_the_server_has_closed_is_made_anew(models: Path, images: N
     with running_server(models) as first, Client(first.rest, "fashion", timeout=10, retry=ONCE) as opened:
         opened.predict(images[:1])
         transport: Any = opened._transports[0]
-        connection = transport._idle[0]
+        connection = transport._connections._idle[0]
         connection.sock.shutdown(2)
         assert opened.predict(images[:1]).keys()
 

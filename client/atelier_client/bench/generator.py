@@ -92,7 +92,7 @@ class LoadGenerator:
         rate = load.rate / len(workers) if load.rate is not None else None
         for (_, connection), share in workers:
             connection.send(
-                Plan(method.name, request, share, rate, self._warm_up, length, self._settings["timeout"])
+                Plan(method.path, request, share, rate, self._warm_up, length, self._settings["timeout"])
             )
         last: deque[list[Window]] = deque(maxlen=AGREEING)
         count = 0

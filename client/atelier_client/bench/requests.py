@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from atelier_client._files import require_file
 from atelier_client.client import Client
 from atelier_client.errors import DataError, InputError
-from atelier_client.messages.requests import predict_frame, predict_requests, status_request
+from atelier_client.messages.requests import predict_requests
 from atelier_client.messages.tensors import BY_NAME
 from atelier_client.responses import Prediction
-from atelier_client.signature import Signature, TensorInfo, choose
+from atelier_client.signature import Signature, TensorInfo
+from atelier_client.transports.base import Method
 
 _TEXT = b"a text of some words to be classified"
 
@@ -49,8 +50,9 @@ class Requests:
     ) -> None:
         self._client = client
         self._asked: dict[str, Any] = {"signature": signature, "version": version, "label": label}
-        self._signature = choose(client.metadata(version=version, label=label), signature)
-        self._frame = predict_frame(client.model, signature, version, label, ())
+        self._protocol = client._core.protocol
+        self._signature = self._protocol.choose(client.metadata(version=version, label=label), signature)
+        self._frame = self._protocol.frame(client.model, signature, version, label, ())
         if not self._signature.splittable:
             raise InputError(
                 f"{signature} has inputs without a free first dimension; a load test needs a batch dimension."
@@ -71,9 +73,14 @@ class Requests:
         """A serialized request with `batch` rows."""
         return predict_requests(self._frame, self._signature, self._arrays(batch), batch)[0]()
 
-    def idle(self) -> bytes:
-        """A serialized status request. The server responds to it without running the model."""
-        return status_request(self._client.model)()
+    @property
+    def method(self) -> Method:
+        """The method of `of`."""
+        return self._protocol.predict
+
+    def idle(self) -> tuple[bytes, Method]:
+        """A serialized request that the server responds to without running the model, and its method."""
+        return self._protocol.idle_request(self._client.model), self._protocol.idle
 
     def ask(self, batch: int) -> Prediction:
         """Send one request with `batch` rows. Raises as `Client.predict`."""

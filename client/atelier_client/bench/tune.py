@@ -24,7 +24,6 @@ from atelier_client.bench.generator import LoadGenerator
 from atelier_client.bench.points import LoadPoint, Point, name
 from atelier_client.bench.requests import Requests
 from atelier_client.errors import ClientError, ServerError, TooLarge
-from atelier_client.transports.base import STATUS
 
 # A batching server refuses a request above its max_batch_size, which is 1000 unless set.
 PROBE_ROWS = 4096
@@ -88,7 +87,9 @@ def find(
 
     def measure(batch: int, concurrency: int) -> Point:
         progress(f"batch {batch}, concurrency {concurrency}")
-        return _require_healthy(generator.measure(LoadPoint(batch, concurrency), requests.of(batch)))
+        return _require_healthy(
+            generator.measure(LoadPoint(batch, concurrency), requests.of(batch), requests.method)
+        )
 
     batch = 1
     while batch <= LARGEST_BATCH and batch * requests.row_bytes() <= LARGEST_REQUEST:
@@ -112,14 +113,14 @@ def find(
     tuning.threads = _smallest_good(tuning.by_threads, None).concurrency or 1
     tuning.single = measure(1, CROWD)
     progress("calls that run no model")
-    tuning.idle = _require_healthy(generator.measure(LoadPoint(1, CROWD), requests.idle(), STATUS))
+    tuning.idle = _require_healthy(generator.measure(LoadPoint(1, CROWD), *requests.idle()))
     _decide_waiting(tuning, p99_ms)
     return tuning
 
 
 def compare(requests: Requests, generator: LoadGenerator) -> Point:
     """Measure a batching server with many requests of one row at a time. Raises as `find`."""
-    return _require_healthy(generator.measure(LoadPoint(1, CROWD), requests.of(1)))
+    return _require_healthy(generator.measure(LoadPoint(1, CROWD), requests.of(1), requests.method))
 
 
 def probe(requests: Requests) -> tuple[bool | None, str]:

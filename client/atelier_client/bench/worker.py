@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from atelier_client._targets import parse_targets
 from atelier_client.async_client import make_async_transport
 from atelier_client.errors import ServerError
-from atelier_client.transports.base import METHODS, PREDICT
+from atelier_client.transports.base import METHODS, PREDICT, Method
 
 # With so many unanswered requests, an open loop only counts further ones and does not send them, to save memory.
 MOST_IN_FLIGHT = 10_000
@@ -37,7 +37,7 @@ NOT_SENT = "NOT_SENT"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send (a serialized request of `method`), how fast, and for how long. Times are in seconds."""
+    """What to send (a serialized request of the method with that path), how fast, how long. Times are in seconds."""
 
     method: str
     request: bytes
@@ -132,7 +132,7 @@ class _Worker:
 
     async def _carry_out(self, plan: Plan) -> None:
         """Send until the next command comes; report each window after the warm-up."""
-        self._method = next(method for method in METHODS if method.name == plan.method)
+        self._method = _method(plan.method)
         if plan.rate is not None:
             tasks = [asyncio.ensure_future(self._open_loop(plan, plan.rate))]
         else:
@@ -191,3 +191,12 @@ class _Worker:
             return False
         self._counts.latencies.append(time.perf_counter() - since)
         return True
+
+
+def _method(path: str) -> Method:
+    found = next((method for method in METHODS if method.path == path), None)
+    if found is None:
+        from atelier_client.open_inference import methods
+
+        found = next(method for method in methods.METHODS if method.path == path)
+    return found

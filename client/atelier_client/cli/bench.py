@@ -29,6 +29,7 @@ def register(commands: Any) -> None:
         "atelier-client bench --concurrency 1,4,16 --batch 1,32 --p99 20",
         "atelier-client bench --rate 100,500,1000          # Poisson arrivals: queueing is not hidden",
         "atelier-client bench --tune                       # writes batching.config for TensorFlow Serving",
+        "atelier-client bench --target v2+grpc://127.0.0.1:8001 --model shoes --batch 1,32",
     )
     command.add_argument(
         "--concurrency",
@@ -108,6 +109,7 @@ def _sweep(
                 generator.measure(
                     load,
                     requests.of(load.batch),
+                    requests.method,
                     progress=partial(status_line, f"{number}/{len(planned)} {what}: window"),
                 )
             )

@@ -33,6 +33,7 @@ def register(commands: Any) -> None:
         "atelier-client doctor",
         "atelier-client doctor --models models --model shoes",
         "atelier-client doctor --target 127.0.0.1:8500",
+        "atelier-client doctor --target v2+grpc://127.0.0.1:8001 --model shoes",
     )
     # With only one of the two options, check only that side; with neither, check both.
     command.set_defaults(target=None)
@@ -64,6 +65,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     from atelier_client.doctor.connection import check_connection
     from atelier_client.doctor.finding import Severity, error, warning
     from atelier_client.doctor.folder import check_folder
+    from atelier_client.doctor.protocol import check_protocol
     from atelier_client.doctor.served import check_served
     from atelier_client.errors import ClientError, SettingsError
     from atelier_client.tls import TLS
@@ -97,6 +99,12 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     for finding in check_connection(options.target, TLS() if tls is True else tls or None):
         reachable = reachable and finding.state is not Severity.ERROR
         yield finding
+    if reachable and options.model is not None:
+        for finding in check_protocol(options.target, options.model, connection(options)):
+            reachable = reachable and finding.state is not Severity.ERROR
+            yield finding
+        if not reachable:
+            return
     if reachable and options.model is None:
         yield error("model name", "Which model is meant is not known.", "Give its name: --model NAME.")
     elif reachable:

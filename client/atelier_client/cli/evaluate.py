@@ -21,6 +21,7 @@ def register(commands: Any) -> None:
         "atelier-client evaluate photos/ --class-names cat,dog --slice 'confidence < 0.6'",
         "atelier-client evaluate holdout.csv --label-column species --slice region",
         "atelier-client evaluate --json --fail-under accuracy=0.88 --fail-under macro_f1=0.85",
+        "atelier-client evaluate holdout.csv --target v2+grpc://triton:8001 --model flowers",
     )
     labelled_examples.add_options(command)
     add_folder(command, "reports", "where evaluation.html, .json, .csv and .xml go")

@@ -12,7 +12,7 @@ from typing import Any
 from atelier_client._printable import printable
 from atelier_client.cli.standard_streams import drop
 from atelier_client.client import Client
-from atelier_client.errors import InvalidRequest, SettingsError
+from atelier_client.errors import InvalidRequest, NotSupported, SettingsError
 from atelier_client.tls import TLS
 
 Run = Callable[[argparse.Namespace], int]
@@ -54,8 +54,8 @@ def add_command(
     command.add_argument(
         "--target",
         default=environ.get("ATELIER_TARGET", "127.0.0.1:8500"),
-        help="HOST:PORT, unix:/PATH or http(s)://HOST:PORT (REST); replicas with commas between [ATELIER_TARGET] "
-        "(default: 127.0.0.1:8500)",
+        help="HOST:PORT, unix:/PATH or http(s)://HOST:PORT (REST); v2+grpc://HOST:PORT or v2+http(s)://HOST:PORT for "
+        "the Open Inference Protocol; replicas with commas between [ATELIER_TARGET] (default: 127.0.0.1:8500)",
     )
     if version:
         which = command.add_mutually_exclusive_group()
@@ -129,6 +129,10 @@ def version_asked(options: argparse.Namespace, client: Client) -> int:
         return client.version_of(options.label)
     try:
         return client.version_of("stable")
+    except NotSupported as error:
+        newest = client.newest_available()
+        say(f"{error} The newest version is asked, {newest}.")
+        return newest
     except InvalidRequest:
         return client.newest_available()
 

@@ -28,6 +28,7 @@ def register(commands: Any) -> None:
         "atelier-client predict shoe.jpg",
         "atelier-client predict holdout.csv --rows 0:5",
         "atelier-client predict --model reviews --text 'A film to remember.'",
+        "atelier-client predict shoe.jpg --target v2+http://127.0.0.1:8000 --model shoes",
         "echo '{\"features\": [5.1, 3.5, 1.4, 0.2]}' | atelier-client predict - --model flowers --json",
     )
     command.add_argument(

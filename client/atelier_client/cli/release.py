@@ -107,6 +107,13 @@ def connected(options: argparse.Namespace) -> Iterator[tuple[Client, Replicas]]:
     from atelier_client.release.replicas import Replicas
     from atelier_client.retry import Retry
 
+    targets = parse_targets(options.target)
+    if targets[0].v2:
+        raise SettingsError(
+            f"{options.target}: releases need TensorFlow Serving's protocol, which tells the states of versions and "
+            "what their labels name; the Open Inference Protocol does not. Give the address without v2+ "
+            "(--target HOST:PORT)."
+        )
     with contextlib.ExitStack() as stack:
         settings = connection(options)
         whole = stack.enter_context(Client(options.target, options.model, **settings))
@@ -116,7 +123,7 @@ def connected(options: argparse.Namespace) -> Iterator[tuple[Client, Replicas]]:
                 stack.enter_context(
                     Client(target.address, options.model, retry=Retry(attempts=_ATTEMPTS), **some)
                 )
-                for target in parse_targets(options.target)
+                for target in targets
             ]
             for some in (soon, settings)
         )

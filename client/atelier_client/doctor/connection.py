@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 
-from atelier_client._targets import Target, parse_targets
+from atelier_client._targets import V2, Target, parse_targets
 from atelier_client.doctor.finding import Finding, Severity, error, ok, warning
 from atelier_client.doctor.probe import Address, Protocol, detect_protocol, handshake
 from atelier_client.errors import SettingsError
@@ -38,19 +38,19 @@ def check_connection(target: str, tls: TLS | None) -> Iterator[Finding]:
 
 
 def _address(target: Target, tls: TLS | None) -> Iterator[Finding]:
-    address = Address.of(target.address)
+    address = Address.of(target.endpoint)
     where = target.address
     if target.scheme == "unix":
         yield from _unix(address, where)
     else:
         yield from _host(address)
         yield from _port(address, where)
-    if target.scheme in ("http", "https"):
+    if target.rest:
         yield from _rest(address, target)
     elif tls is not None:
         yield from _tls(address, where, tls)
     else:
-        yield from _grpc(address, where)
+        yield from _grpc(address, target)
 
 
 def _unix(address: Address, where: str) -> Iterator[Finding]:
@@ -103,7 +103,8 @@ def _port(address: Address, where: str) -> Iterator[Finding]:
         yield ok("port", f"{where} accepts connections")
 
 
-def _grpc(address: Address, where: str) -> Iterator[Finding]:
+def _grpc(address: Address, target: Target) -> Iterator[Finding]:
+    where = target.address
     protocol = detect_protocol(address, SECONDS)
     if protocol is Protocol.GRPC:
         yield ok("protocol", f"{where} speaks gRPC, without TLS")
@@ -115,7 +116,8 @@ def _grpc(address: Address, where: str) -> Iterator[Finding]:
         yield error(
             "protocol",
             f"{where} speaks HTTP/1, not gRPC: it is the REST port, or another server.",
-            f"Give the gRPC port (TensorFlow Serving: 8500), or ask over REST: --target http://{where}",
+            f"Give the gRPC port (TensorFlow Serving: 8500), or ask over REST: --target "
+            f"{V2 if target.v2 else ''}http://{target.endpoint}",
         )
     else:
         yield error(
@@ -129,8 +131,9 @@ def _rest(address: Address, target: Target) -> Iterator[Finding]:
     if protocol is wanted:
         yield ok("protocol", f"{target.address} speaks {'HTTP' if target.scheme == 'http' else 'TLS'}")
     elif protocol is Protocol.GRPC:
-        host = target.address.partition("://")[2]
-        yield error("protocol", f"{target.address} is a gRPC port.", f"Without http: --target {host}")
+        host = target.endpoint.partition("://")[2]
+        advice = f"With grpc: --target {V2}grpc://{host}" if target.v2 else f"Without http: --target {host}"
+        yield error("protocol", f"{target.address} is a gRPC port.", advice)
     elif protocol is Protocol.TLS:
         yield error("TLS", f"{target.address} speaks TLS.", "Use https://")
     elif protocol is Protocol.HTTP:

@@ -134,6 +134,9 @@ def _states(
         if folder and folder.is_dir()
         else []
     )
+    if not any(answering):
+        # Its versions have no numbers (the Open Inference Protocol asks for none).
+        return
     if on_disk and max(on_disk) > max(answering) and _is_candidate(models, model, max(on_disk)):
         release = f"atelier-client release {max(on_disk)}"
         yield ok(
@@ -175,6 +178,9 @@ def _config_labels(client: Client, models: Path | None) -> Iterator[Finding]:
         for label, version in sorted(entry.version_labels.items()):
             try:
                 served = client.version_of(label)
+            except NotSupported:
+                # The Open Inference Protocol does not tell it.
+                continue
             except ClientError as problem:
                 yield error(
                     "labels",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,13 @@ IN_FLIGHT = 4
 # A function that serializes a request. It is called when the request's turn comes, so that the first requests are
 # already sent while the last ones are serialized.
 Request = Callable[[], bytes]
+
+
+class Frame(Protocol):
+    """The part of a predict request that is the same for all rows: the model, its version, the outputs asked for."""
+
+    def serialized(self, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+        """The request with these inputs. Raises `UnsupportedType`."""
 
 
 def make_model_spec(
@@ -54,19 +62,36 @@ def metadata_request(model: str, version: int | None, label: str | None) -> Requ
     ).SerializeToString
 
 
+@dataclass(frozen=True)
+class PredictFrame:
+    """The bytes before and after the inputs of a PredictRequest."""
+
+    before: bytes
+    after: bytes
+
+    def serialized(self, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+        """A serialized PredictRequest. This is the only copy of the arrays."""
+        parts: list[bytes | memoryview] = [self.before]
+        for name, array in arrays.items():
+            head, content = encode(array)
+            parts += (_entry(name, head, content.nbytes), head, content)
+        parts.append(self.after)
+        return b"".join(parts)
+
+
 @lru_cache(256)
 def predict_frame(
     model: str, signature: str, version: int | None, label: str | None, outputs: tuple[str, ...]
-) -> tuple[bytes, bytes]:
-    """The bytes before and after the inputs of a predict request. Raises `InputError` as `make_model_spec`."""
+) -> PredictFrame:
+    """The frame of predict requests. Raises `InputError` as `make_model_spec`."""
     model_spec = make_model_spec(model, signature, version, label)
     before = pb.PredictRequest(model_spec=model_spec)
     after = pb.PredictRequest(output_filter=outputs)
-    return before.SerializeToString(), after.SerializeToString()
+    return PredictFrame(before.SerializeToString(), after.SerializeToString())
 
 
 def predict_requests(
-    frame: tuple[bytes, bytes],
+    frame: Frame,
     signature: Signature,
     arrays: Mapping[str, NDArray[Any]],
     rows_per_request: int | None,
@@ -87,7 +112,7 @@ def predict_requests(
         )
     rows = len(next(iter(arrays.values()))) if arrays and signature.splittable and not parted else 1
     if rows <= 1:
-        return [partial(_request, frame, arrays)]
+        return [partial(frame.serialized, arrays)]
     whole = signature.joined(outputs)
     if whole is not None and rows_per_request is not None and 0 < rows_per_request < rows:
         raise InputError(
@@ -95,10 +120,10 @@ def predict_requests(
             "cannot be joined. Leave rows_per_request out, or ask for other outputs (outputs=)."
         )
     if rows_per_request is None and (whole is not None or signature.of_one_example):
-        return [partial(_request, frame, arrays)]
+        return [partial(frame.serialized, arrays)]
     arrays = {name: strings(array) if array.dtype.kind in "OSU" else array for name, array in arrays.items()}
     return [
-        partial(_request, frame, {name: array[part] for name, array in arrays.items()})
+        partial(frame.serialized, {name: array[part] for name, array in arrays.items()})
         for part in _parts(rows, rows_per_request, lambda: _row_sizes(arrays, rows))
     ]
 
@@ -114,16 +139,6 @@ def example_requests(
         ).SerializeToString
         for part in parts
     ]
-
-
-def _request(frame: tuple[bytes, bytes], arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """A serialized PredictRequest. This is the only copy of the arrays."""
-    parts: list[bytes | memoryview] = [frame[0]]
-    for name, array in arrays.items():
-        head, content = encode(array)
-        parts += (_entry(name, head, content.nbytes), head, content)
-    parts.append(frame[1])
-    return b"".join(parts)
 
 
 @lru_cache(256)

@@ -16,7 +16,10 @@ KINDS = {"predict": "predict_log", "classify": "classify_log", "regress": "regre
 
 
 class Exchange(NamedTuple):
-    """A request, serialized, and its answer; `time` (seconds since 1970) is when it was sent."""
+    """A request, serialized, and its answer; `time` (seconds since 1970) is when it was sent.
+
+    With `v2` both are messages of the Open Inference Protocol.
+    """
 
     method: str
     model: str
@@ -26,14 +29,22 @@ class Exchange(NamedTuple):
     seconds: float
     transport: str
     traceparent: str | None
+    v2: bool = False
 
 
 def serialized(exchange: Exchange, rate: float, hidden: Collection[str]) -> bytes:
     """The record. `rate` is the part of the requests that is kept, `hidden` are the names that are not."""
     log = request_log_pb2.PredictionLog()
     part = getattr(log, KINDS[exchange.method])
-    part.request.ParseFromString(exchange.request)
-    part.response.CopyFrom(exchange.response)
+    if exchange.v2:
+        from atelier_client.open_inference.log import as_predict
+
+        request, response = as_predict(exchange.request, exchange.response)
+        part.request.CopyFrom(request)
+        part.response.CopyFrom(response)
+    else:
+        part.request.ParseFromString(exchange.request)
+        part.response.CopyFrom(exchange.response)
     asked = part.request.model_spec
     answered = part.response.model_spec
     spec = log.log_metadata.model_spec

@@ -15,7 +15,7 @@ from atelier_client._targets import Target
 from atelier_client._trace_context import HEADER as TRACEPARENT
 from atelier_client.errors import ServerFailure, SettingsError, from_status
 from atelier_client.tls import TLS
-from atelier_client.transports.base import METHODS, Method
+from atelier_client.transports.base import Method
 
 Token = str | Callable[[], str]
 
@@ -51,16 +51,19 @@ class GrpcTransport:
         self._headers = _Headers(token)
         options = _options(tls, proxy)
         self._channel = (
-            grpc.secure_channel(target.address, tls.channel_credentials(), options=options)
+            grpc.secure_channel(target.endpoint, tls.channel_credentials(), options=options)
             if tls
-            else grpc.insecure_channel(target.address, options=options)
+            else grpc.insecure_channel(target.endpoint, options=options)
         )
-        self._calls = _calls(self._channel)
+        self._calls: dict[str, Any] = {}
 
     def call(self, method: Method, request: bytes, timeout: float, traceparent: str | None = None) -> Any:
         """As `Transport.call`."""
         try:
-            response = self._calls[method](request, timeout=timeout, metadata=self._headers(traceparent))
+            call = self._calls.get(method.path)
+            if call is None:
+                call = self._calls[method.path] = self._channel.unary_unary(method.path)
+            response = call(request, timeout=timeout, metadata=self._headers(traceparent))
         except grpc.RpcError as error:
             raise from_status(error.code(), error.details() or "", self._target, timeout) from None
         except ValueError as error:
@@ -78,23 +81,26 @@ class AsyncGrpcTransport:
 
     def __init__(self, target: Target, tls: TLS | None, token: Token | None, proxy: bool) -> None:
         self._target = target.address
+        self._endpoint = target.endpoint
         self._headers = _Headers(token)
         self._options = _options(tls, proxy)
         self._credentials = tls.channel_credentials() if tls else None
         self._channel: grpc.aio.Channel | None = None
-        self._calls: dict[Method, Any] = {}
+        self._calls: dict[str, Any] = {}
         self._closed = False
 
     async def call(
         self, method: Method, request: bytes, timeout: float, traceparent: str | None = None
     ) -> Any:
         """As `AsyncTransport.call`."""
-        if self._channel is None:
-            self._open()
+        channel = self._channel
+        if channel is None:
+            channel = self._channel = self._open()
         try:
-            response = await self._calls[method](
-                request, timeout=timeout, metadata=self._headers(traceparent)
-            )
+            call = self._calls.get(method.path)
+            if call is None:
+                call = self._calls[method.path] = channel.unary_unary(method.path)
+            response = await call(request, timeout=timeout, metadata=self._headers(traceparent))
         except grpc.aio.AioRpcError as error:
             raise from_status(error.code(), error.details() or "", self._target, timeout) from None
         except grpc.aio.UsageError as error:
@@ -113,13 +119,10 @@ class AsyncGrpcTransport:
         if self._channel is not None:
             await self._channel.close()
 
-    def _open(self) -> None:
-        self._channel = (
-            grpc.aio.secure_channel(self._target, self._credentials, options=self._options)
-            if self._credentials
-            else grpc.aio.insecure_channel(self._target, options=self._options)
-        )
-        self._calls = _calls(self._channel)
+    def _open(self) -> grpc.aio.Channel:
+        if self._credentials:
+            return grpc.aio.secure_channel(self._endpoint, self._credentials, options=self._options)
+        return grpc.aio.insecure_channel(self._endpoint, options=self._options)
 
 
 class _Headers:
@@ -143,10 +146,6 @@ def bearer(token: Token) -> str:
         token = token()
         check_token(token)
     return f"Bearer {token}"
-
-
-def _calls(channel: Any) -> dict[Method, Any]:
-    return {method: channel.unary_unary(method.path) for method in METHODS}
 
 
 def _message(method: Method, response: bytes, target: str) -> Any:

@@ -1,0 +1,4 @@
+"""What a protocol does for the client, and TensorFlow Serving's.
+
+Internal: what is in here may change with any version.
+"""
