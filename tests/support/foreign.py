@@ -59,10 +59,14 @@ def _make(place: Path, lock: Path) -> None:
     assert not done.returncode, done.stderr[-3000:]
 
 
-def run(name: str, script: str, *arguments: str, seconds: float = RUN_SECONDS) -> Any:
-    """What `tests/foreign/<script>` prints, as JSON. Its standard error is in the message when it fails."""
+def run(name: str, script: str, *arguments: str, given: str = "", seconds: float = RUN_SECONDS) -> Any:
+    """What `tests/foreign/<script>` prints, as JSON; `given` is its standard input.
+
+    Its standard error is in the message when it fails.
+    """
     done = subprocess.run(
         [python(name), FOLDER / script, *arguments],
+        input=given,
         capture_output=True,
         text=True,
         timeout=seconds,

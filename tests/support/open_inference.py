@@ -34,6 +34,39 @@ FIELDS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
+_NAMES = {"BF16": "bfloat16", "FP16": "float16", "FP32": "float32", "FP64": "float64", "BYTES": "string"}
+# The signature of the conformance model that gives back what it got, by data type.
+SIGNATURES = {name: f"type_{_NAMES.get(name, name.lower())}" for name in DTYPES}
+
+
+def strings(*items: bytes) -> np.ndarray:
+    """An array [N] of strings."""
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
+
+
+def bits(array: np.ndarray) -> Any:
+    """What makes two arrays equal to the bit."""
+    return array.shape, array.tolist() if array.dtype == object else array.tobytes()
+
+
+def _extremes(dtype: np.dtype[Any]) -> np.ndarray:
+    limits = np.iinfo(dtype)
+    return np.array([[limits.min, 0], [1, limits.max]], dtype)
+
+
+_FLOATS = [[0.0, -0.0, 1.5], [-2.25, np.inf, np.nan]]
+# Values of every data type, with its edges.
+EDGES: dict[str, np.ndarray] = {
+    **{name: _extremes(dtype) for name, dtype in DTYPES.items() if dtype.kind in "iu"},
+    "BOOL": np.array([[True, False], [False, True]]),
+    "FP16": np.array([*_FLOATS, [6e-8, 65504, 1e-4]], DTYPES["FP16"]),
+    "BF16": np.array([*_FLOATS, [3e38, 1e-40, 1 / 3]], DTYPES["BF16"]),
+    "FP32": np.array([*_FLOATS, [np.finfo(np.float32).max, 1e-45, 1 / 3]], DTYPES["FP32"]),
+    "FP64": np.array([*_FLOATS, [np.finfo(np.float64).max, 5e-324, 1 / 3]], DTYPES["FP64"]),
+    "BYTES": strings(b"", b"a", "h\u00e9llo \u2603".encode(), b"x" * 300).reshape(2, 2),
+}
 _METHODS: dict[str, tuple[Any, Any]] = {
     "ServerLive": (pb.ServerLiveRequest, pb.ServerLiveResponse),
     "ServerReady": (pb.ServerReadyRequest, pb.ServerReadyResponse),
