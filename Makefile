@@ -3,7 +3,7 @@
 .PHONY: help up down study evaluate predict drift release rollback history logs ps clean lint test site soak bench lock venv sbom audit image
 
 # Settings, given as `make up NAME=value`.
-export ENGINE JOB GPU RETRAIN GRPC_PORT REST_PORT ROWS FORCE
+export ENGINE JOB GPU RETRAIN WORKERS GRPC_PORT REST_PORT ROWS FORCE
 export CONSOLE OBSERVE CONSOLE_PORT PROMETHEUS_PORT GRAFANA_PORT
 export RELEASE FOLLOW_NEWEST VERSION GATE RAMP HOLD KEEP REASON AT
 export PYTHON TENSORFLOW
@@ -18,7 +18,7 @@ TESTS := $(if $(PYTHON)$(TENSORFLOW),$(addprefix tests/,trainer serving client c
 
 help:  ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 GRPC_PORT=8500 REST_PORT=8501 FORCE=1"
+	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 WORKERS=2 GRPC_PORT=8500 REST_PORT=8501 FORCE=1"
 	@echo "  a model you have: MODEL=path EXAMPLES=path LABELS=path NAME=name LABEL_COLUMN=name OUTPUT=name TASK=name"
 	@echo "  beside it: CONSOLE=0 OBSERVE=1 CONSOLE_PORT=8600 PROMETHEUS_PORT=9090 GRAFANA_PORT=3000"
 	@echo "  for venv, test, soak: PYTHON=3.11|3.12|3.13 TENSORFLOW=2.21"
@@ -84,7 +84,7 @@ soak: venv  ## run the long tests, and all tests of the server with its other gR
 	$(BIN)/python -m pytest -m soak -s
 	ATELIER_GRPC_FRONT=grpcio $(BIN)/python -m pytest -m "soak or not soak" -s tests/serving tests/soak
 
-bench: venv  ## measure against peers (PART=trainer, serving, client, releases or drift: that part alone); writes docs/benchmarks.md
+bench: venv  ## measure against peers (PART=trainer, serving, client, releases, drift or scale: that part alone); writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(PART)
 
 lock:  ## resolve the lock files anew (needs uv)

@@ -1,6 +1,6 @@
 """`make bench`: measure the parts named, or all, against their peers, and write docs/benchmarks.md.
 
-python -m benchmarks [trainer] [serving] [client] [releases] [drift]
+python -m benchmarks [trainer] [serving] [client] [releases] [drift] [scale]
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.page import write_section
 
-PARTS = ("trainer", "serving", "client", "releases", "drift")
+PARTS = ("trainer", "serving", "client", "releases", "drift", "scale")
 
 
 def main(wanted: list[str]) -> int:

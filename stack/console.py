@@ -157,7 +157,8 @@ def run_shown(
         try:
             forward = _Forward(process.stderr, rewrite)
             forward.start()
-            output = process.stdout.read() if process.stdout else ""
+            output = _Output(process.stdout)
+            output.start()
             _wait(process, alive)
         except KeyboardInterrupt:
             # On SIGTERM a command that is still starting ends without a stack trace, and one at work cleans up first.
@@ -172,7 +173,7 @@ def run_shown(
         forward.finish(process.returncode)
     if process.returncode:
         raise StepFailed("", exit_code=process.returncode if process.returncode > 0 else 1)
-    return output
+    return output.text()
 
 
 def _wait(process: subprocess.Popen[str], alive: Callable[[], bool] | None) -> None:
@@ -183,6 +184,23 @@ def _wait(process: subprocess.Popen[str], alive: Callable[[], bool] | None) -> N
             process.terminate()
             break
     process.wait()
+
+
+class _Output(threading.Thread):
+    """Reads what a command prints, so that meanwhile somebody can look after it."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._text = ""
+
+    def run(self) -> None:
+        self._text = self._stream.read() if self._stream else ""
+
+    def text(self) -> str:
+        """All of it; the command has ended."""
+        self.join()
+        return self._text
 
 
 class _Forward(threading.Thread):

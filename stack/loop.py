@@ -132,6 +132,8 @@ def study(settings: Settings) -> None:
         else:
             engine, _ = engines.prepare(settings, remembered)
         note(f"Engine: {engine.name}")
+        if settings.workers > 1:
+            note("WORKERS is for `make up`: a study trains one model after the other in one process each.")
         engine.trainer(["study", engine.job(found)])
     name = Path(settings.study).stem
     note(f"Compared: reports/compare-{name}.png and reports/compare-{name}.json; each run: runs/")
@@ -203,7 +205,9 @@ def _made(engine: Engine, settings: Settings, source: JobFile | Import) -> dict[
     arguments += [] if settings.retrain else ["--if-needed"]
     if settings.releases.follow_newest:
         arguments.append("--follow-newest")
-    lines = engine.trainer(arguments).strip().splitlines()
+    if settings.workers > 1:
+        arguments += ["--set", "fit.strategy=multi_worker"]
+    lines = engine.trainer(arguments, settings.workers).strip().splitlines()
     try:
         made: dict[str, Any] = json.loads(lines[-1])
     except (IndexError, ValueError):

@@ -19,9 +19,11 @@ DEFAULT_PORTS = {"GRPC_PORT": 8500, "REST_PORT": 8501}
 CONSOLE, PROMETHEUS, GRAFANA = "console", "prometheus", "grafana"
 COMPANION_PORTS = {CONSOLE: 8600, PROMETHEUS: 9090, GRAFANA: 3000}
 DEFAULT_JOB = "fashion-dense"
+# Processes or containers of one kind on one machine; more is a slip of the pen.
+MOST = 64
 DEFAULT_STUDY = "imdb"
 NAMES = (
-    *("ENGINE", "JOB", "GPU", "RETRAIN", "GRPC_PORT", "REST_PORT", "ROWS", "FORCE", "PART"),
+    *("ENGINE", "JOB", "GPU", "RETRAIN", "GRPC_PORT", "REST_PORT", "ROWS", "FORCE", "PART", "WORKERS"),
     *("CONSOLE", "OBSERVE", "CONSOLE_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"),
     *("RELEASE", "FOLLOW_NEWEST", "VERSION", "GATE", "RAMP", "HOLD", "KEEP", "REASON", "AT"),
     *("PYTHON", "TENSORFLOW"),
@@ -70,6 +72,7 @@ class Settings:
     study: str
     gpu: bool
     retrain: bool
+    workers: int
     grpc_port: int | None
     rest_port: int | None
     rows: str
@@ -111,6 +114,7 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
         study=environ.get("JOB") or DEFAULT_STUDY,
         gpu=_flag(environ, "GPU"),
         retrain=_flag(environ, "RETRAIN"),
+        workers=_count(environ, "WORKERS"),
         grpc_port=grpc_port,
         rest_port=rest_port,
         rows=environ.get("ROWS") or "0:5",
@@ -187,6 +191,13 @@ def _flag(environ: Mapping[str, str], name: str) -> bool:
     if value not in ("", "0", "1"):
         raise UsageError(f"{name}={value}: expected 1 or 0.")
     return value == "1"
+
+
+def _count(environ: Mapping[str, str], name: str) -> int:
+    value = environ.get(name) or "1"
+    if not value.isdecimal() or not 1 <= int(value) <= MOST:
+        raise UsageError(f"{name}={value}: expected a number from 1 to {MOST}.")
+    return int(value)
 
 
 def _port(environ: Mapping[str, str], name: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import getpass
 import hashlib
 import json
@@ -23,12 +24,15 @@ from stack.engines.companion_containers import CompanionContainers
 from stack.engines.images import PYTHON_IMAGE, Images, choose
 from stack.engines.mounts import HOST, HostNames, Mounts, writable
 from stack.engines.project import Project
+from stack.engines.workers import Worker, beside, tf_config
 from stack.errors import NotRunning, Unavailable
 from stack.imports import Import
 from stack.jobs import JobFile
 from stack.settings import Settings
 from stack.state import State
 
+# Each worker has a container of its own, and so the same port.
+WORKER_PORT = 2222
 # Where a container finds the folder of GATE.
 GATE = "/gate"
 # Variables that may name a local copy of a data set. The copy is then mounted into the container.
@@ -97,8 +101,8 @@ class Compose:
         found = container.find(self.project.name)
         return found.run if found else ""
 
-    def trainer(self, arguments: Sequence[str]) -> str:
-        """Run the trainer's container; return its stdout."""
+    def trainer(self, arguments: Sequence[str], workers: int = 1) -> str:
+        """Run the trainer's container, those of other workers beside it; return its stdout."""
         environment = self.project.environment(self.images, self.settings.gpu)
         options: list[str] = []
         names = self.project.host_names()
@@ -111,9 +115,28 @@ class Compose:
             if given:
                 options += ["-e", f"{variable}={f'/sources/{local.name}' if local else given}"]
         options += self.mounts.options()
-        with writable(self.project.runs), writable(self.project.reports), self._one_off("trainer") as run:
-            command = [*run, *options, "trainer", *arguments]
-            return run_shown(command, environment, capture=True, quiet_engine=True, rewrite=HostNames(names))
+        with contextlib.ExitStack() as held:
+            held.enter_context(writable(self.project.runs))
+            held.enter_context(writable(self.project.reports))
+            # On the containers' own network a container's name is its address.
+            runs = [held.enter_context(self._one_off("trainer")) for _ in range(workers)]
+            addresses = [f"{run[-1]}:{WORKER_PORT}" for run in runs]
+            commands = [
+                [*run, *self._tf_config(addresses, index), *options, "trainer", *arguments]
+                for index, run in enumerate(runs)
+            ]
+            others = [
+                Worker(command, environment, functools.partial(docker.ask, "rm", "--force", run[-1]))
+                for command, run in zip(commands[1:], runs[1:], strict=True)
+            ]
+            alive = held.enter_context(beside(others, self.settings.state_dir / "logs"))
+            rewrite = HostNames(names)
+            return run_shown(
+                commands[0], environment, capture=True, quiet_engine=True, rewrite=rewrite, alive=alive
+            )
+
+    def _tf_config(self, addresses: Sequence[str], index: int) -> list[str]:
+        return ["-e", f"TF_CONFIG={tf_config(addresses, index)}"] if len(addresses) > 1 else []
 
     def client(self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None) -> None:
         """Run the client's container against the serving one."""

@@ -57,8 +57,8 @@ class Engine(Protocol):
     def service(self, state: State) -> str:
         """A text that is different for every run of the service."""
 
-    def trainer(self, arguments: Sequence[str]) -> str:
-        """Run the trainer, return its stdout."""
+    def trainer(self, arguments: Sequence[str], workers: int = 1) -> str:
+        """Run the trainer, return its stdout; with `workers` as the chief of that many."""
 
     def client(self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None) -> None:
         """Run the client against the service."""

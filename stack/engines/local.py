@@ -16,6 +16,7 @@ from stack import state as states
 from stack.console import note, run_shown
 from stack.engines import gpu, processes, venv
 from stack.engines.companions import LocalCompanions
+from stack.engines.workers import Worker, beside, local_addresses, tf_config
 from stack.errors import StepFailed, Unavailable
 from stack.imports import Import
 from stack.jobs import JobFile
@@ -69,10 +70,17 @@ class Local:
         """The server's process."""
         return str(state.pid)
 
-    def trainer(self, arguments: Sequence[str]) -> str:
-        """Run `atelier-trainer` with its progress on screen; return its stdout."""
-        command = self.root / ".venv" / "bin" / "atelier-trainer"
-        return run_shown([str(command), *arguments], self._environment(0), capture=True)
+    def trainer(self, arguments: Sequence[str], workers: int = 1) -> str:
+        """Run `atelier-trainer` with its progress on screen, other workers beside it; return its stdout."""
+        command = [str(self.root / ".venv" / "bin" / "atelier-trainer"), *arguments]
+        environment = self._environment(0)
+        if workers == 1:
+            return run_shown(command, environment, capture=True)
+        addresses = local_addresses(workers)
+        each = [{**environment, "TF_CONFIG": tf_config(addresses, index)} for index in range(workers)]
+        others = [Worker(command, its) for its in each[1:]]
+        with beside(others, self.settings.state_dir / "logs") as alive:
+            return run_shown(command, each[0], capture=True, alive=alive)
 
     def client(self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None) -> None:
         """Run `atelier-client` against the running service; stop it when `alive` says the service is gone."""

@@ -230,7 +230,11 @@ def _interrupt(checkout: Checkout, stage: str) -> None:
 def _serve_a_second_model(checkout: Checkout, tmp_path: Path) -> None:
     """A table beside the job's folder: it is found with either engine, and JOB chooses its model afterwards."""
     job = _table_job(tmp_path)
-    text = checkout.make("up", f"JOB={job}")
+    # Two processes or containers train it, and one of them publishes.
+    text = checkout.make("up", f"JOB={job}", "WORKERS=2")
+    assert "Training with another process" in text
+    run = json.loads((checkout.path / "runs" / "kinds" / "1" / "run.json").read_text())
+    assert (run["state"], run["workers"]) == ("published", 2)
     assert """-d '{"instances": [[0.0, 0.0]]}'""" in text
     assert f"make up JOB={job} RETRAIN=1" in text.replace("'", "")
     _names_no_place_of_a_container(text)

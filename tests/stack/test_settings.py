@@ -33,6 +33,10 @@ def test_defaults_are_auto_engine_and_the_dense_job() -> None:
         ({"GRPC_PORT": "http"}, "GRPC_PORT=http"),
         ({"REST_PORT": "0"}, "REST_PORT=0"),
         ({"REST_PORT": "65536"}, "REST_PORT=65536"),
+        *(
+            ({"WORKERS": value}, f"WORKERS={value}: expected a number from 1 to 64")
+            for value in ("0", "-1", "x", "65")
+        ),
         ({"GPU": "yes"}, "GPU=yes: expected 1 or 0"),
         ({"RETRAIN": "true"}, "RETRAIN=true: expected 1 or 0"),
         ({"GRPC_PORT": "8501"}, "must differ"),

@@ -207,7 +207,8 @@ class Fit(_Section):
 
     With `flip` and `shift` training images are mirrored, and moved by up to so many pixels, at random.
     With `deterministic` two runs give results that are equal to the bit. `precision: auto` is mixed_float16 on a GPU
-    with tensor cores and float32 elsewhere.
+    with tensor cores and float32 elsewhere. `strategy`: `mirrored` trains on all GPUs of the machine, `multi_worker`
+    with the workers that the environment's TF_CONFIG names; `batch_size` is that of all together.
     """
 
     batch_size: Positive
@@ -225,6 +226,19 @@ class Fit(_Section):
     # Measured in docs/benchmarks.md and docs/decisions.md.
     steps_per_execution: Positive = 64
     jit_compile: bool = False
+    strategy: Literal["single", "mirrored", "multi_worker"] = "single"
+
+    @model_validator(mode="after")
+    def _fits_the_strategy(self) -> Fit:
+        if self.strategy != "single" and self.jit_compile:
+            raise ValueError(
+                f"jit_compile: XLA compiles no messages between replicas; leave it out with {self.strategy}"
+            )
+        if self.strategy != "single" and self.precision == "mixed_float16":
+            raise ValueError(
+                f"precision mixed_float16 scales the loss in one process only; with {self.strategy} use mixed_bfloat16"
+            )
+        return self
 
     @model_validator(mode="after")
     def _weighs_a_class_once(self) -> Fit:
@@ -276,6 +290,8 @@ class Job(_Section):
     def digest(self) -> str:
         """SHA-256 over the job's canonical JSON. Equal jobs have equal digests, however their files are written."""
         document = self.model_dump(mode="json")
+        # How the work is divided is not what is trained.
+        del document["fit"]["strategy"]
         if not self.fit.shift:
             # The key came later: jobs without it keep the digests that their runs and versions carry.
             del document["fit"]["shift"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,3 +33,21 @@ def quick_import() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def lines_of_c_hidden() -> Iterator[int]:
+    """Keep what TensorFlow's C++ writes off stderr, which no log level does before its logging has begun.
+
+    Gives the file descriptor where stderr still is.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield kept
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

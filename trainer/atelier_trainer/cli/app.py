@@ -29,6 +29,7 @@ from atelier_trainer.cli.importing import app as import_app
 from atelier_trainer.cli.options import DataFolder, Models, Runs, Seed, Set, job_from
 from atelier_trainer.cli.runs import app as runs_app
 from atelier_trainer.data import job_data
+from atelier_trainer.distributed.cluster import cluster_of
 from atelier_trainer.errors import AtelierTrainerError
 from atelier_trainer.files import writing
 from atelier_trainer.printable import say
@@ -83,18 +84,32 @@ def train(
 
     Example: atelier-trainer train jobs/fashion-dense.yaml --set fit.epochs=3 --models models --data data
     """
-    from atelier_trainer.publishing.pipeline import train_and_publish, up_to_date
+    from atelier_trainer.publishing.pipeline import (
+        dismiss_workers,
+        train_along,
+        train_and_publish,
+        up_to_date,
+    )
 
     job = job_from(name, set_, seed, deterministic)
+    cluster = cluster_of(job)
+    if cluster and not cluster.is_chief:
+        silence_startup(convolutions=bool(job.network.convolutions))
+        print(json.dumps(train_along(job, data_folder, cluster)), flush=True)
+        return
     result = up_to_date(job, models, follow_newest=follow_newest) if if_needed else None
     if result:
+        silence_startup()
+        dismiss_workers(cluster)
         # The client reads the data folder, whose files may have been removed since: they are checked and fetched.
         with writing(data_folder):
             job_data.fetch(job, data_folder)
         say(f"{job.model} version {result['version']} is up to date: it was made by this job ({job.name}).")
     else:
         silence_startup(convolutions=bool(job.network.convolutions))
-        result = train_and_publish(job, models, data_folder, runs, follow_newest=follow_newest)
+        result = train_and_publish(
+            job, models, data_folder, runs, follow_newest=follow_newest, cluster=cluster
+        )
         say(f"published {result['path']}")
     print(json.dumps(result), flush=True)
 

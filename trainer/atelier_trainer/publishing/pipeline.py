@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atelier_trainer import interrupt
 from atelier_trainer.data import job_data
+from atelier_trainer.data.dataset import DataSet
+from atelier_trainer.distributed.cluster import Cluster
 from atelier_trainer.errors import PublishError
 from atelier_trainer.files import explain_write_failure, read_text, writing
 from atelier_trainer.job import Job
@@ -18,6 +20,9 @@ from atelier_trainer.publishing import version_folder
 from atelier_trainer.publishing.staging import Staging, versions
 from atelier_trainer.quiet import quick_import
 from atelier_trainer.training.run import Run, continued_or_new
+
+if TYPE_CHECKING:
+    from atelier_trainer.training.fit import Fitted
 
 NOTHING = "Nothing was published."
 
@@ -56,11 +61,18 @@ def _is_listed(models: Path, name: str) -> bool:
 
 
 def train_and_publish(
-    job: Job, models: Path, data_folder: Path, runs: Path, *, follow_newest: bool = False
+    job: Job,
+    models: Path,
+    data_folder: Path,
+    runs: Path,
+    *,
+    follow_newest: bool = False,
+    cluster: Cluster | None = None,
 ) -> dict[str, Any]:
     """Run the job, or go on with its interrupted run; return model, version, path, metrics and seconds.
 
-    With `follow_newest` a new model is listed so that servers take every new version.
+    With `follow_newest` a new model is listed so that servers take every new version. `cluster` has the workers that
+    train with this process, which is their chief.
     """
     clock = Clock()
     source_digest = job_data.source_digest(job)
@@ -72,7 +84,7 @@ def train_and_publish(
         import tensorflow as tf
 
         from atelier_trainer.training.failures import explained
-        from atelier_trainer.training.fit import fit, restore
+        from atelier_trainer.training.fit import restore
     clock.lap("import")
     # A models.config that cannot be read would fail the listing at the end: so it is an error before the training.
     from atelier_trainer.publishing.models_config import keep_serving
@@ -86,10 +98,12 @@ def train_and_publish(
         _interrupt_explained(run, models / job.model),
     ):
         version = version_folder.published_by(run, models / job.model)
+        if version is not None or run.state != "fitting":
+            dismiss_workers(cluster)
         if version is None:
             with Staging(models / job.model) as staging:
                 with explained(run.folder, NOTHING):
-                    fitted = fit(job, data_set, run) if run.state == "fitting" else restore(run)
+                    fitted = _fitted(job, data_set, run, cluster) if run.state == "fitting" else restore(run)
                     run.update(state="fitted", epochs=fitted.epochs, best_epoch=fitted.best_epoch)
                 clock.lap("fit")
                 try:
@@ -112,6 +126,37 @@ def train_and_publish(
         clock.lap("publish")
         _finish(run, version, card, clock.seconds)
     return _result(job, version, card, trained=True) | {"run": str(run.folder)}
+
+
+def train_along(job: Job, data_folder: Path, cluster: Cluster) -> dict[str, Any]:
+    """Train with the other workers; their chief writes the run and publishes. Returns model, worker and `trained`."""
+    with writing(data_folder):
+        data_set = job_data.load(job, data_folder)
+    with quick_import():
+        from atelier_trainer.distributed.fit import follow
+        from atelier_trainer.training.failures import explained
+    with explained(data_folder, NOTHING):
+        trained = follow(job, data_set, cluster)
+    return {"model": job.model, "worker": cluster.index, "trained": trained}
+
+
+def dismiss_workers(cluster: Cluster | None) -> None:
+    """Tell the workers that wait for their chief that there is nothing to train."""
+    if cluster and len(cluster.workers) > 1:
+        from atelier_trainer.distributed.fit import dismiss
+
+        dismiss(cluster)
+
+
+def _fitted(job: Job, data_set: DataSet, run: Run, cluster: Cluster | None) -> Fitted:
+    """By the loop of the job's strategy."""
+    if job.fit.strategy == "single":
+        from atelier_trainer.training.fit import fit
+
+        return fit(job, data_set, run)
+    from atelier_trainer.distributed.fit import fit as fit_together
+
+    return fit_together(job, data_set, run, cluster)
 
 
 @contextmanager

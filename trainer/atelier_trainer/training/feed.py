@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,15 @@ EVALUATION_BATCH = 1000
 # The functions here have no Python control flow that autograph would have to translate. Without it a run takes 0.3 s
 # less.
 without_autograph = tf.autograph.experimental.do_not_convert
+
+
+@dataclass(frozen=True)
+class Share:
+    """The replicas that a process feeds: `count` of them, from number `first`, of `replicas` in all."""
+
+    first: int
+    count: int
+    replicas: int
 
 
 class TrainingFeed:
@@ -50,36 +61,69 @@ class TrainingFeed:
 
     def dataset(self) -> tf.data.Dataset:
         """One epoch; iterating again after `epoch` has changed gives the next."""
+        # Keras would treat an epoch of unknown length as one that ended too early.
+        batches = self._each_epoch(self._batches).apply(tf.data.experimental.assert_cardinality(self.steps))
+        return batches.prefetch(2)
+
+    def shares(self, share: Share) -> tf.data.Dataset:
+        """What `share` takes of each batch, a replica after the other; after an epoch it begins anew.
+
+        (features, labels int32 [b,1], counted float32 [b], examples of the whole batch float32). All shares together
+        are the batch. A replica for which a short last batch has no example gets one that does not count: layers such
+        as BatchNormalization have no mean of nothing.
+        """
+        # To ask for an epoch's end would cost the replicas a message an update; they know its steps.
+        return self._each_epoch(lambda seed: self._shares(share, seed)).repeat().prefetch(2)
+
+    def _each_epoch(self, batches: Callable[[Any], tf.data.Dataset]) -> tf.data.Dataset:
         if not isinstance(self._train, Examples) and not self._seed:
             # When the global seed is 0, tf.data compares the shuffle's seed with 0 in Python. Here that seed is a
             # tensor, which cannot be compared.
             tf.random.set_seed(1)
-        one = tf.data.Dataset.from_tensors(0)
-        batches = one.flat_map(without_autograph(lambda _: self._epoch_batches()))
-        # Keras would treat an epoch of unknown length as one that ended too early.
-        return batches.apply(tf.data.experimental.assert_cardinality(self.steps)).prefetch(2)
 
-    def _epoch_batches(self) -> tf.data.Dataset:
-        seed = self.epoch.read_value() + tf.constant(self._seed, tf.int64) * 1_000_003
+        def epoch(_: Any) -> tf.data.Dataset:
+            return batches(self.epoch.read_value() + tf.constant(self._seed, tf.int64) * 1_000_003)
+
+        return tf.data.Dataset.from_tensors(0).flat_map(without_autograph(epoch))
+
+    def _batches(self, seed: Any) -> tf.data.Dataset:
+        def encoded(step: Any, rows: Any, labels: Any) -> tuple[Any, Any]:
+            return self._features(rows, seed, step), labels
+
+        return self._rows(seed).map(without_autograph(encoded), num_parallel_calls=2)
+
+    def _shares(self, share: Share, seed: Any) -> tf.data.Dataset:
+        def one(step: Any, rows: Any, labels: Any, replica: Any) -> tuple[Any, Any, Any, Any]:
+            size = tf.shape(labels)[0]
+            first, end = size * replica // share.replicas, size * (replica + 1) // share.replicas
+            first = tf.minimum(first, size - 1)
+            counted = tf.repeat(tf.cast(end > first, tf.float32), tf.maximum(end - first, 1))
+            end = tf.maximum(end, first + 1)
+            place = step * share.replicas + tf.cast(replica, step.dtype)
+            features = self._features(rows[first:end], seed, place)
+            return features, labels[first:end], counted, tf.cast(size, tf.float32)
+
+        def all_of(step: Any, rows: Any, labels: Any) -> tf.data.Dataset:
+            replicas = tf.data.Dataset.range(share.first, share.first + share.count, output_type=tf.int32)
+            return replicas.map(without_autograph(lambda replica: one(step, rows, labels, replica)))
+
+        return self._rows(seed).flat_map(without_autograph(all_of))
+
+    def _rows(self, seed: Any) -> tf.data.Dataset:
+        """Step, inputs in their stored form, labels int32 [B,1]; `seed` is the epoch's."""
         if not isinstance(self._train, Examples):
             stream: Any = self._train.batches(self._batch, seed)
             return stream.enumerate().map(
-                lambda step, batch: (
-                    self._features(batch[0], seed, step),
-                    tf.cast(batch[1][:, None], tf.int32),
-                )
+                lambda step, batch: (step, batch[0], tf.cast(batch[1][:, None], tf.int32))
             )
         pair = tf.stack([seed, tf.constant(self._seed, tf.int64)])
         order = tf.random.experimental.stateless_shuffle(tf.range(self.examples), pair)
 
-        def gather(step: Any) -> tuple[Any, Any]:
+        def gather(step: Any) -> tuple[Any, Any, Any]:
             chosen = order[step * self._batch : (step + 1) * self._batch]
-            features = self._features(tf.gather(self._stored, chosen), seed, step)
-            return features, tf.gather(self._labels, chosen)
+            return step, tf.gather(self._stored, chosen), tf.gather(self._labels, chosen)
 
-        return tf.data.Dataset.range(self.steps, output_type=tf.int32).map(
-            without_autograph(gather), num_parallel_calls=2
-        )
+        return tf.data.Dataset.range(self.steps, output_type=tf.int32).map(without_autograph(gather))
 
     def _features(self, rows: Any, seed: Any, step: Any) -> Any:
         """What the network takes, of stored rows; `seed` is the epoch's."""

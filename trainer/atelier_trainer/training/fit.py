@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import keras
 import numpy as np
@@ -36,16 +37,38 @@ class Fitted:
     best_epoch: int
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What stands before the first update: what is known of the data, and how inputs are encoded."""
+
+    spec: Spec
+    encoding: Encoding
+
+    @classmethod
+    def of(cls, job: Job, data_set: DataSet, run: Run | None) -> Self:
+        """Set the process's determinism and precision too. Without a run the vocabulary is made, and not kept."""
+        if job.fit.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        keras.mixed_precision.set_dtype_policy(precision(job.fit))
+        spec = Spec.of(data_set)
+        return cls(spec, encoding_for(spec, job.network, _words(run, job, data_set)))
+
+    def feed(self, job: Job, data_set: DataSet) -> TrainingFeed:
+        """The batches of a training."""
+        changes = job.fit.flip or job.fit.shift
+        return TrainingFeed(
+            data_set.train,
+            self.encoding,
+            job.fit.batch_size,
+            job.fit.seed,
+            augmentation=Augmentation(data_set.shape, job.fit.flip, job.fit.shift) if changes else None,
+        )
+
+
 def fit(job: Job, data_set: DataSet, run: Run) -> Fitted:
     """Train the job's model in a run's folder, after the last epoch of an interrupted one. Progress on stderr."""
-    if job.fit.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    keras.mixed_precision.set_dtype_policy(precision(job.fit))
-    spec = Spec.of(data_set)
-    encoding = encoding_for(spec, job.network, _words(run, job, data_set))
-    changes = job.fit.flip or job.fit.shift
-    augmentation = Augmentation(data_set.shape, job.fit.flip, job.fit.shift) if changes else None
-    feed = TrainingFeed(data_set.train, encoding, job.fit.batch_size, job.fit.seed, augmentation=augmentation)
+    made = Preparation.of(job, data_set, run)
+    spec, encoding, feed = made.spec, made.encoding, made.feed(job, data_set)
     run.update(spec=spec.to_json(), steps=feed.steps)
     model = compiled(job, spec, encoding, feed.steps)
     checkpoints = Checkpoints(run.folder, model)
@@ -104,13 +127,15 @@ def compiled(job: Job, spec: Spec, encoding: Encoding, steps: int) -> keras.Mode
     return model
 
 
-def _words(run: Run, job: Job, data_set: DataSet) -> list[bytes] | None:
+def _words(run: Run | None, job: Job, data_set: DataSet) -> list[bytes] | None:
     """The run's vocabulary: made once from the training texts, and kept."""
-    if data_set.kind != "text" or run.words() is not None:
-        return run.words()
+    kept = run.words() if run else None
+    if data_set.kind != "text" or kept is not None:
+        return kept
     assert isinstance(data_set.train, Examples)
     words = vocabulary_of(data_set.train.inputs, job.network.vocabulary)
-    run.write_words(words)
+    if run:
+        run.write_words(words)
     return words
 
 
@@ -118,6 +143,8 @@ def precision(settings: Fit) -> str:
     """The dtype policy. Half precision is faster only on tensor cores: GPUs from compute capability 7."""
     if settings.precision != "auto":
         return settings.precision
+    if settings.strategy != "single":
+        return "float32"
     for device in tf.config.list_physical_devices("GPU"):
         capability = tf.config.experimental.get_device_details(device).get("compute_capability", (0, 0))
         if capability >= (7, 0):

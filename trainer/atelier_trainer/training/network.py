@@ -97,11 +97,16 @@ def loss_for(classes: int) -> str:
     return "binary_crossentropy" if classes == 2 else "sparse_categorical_crossentropy"
 
 
-def metrics_for(network: Network, classes: int) -> list[str | keras.metrics.Metric]:
+def metrics_for(network: Network, classes: int) -> list[keras.metrics.Metric]:
     """Accuracy; with L1 or L2 also the cross entropy, because the loss then includes the penalty."""
-    kinds = keras.metrics.BinaryCrossentropy, keras.metrics.SparseCategoricalCrossentropy
+    kinds = (
+        (keras.metrics.SparseCategoricalAccuracy, keras.metrics.SparseCategoricalCrossentropy)
+        if classes > 2
+        else (keras.metrics.BinaryAccuracy, keras.metrics.BinaryCrossentropy)
+    )
+    accuracy, crossentropy = kinds
     penalized = bool(network.l1 or network.l2)
-    return ["accuracy", *([kinds[classes > 2](name=CROSSENTROPY)] if penalized else [])]
+    return [accuracy(name="accuracy"), *([crossentropy(name=CROSSENTROPY)] if penalized else [])]
 
 
 def optimizer(settings: Optimizer, steps: int) -> keras.optimizers.Optimizer:

@@ -1,0 +1,1 @@
+"""Training by several workers, or on several devices, of the same job: the same history, checkpoints and version."""
