@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks import scale_training
+from benchmarks import scale_queue, scale_training
 from benchmarks.row import Row
 
 NOTE = (
@@ -16,3 +16,4 @@ NOTE = (
 def measure() -> Iterator[Row]:
     """Every row, as it is measured."""
     yield from scale_training.measure()
+    yield from scale_queue.measure()
