@@ -85,18 +85,23 @@ def purpose(
     """
     if output is None:
         return Purpose(
-            None, task, names, None, "which of the outputs is measured was not said (--output NAME)"
+            None,
+            task,
+            names,
+            _as_given(given),
+            "which of the outputs is measured was not said (--output NAME)",
         )
     if given is None or answers is None:
         return Purpose(
             output, task or _by_activation(activation, names), names, None, "there are no examples"
         )
-    if answers.ndim not in (1, 2):
-        why = f"the output {output} has the shape {list(answers.shape[1:])} a row, a sequence or a picture"
-        return Purpose(output, task, names, None, f"{why}, and what can be measured has one answer a row")
     if given.labels is None:
         task = task or _by_activation(activation, names)
         return Purpose(output, task, names, None, "the examples have no labels")
+    if answers.ndim not in (1, 2):
+        shape = list(answers.shape[1:])
+        why = f"the output {output} has the shape {shape} a row, as of a sequence; one answer a row is measured here"
+        return Purpose(output, task, names, _as_given(given), why)
     values = answers.reshape(len(answers), -1)
     task = task or _by_labels(values, given, names)
     if task == "regression":
@@ -205,13 +210,8 @@ def _regression(output: str, values: np.ndarray, given: Given) -> Purpose:
     labels = given.labels
     assert labels is not None
     if values.shape[1] != 1 or labels.size != len(labels):
-        return Purpose(
-            output,
-            "regression",
-            (),
-            None,
-            f"the output {output} has {values.shape[1]} numbers a row, and one is measured",
-        )
+        why = f"the output {output} has {values.shape[1]} numbers a row, and one is measured here"
+        return Purpose(output, "regression", (), _as_given(given), why)
     numbers = _numbers(labels.ravel())
     if numbers is None or not np.isfinite(numbers).all():
         raise ImportRefused(f"{given.place}: expected a finite number in every row, for regression.")
@@ -228,6 +228,15 @@ def _multi_label(output: str, values: np.ndarray, given: Given, names: tuple[str
         )
     found = names or tuple(str(number) for number in range(values.shape[1]))
     return Purpose(output, "multi_label", found, labels.astype(np.int64), "the labels are several a row")
+
+
+def _as_given(given: Given | None) -> np.ndarray | None:
+    """Labels that are not measured here, as numbers, for the client, which knows more forms; None for texts."""
+    if given is None or given.labels is None:
+        return None
+    labels = given.labels if given.labels.dtype.kind in "biuf" else _numbers(given.labels)
+    whole = labels is not None and labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all())
+    return labels.astype(np.int64) if labels is not None and whole else labels
 
 
 def _are_probabilities(values: np.ndarray) -> bool:
