@@ -1,9 +1,9 @@
 # Atelier: train, publish, serve and evaluate. `make up` does it all; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help up down study evaluate predict drift release rollback history logs ps clean lint test site soak bench lock venv sbom audit image
+.PHONY: help up down study evaluate predict drift release rollback history restart logs ps clean lint test site soak bench lock venv sbom audit image
 
 # Settings, given as `make up NAME=value`.
-export ENGINE JOB GPU RETRAIN WORKERS GRPC_PORT REST_PORT ROWS FORCE
+export ENGINE JOB GPU RETRAIN WORKERS REPLICAS GRPC_PORT REST_PORT ROWS FORCE
 export CONSOLE OBSERVE CONSOLE_PORT PROMETHEUS_PORT GRAFANA_PORT
 export RELEASE FOLLOW_NEWEST VERSION GATE RAMP HOLD KEEP REASON AT
 export PYTHON TENSORFLOW
@@ -18,7 +18,7 @@ TESTS := $(if $(PYTHON)$(TENSORFLOW),$(addprefix tests/,trainer serving client c
 
 help:  ## list the targets (this text)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 WORKERS=2 GRPC_PORT=8500 REST_PORT=8501 FORCE=1"
+	@echo "  settings: ENGINE=auto|compose|local JOB=fashion-dense GPU=1 RETRAIN=1 WORKERS=2 REPLICAS=3 GRPC_PORT=8500 REST_PORT=8501 FORCE=1"
 	@echo "  a model you have: MODEL=path EXAMPLES=path LABELS=path NAME=name LABEL_COLUMN=name OUTPUT=name TASK=name"
 	@echo "  beside it: CONSOLE=0 OBSERVE=1 CONSOLE_PORT=8600 PROMETHEUS_PORT=9090 GRAFANA_PORT=3000"
 	@echo "  for venv, test, soak: PYTHON=3.11|3.12|3.13 TENSORFLOW=2.21"
@@ -50,6 +50,9 @@ rollback:  ## make the version before stable again (VERSION=n: that one)
 
 history:  ## show which version was stable when (AT=2026-11-24T12:00: then)
 	@$(STACK) history
+
+restart:  ## start every server again, one after the other; with REPLICAS=2 or more somebody answers all the time
+	@$(STACK) restart
 
 logs:  ## print the server's log, and those of what runs beside it
 	@$(STACK) logs

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from stack import clean, loop, model_image, service
+from stack import clean, loop, model_image, replicas, service
 from stack.console import note
 from stack.engines import development
 from stack.errors import StackError
@@ -26,6 +26,7 @@ COMMANDS: dict[str, Callable[[Settings], None]] = {
     "release": service.release,
     "rollback": service.rollback,
     "history": service.history,
+    "restart": replicas.restart,
     "logs": service.logs,
     "ps": service.ps,
     "down": service.down,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import time
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stack import state as states
@@ -37,7 +38,7 @@ ALL = (
 )
 
 
-def ports(settings: Settings, remembered: State | None, server: tuple[int, int]) -> dict[str, int]:
+def ports(settings: Settings, remembered: State | None, server: Sequence[int]) -> dict[str, int]:
     """The companions that are wanted, with their ports: asked for, as before, or by default.
 
     What is not asked for stays as it was. Raises `UsageError` for a port that two are to have; the console is left out.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stack import companions, files, served, service
+from stack import replicas as more_or_fewer
 from stack import state as states
 from stack.console import note, step
 from stack.engines import engine as engines
@@ -17,7 +18,7 @@ from stack.engines.engine import Engine
 from stack.errors import StepFailed, UsageError
 from stack.imports import Import, find_import
 from stack.jobs import JobFile, find_job, find_study, require_data
-from stack.ports import require_free
+from stack.ports import of_replicas, require_free, require_free_for_replicas, require_room
 from stack.settings import DEFAULT_PORTS, Settings
 from stack.state import State
 
@@ -37,7 +38,10 @@ def up(settings: Settings) -> None:
         running = service.running(settings, remembered)
         step(1, STEPS, "Set up")
         grpc_port, rest_port = _ports(settings, remembered, running=running is not None)
-        beside = companions.ports(settings, remembered, (grpc_port, rest_port))
+        replicas = settings.replicas or (remembered.replicas if remembered else 1)
+        require_room(grpc_port, rest_port, replicas)
+        grpc_ports, rest_ports = of_replicas(grpc_port, replicas), of_replicas(rest_port, replicas)
+        beside = companions.ports(settings, remembered, [*grpc_ports, *rest_ports])
         if running:
             engine, state = running
             service.require_awake(engine, state)
@@ -48,11 +52,14 @@ def up(settings: Settings) -> None:
             if remembered:
                 service.end_companions(settings, remembered)
             require_free(GRPC_PORT=grpc_port, REST_PORT=rest_port)
+            require_free_for_replicas(grpc_ports[1:], rest_ports[1:])
             now = {}
             companions.require_ports(beside, now)
             engine, how = engines.prepare(settings, remembered)
             jobs = remembered.jobs if remembered else {}
-            state = State(engine.name, grpc_port, rest_port, "", gpu=settings.gpu, jobs=jobs, **how)
+            state = State(
+                engine.name, grpc_port, rest_port, "", gpu=settings.gpu, jobs=jobs, replicas=replicas, **how
+            )
         note(f"Engine: {engine.name}")
 
         step(2, STEPS, source.step)
@@ -66,7 +73,8 @@ def up(settings: Settings) -> None:
         state.model = model
         state.jobs.setdefault(model, source.key)
         if running:
-            note("Already running: left undisturbed.")
+            if not more_or_fewer.scale(engine, state, replicas, now):
+                note("Already running: left undisturbed.")
             if not state.labels and not settings.releases.follow_newest:
                 note(_OLD_SERVER)
         else:
@@ -74,7 +82,7 @@ def up(settings: Settings) -> None:
         states.save(settings.state_dir, state)
         companions.bring(engine, settings, state, beside, now)
         failed = None if before else _release(engine, settings, state, version)
-        stable = served.labelled(state.rest_port, model, "stable")
+        stable = served.labelled(state.rest_ports, model, "stable")
         if stable in (None, version):
             # What is only a candidate, or was rejected, does not answer for the model.
             state.jobs[model] = source.key
@@ -163,9 +171,9 @@ def _done_before(
     trained: dict[str, Any] = done["trained"]
     if done.get("service") != engine.service(state):
         return None
-    if served.labelled(state.rest_port, trained["model"], "stable") != done.get("stable"):
+    if served.labelled(state.rest_ports, trained["model"], "stable") != done.get("stable"):
         return None
-    if served.newest(state.rest_port, trained["model"]) is None:
+    if served.newest(state.rest_ports, trained["model"]) is None:
         return None
     note(
         f"{trained['model']} version {trained['version']} is up to date: nothing has changed since it was made."
@@ -255,11 +263,17 @@ def _release(engine: Engine, settings: Settings, state: State, version: int) -> 
     try:
         run(arguments, state, alive=engine.watch(state))
     except StepFailed as failure:
-        if served.labelled(state.rest_port, state.model, "stable") is not None:
+        if served.labelled(state.rest_ports, state.model, "stable") is not None:
             return failure
         cause = "did not become ready" if engine.running(state) else "stopped before it was ready"
         raise StepFailed(f"The server {cause}. {engine.log_tail()}", failure.exit_code) from None
     return None
+
+
+def _others(state: State) -> str:
+    """The REST ports of the servers beside the first."""
+    more = ", ".join(map(str, state.rest_ports[1:]))
+    return f"  (and on {more})" if more else ""
 
 
 def _summary(
@@ -273,13 +287,13 @@ def _summary(
 ) -> None:
     words = source.words if settings.job_given or isinstance(source, Import) else []
     given = "".join(f"{shlex.quote(word)} " for word in words)
-    stable = served.labelled(state.rest_port, state.model, "stable")
+    stable = served.labelled(state.rest_ports, state.model, "stable")
     request = served.example_request(state.rest_port, state.model, "stable" if stable else "")
     predict = ["make predict ROWS=0:5"] if trained.get("examples", True) else []
     tries = [*predict, *([request] if request else []), f"make up {given}RETRAIN=1"]
     places = [
-        ("gRPC", f"127.0.0.1:{state.grpc_port}"),
-        ("REST", f"http://127.0.0.1:{state.rest_port}/v1/models/{state.model}"),
+        ("gRPC", state.target),
+        ("REST", f"http://127.0.0.1:{state.rest_port}/v1/models/{state.model}{_others(state)}"),
         *beside,
         *([("Report", "reports/evaluation.html  (data: reports/evaluation.json)")] if evaluated else []),
     ]

@@ -9,6 +9,8 @@ import re
 import shlex
 import urllib.parse
 import urllib.request
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 ANSWER_SECONDS = 5.0
@@ -36,27 +38,56 @@ def base_paths(config: str) -> list[str]:
     return _BASE_PATH.findall(_COMMENT.sub("", config))
 
 
-def versions(rest_port: int, model: str) -> dict[int, str] | None:
-    """From version to state, without the versions that have ended; None when the server does not know the model."""
+def versions(rest_ports: Sequence[int], model: str) -> dict[int, str] | None:
+    """From version to state, without the versions that have ended; None when no server knows the model.
+
+    A state that not all servers have is followed by how many have it: `AVAILABLE on 2 of 3`.
+    """
+    found = [_versions_of(port, model) for port in rest_ports]
+    if all(states is None for states in found):
+        return None
+    merged: dict[int, str] = {}
+    for version in sorted({version for states in found for version in states or {}}, reverse=True):
+        states = [known[version] for known in found if known and version in known]
+        counts = Counter(states)
+        merged[version] = (
+            states[0]
+            if counts[states[0]] == len(found)
+            else ", ".join(f"{state} on {count} of {len(found)}" for state, count in counts.items())
+        )
+    return merged
+
+
+def newest(rest_ports: Sequence[int], model: str) -> int | None:
+    """The newest version that answers requests on every server, or None."""
+    states = versions(rest_ports, model) or {}
+    return max((version for version, state in states.items() if state == "AVAILABLE"), default=None)
+
+
+def labelled(rest_ports: Sequence[int], model: str, label: str) -> int | None:
+    """The version that a label names on every server that answers, or None."""
+    known = [version for port in rest_ports if (version := _labelled_of(port, model, label)) is not _SILENT]
+    return known[0] if known and len(set(known)) == 1 else None
+
+
+# A server that does not answer at all, which is another thing than one without the label.
+_SILENT = -1
+
+
+def _labelled_of(rest_port: int, model: str, label: str) -> int | None:
+    document = _get(rest_port, f"{model}/labels/{label}/metadata")
+    try:
+        return int(document["model_spec"]["version"])
+    except (KeyError, TypeError, ValueError):
+        # It is asked for the states too: without the label the answer to the first question is an error.
+        return None if _get(rest_port, model) is not None else _SILENT
+
+
+def _versions_of(rest_port: int, model: str) -> dict[int, str] | None:
     document = _get(rest_port, model)
     try:
         entries = document["model_version_status"]
         return {int(entry["version"]): entry["state"] for entry in entries if entry["state"] != "END"}
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def newest(rest_port: int, model: str) -> int | None:
-    """The newest version that answers requests, or None."""
-    states = versions(rest_port, model) or {}
-    return max((version for version, state in states.items() if state == "AVAILABLE"), default=None)
-
-
-def labelled(rest_port: int, model: str, label: str) -> int | None:
-    """The version that a label names, or None."""
-    document = _get(rest_port, f"{model}/labels/{label}/metadata")
-    try:
-        return int(document["model_spec"]["version"])
     except (KeyError, TypeError, ValueError):
         return None
 

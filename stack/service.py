@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from stack import companions, served
@@ -25,21 +26,21 @@ _HALTED = "The service has been halted from outside: it runs, and answers nobody
 
 def evaluate(settings: Settings) -> None:
     """Evaluate the running service again: the model of JOB, or the last one that `make up` served."""
-    engine, state = _asked_for(settings)
+    engine, state = asked_for(settings)
     wait_for_answers(engine, state)
     engine.client(["evaluate"], state)
 
 
 def predict(settings: Settings) -> None:
     """Classify rows of the test examples over gRPC, with the model of JOB or the last one that `make up` served."""
-    engine, state = _asked_for(settings)
+    engine, state = asked_for(settings)
     wait_for_answers(engine, state)
     engine.client(["predict", "--rows", settings.rows], state)
 
 
 def drift(settings: Settings) -> None:
     """Compare the requests that the server has kept with what the model was trained on."""
-    engine, state = _asked_for(settings)
+    engine, state = asked_for(settings)
     kept = engine.requests(state)
     if kept is None:
         raise Unavailable(
@@ -63,7 +64,7 @@ def rollback(settings: Settings) -> None:
 def history(settings: Settings) -> None:
     """Print which version was stable when; AT=TIME prints what was stable then."""
     try:
-        engine, state = _asked_for(settings)
+        engine, state = asked_for(settings)
     except NotRunning as error:
         record = settings.root / "models" / "rollouts.jsonl"
         if not record.exists():
@@ -90,7 +91,7 @@ def _forced(settings: Settings) -> list[str]:
 
 def _change(settings: Settings, command: str, *options: str) -> None:
     """Run a command that changes which version is stable. It needs no lock of ours: the client has its own."""
-    engine, state = _asked_for(settings)
+    engine, state = asked_for(settings)
     wait_for_answers(engine, state)
     version = [settings.releases.version] if settings.releases.version else []
     engine.release([command, *version, *options], state)
@@ -104,12 +105,12 @@ def require_awake(engine: Engine, state: State) -> None:
 
 def wait_for_answers(engine: Engine, state: State) -> None:
     """Wait a while for a model that does not answer, as after its container was started again."""
-    if served.newest(state.rest_port, state.model) is not None:
+    if served.newest(state.rest_ports, state.model) is not None:
         return
     note(f"Model {state.model} does not answer yet: waiting for it.")
     deadline = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < deadline and engine.running(state):
-        if served.newest(state.rest_port, state.model) is not None:
+        if served.newest(state.rest_ports, state.model) is not None:
             return
         time.sleep(0.5)
 
@@ -164,10 +165,11 @@ def ps(settings: Settings) -> None:
     if command := engine.halted(state):
         print(f"{_HALTED} `{command}` lets it go on, `make down` stops it.")
         return
-    print(f"gRPC 127.0.0.1:{state.grpc_port}   REST http://127.0.0.1:{state.rest_port}")
-    for model in _models(engine, state):
-        versions = served.versions(state.rest_port, model)
-        labels = _labels(state.rest_port, model)
+    for grpc_port, rest_port in zip(state.grpc_ports, state.rest_ports, strict=True):
+        print(f"gRPC 127.0.0.1:{grpc_port}   REST http://127.0.0.1:{rest_port}")
+    for model in models_of(engine, state):
+        versions = served.versions(state.rest_ports, model)
+        labels = _labels(state.rest_ports, model)
         words = ", ".join(
             f"version {number} {word}{labels.get(number, '')}" for number, word in (versions or {}).items()
         )
@@ -175,9 +177,9 @@ def ps(settings: Settings) -> None:
         print(f"model {model}   {words or 'does not answer'}{job}")
 
 
-def _labels(rest_port: int, model: str) -> dict[int, str]:
+def _labels(rest_ports: Sequence[int], model: str) -> dict[int, str]:
     """The labels of the model's versions, in brackets."""
-    named = {label: served.labelled(rest_port, model, label) for label in LABELS}
+    named = {label: served.labelled(rest_ports, model, label) for label in LABELS}
     return {
         version: f" ({', '.join(label for label, other in named.items() if other == version)})"
         for version in named.values()
@@ -209,7 +211,7 @@ def running(settings: Settings, state: State | None) -> tuple[Engine, State] | N
     return (engine, state) if engine.running(state) else None
 
 
-def _asked_for(settings: Settings) -> tuple[Engine, State]:
+def asked_for(settings: Settings) -> tuple[Engine, State]:
     """The running service, its model being that of JOB, MODEL or NAME where one is given. Raises `NotRunning`."""
     imported = find_import(settings.root, settings.imports)
     source = find_job(settings.root, settings.job) if settings.job_given else imported
@@ -218,6 +220,10 @@ def _asked_for(settings: Settings) -> tuple[Engine, State]:
     if state is None or engine is None or not engine.running(state):
         raise NotRunning(
             "The service is not running. `make up` starts it; `make logs` shows the last log, if there is one."
+        )
+    if settings.replicas not in (None, state.replicas):
+        note(
+            f"The service has {state.replicas} servers; `make up REPLICAS={settings.replicas}` changes that."
         )
     if settings.engine not in ("auto", state.engine):
         raise UsageError(
@@ -229,7 +235,7 @@ def _asked_for(settings: Settings) -> tuple[Engine, State]:
             f"The service has the ports {state.grpc_port} and {state.rest_port}; `make down` first to move it."
         )
     require_awake(engine, state)
-    models = _models(engine, state)
+    models = models_of(engine, state)
     if source is None and settings.name:
         if settings.name not in models:
             raise NotRunning(f"NAME={settings.name}: there is no such model, only {', '.join(models)}.")
@@ -257,6 +263,6 @@ def _asked_for(settings: Settings) -> tuple[Engine, State]:
     return engine, replace(state, model=model)
 
 
-def _models(engine: Engine, state: State) -> list[str]:
+def models_of(engine: Engine, state: State) -> list[str]:
     """The models that are served: those of models.config, or at least those that `make up` knows of."""
     return served.models_of(engine.models(state)) or list(state.jobs) or [state.model]

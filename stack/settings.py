@@ -23,7 +23,19 @@ DEFAULT_JOB = "fashion-dense"
 MOST = 64
 DEFAULT_STUDY = "imdb"
 NAMES = (
-    *("ENGINE", "JOB", "GPU", "RETRAIN", "GRPC_PORT", "REST_PORT", "ROWS", "FORCE", "PART", "WORKERS"),
+    *(
+        "ENGINE",
+        "JOB",
+        "GPU",
+        "RETRAIN",
+        "REPLICAS",
+        "GRPC_PORT",
+        "REST_PORT",
+        "ROWS",
+        "FORCE",
+        "PART",
+        "WORKERS",
+    ),
     *("CONSOLE", "OBSERVE", "CONSOLE_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"),
     *("RELEASE", "FOLLOW_NEWEST", "VERSION", "GATE", "RAMP", "HOLD", "KEEP", "REASON", "AT"),
     *("PYTHON", "TENSORFLOW"),
@@ -73,6 +85,7 @@ class Settings:
     gpu: bool
     retrain: bool
     workers: int
+    replicas: int | None
     grpc_port: int | None
     rest_port: int | None
     rows: str
@@ -114,7 +127,8 @@ def read_settings(root: Path, environ: Mapping[str, str]) -> Settings:
         study=environ.get("JOB") or DEFAULT_STUDY,
         gpu=_flag(environ, "GPU"),
         retrain=_flag(environ, "RETRAIN"),
-        workers=_count(environ, "WORKERS"),
+        workers=_count(environ, "WORKERS") or 1,
+        replicas=_count(environ, "REPLICAS"),
         grpc_port=grpc_port,
         rest_port=rest_port,
         rows=environ.get("ROWS") or "0:5",
@@ -193,9 +207,11 @@ def _flag(environ: Mapping[str, str], name: str) -> bool:
     return value == "1"
 
 
-def _count(environ: Mapping[str, str], name: str) -> int:
-    value = environ.get(name) or "1"
-    if not value.isdecimal() or not 1 <= int(value) <= MOST:
+def _count(environ: Mapping[str, str], name: str) -> int | None:
+    value = environ.get(name, "")
+    if not value:
+        return None
+    if not (value.isascii() and value.isdecimal() and len(value) < 9 and 1 <= int(value) <= MOST):
         raise UsageError(f"{name}={value}: expected a number from 1 to {MOST}.")
     return int(value)
 

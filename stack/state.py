@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from stack import files
+from stack import files, ports
 from stack.errors import StackError, Unavailable
 
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -25,6 +25,7 @@ class State:
     `jobs` is the job that made the served model, by model. `done` is what the last `make up` that came to its end was
     made from and what it made, by job: when nothing has changed since, `make up` has nothing to do (see loop.py).
     `companions` is what was started beside it, by name: `port`, and `pid` (local) or `image` (compose).
+    `replicas` is how many servers there are, `more_pids` the pids of all but the first (local).
     `labels` is whether the server was started with the flag that lets it start again with labels in models.config.
     """
 
@@ -36,10 +37,27 @@ class State:
     base_image: str = ""
     embedded: bool = False
     pid: int = 0
+    replicas: int = 1
+    more_pids: list[int] = field(default_factory=list)
     labels: bool = False
     companions: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def grpc_ports(self) -> list[int]:
+        """The gRPC port of each server, in their order."""
+        return ports.of_replicas(self.grpc_port, self.replicas)
+
+    @property
+    def rest_ports(self) -> list[int]:
+        """The REST port of each server, in their order."""
+        return ports.of_replicas(self.rest_port, self.replicas)
+
+    @property
+    def target(self) -> str:
+        """The gRPC addresses of all servers on this machine, as the client takes them."""
+        return ",".join(f"127.0.0.1:{port}" for port in self.grpc_ports)
 
 
 def load(folder: Path) -> State | None:

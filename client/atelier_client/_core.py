@@ -188,11 +188,34 @@ class Core:
 
     def newest_available(self) -> Routine[int]:
         """See `Client.newest_available`."""
-        entries = yield from self.status()
-        answering = [entry.version for entry in entries if entry.state == State.AVAILABLE]
-        if not answering:
-            raise ModelNotFound(f"No version of {self._model} answers: {describe(entries)}.")
-        return max(answering)
+        common: set[int] | None = None
+        unreached: ServerError | None = None
+        for replica in range(len(self._addresses)):
+            try:
+                entries = yield from self._status_of(replica)
+            except (NotReachable, TimedOut) as error:
+                # The others take its requests.
+                unreached = error
+                continue
+            answering = {entry.version for entry in entries if entry.state == State.AVAILABLE}
+            if not answering:
+                raise ModelNotFound(f"No version of {self._model} answers: {describe(entries)}.")
+            common = answering if common is None else common & answering
+        if common is None:
+            assert unreached is not None
+            raise unreached
+        if not common:
+            raise ModelNotFound(f"No version of {self._model} answers on all {len(self._addresses)} servers.")
+        return max(common)
+
+    def _status_of(self, replica: int) -> Routine[list[VersionStatus]]:
+        if len(self._addresses) == 1:
+            return (yield from self.status())
+
+        def send(method: Method, request: bytes) -> Routine[Any]:
+            return (yield Call(replica, method, request, self._timeout))
+
+        return (yield from self.protocol.status(send, self._model))
 
     def wait_ready(self, seconds: float, version: int | None) -> Routine[int]:
         """See `Client.wait_ready`."""

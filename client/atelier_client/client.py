@@ -151,7 +151,10 @@ class Client:
         return self._run(self._core.status())
 
     def newest_available(self) -> int:
-        """The version that serves requests without a version. Raises `ModelNotFound` when none is AVAILABLE."""
+        """The version that serves requests without a version: the newest that all servers have AVAILABLE.
+
+        A server that cannot be reached is passed over. Raises `ModelNotFound` when there is none.
+        """
         return self._run(self._core.newest_available())
 
     def version_of(self, label: str) -> int:

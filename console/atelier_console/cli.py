@@ -82,7 +82,7 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         target=options.target,
         rest=rest.rstrip("/"),
         shown_target=options.shown_target or options.target,
-        shown_rest=(options.shown_rest or rest).rstrip("/"),
+        shown_rest=(options.shown_rest or rest.split(",")[0]).rstrip("/"),
         model=options.model,
         token=options.token,
         server_token=os.environ.get("ATELIER_TOKEN") or None,
@@ -120,8 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rest",
         metavar="URL",
-        help="its REST address, for its metrics and the lines for curl (default: guessed from "
-        "--target, which is said)",
+        help="its REST address, for its metrics and the lines for curl; several servers' with commas between (default: "
+        "guessed from --target, which is said)",
     )
     parser.add_argument(
         "--shown-target",

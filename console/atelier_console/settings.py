@@ -17,7 +17,7 @@ _LEAST_TOKEN = 16
 
 @dataclass(frozen=True)
 class Settings:
-    """`target` is the client's (gRPC or REST), `rest` the base address of REST, http://HOST:PORT.
+    """`target` is the client's (gRPC or REST), `rest` the address of REST, http://HOST:PORT, or several with commas.
 
     `shown_target` and `shown_rest` are the same as whoever reads the page reaches them.
     `token` is None when everybody on this machine may ask; `server_token` is sent to the model server.

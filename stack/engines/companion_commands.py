@@ -49,12 +49,13 @@ class CompanionCommands:
         return starts[name](port, state)
 
     def _start_console(self, port: int, state: State) -> Start:
+        rest = ",".join(f"http://127.0.0.1:{number}" for number in state.rest_ports)
         command = [
             str(venv.ensure(self._root, gpu=state.gpu) / "atelier-console"),
             f"--port={port}",
-            f"--rest=http://127.0.0.1:{state.rest_port}",
+            f"--rest={rest}",
         ]
-        return Start(command, venv.component_environment(self._root, state.grpc_port))
+        return Start(command, venv.component_environment(self._root, state.target))
 
     def _start_prometheus(self, port: int, state: State) -> Start:
         program = shutil.which("prometheus")

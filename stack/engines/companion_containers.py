@@ -47,7 +47,18 @@ class CompanionContainers:
     def write_files(self, state: State) -> None:
         """Write what containers read of the host."""
         console = "console:8600" if CONSOLE in state.companions else None
-        observe_files.write(self._settings, "serving:8501", console, self.token())
+        observe_files.write(self._settings, self._servers(state), console, self.token())
+
+    def follow(self, state: State) -> None:
+        """Prometheus reads the file of addresses again when it changes."""
+        self.write_files(state)
+
+    def _servers(self, state: State) -> list[str]:
+        """The name `serving` is that of all servers: one behind it would be asked by chance."""
+        if state.replicas == 1:
+            return ["serving:8501"]
+        found = container.replicas(self._project.name).values()
+        return [f"{item.name}:8501" for item in found]
 
     def running(self, name: str, state: State) -> bool:
         """True when its container runs, also while its process is being started again."""

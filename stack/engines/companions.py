@@ -83,6 +83,11 @@ class LocalCompanions:
             self._stop(name, pid)
         return bool(found)
 
+    def follow(self, state: State) -> None:
+        """Prometheus reads the file of addresses again when it changes."""
+        if PROMETHEUS in state.companions:
+            self._write_files(state)
+
     def log(self, name: str) -> Path:
         """Where its output goes."""
         return self._folder / f"{name}.log"
@@ -99,7 +104,8 @@ class LocalCompanions:
     def _write_files(self, state: State) -> None:
         console = self._port(CONSOLE, state)
         address = f"127.0.0.1:{console}" if console else None
-        observe_files.write(self._settings, f"127.0.0.1:{state.rest_port}", address)
+        servers = [f"127.0.0.1:{port}" for port in state.rest_ports]
+        observe_files.write(self._settings, servers, address)
 
     def address(self, name: str, state: State) -> str:
         """Where a browser finds it."""

@@ -24,8 +24,9 @@ from stack.engines.companion_containers import CompanionContainers
 from stack.engines.images import PYTHON_IMAGE, Images, choose
 from stack.engines.mounts import HOST, HostNames, Mounts, writable
 from stack.engines.project import Project
+from stack.engines.serving_containers import ServingContainers
 from stack.engines.workers import Worker, beside, tf_config
-from stack.errors import NotRunning, Unavailable
+from stack.errors import NotRunning
 from stack.imports import Import
 from stack.jobs import JobFile
 from stack.settings import Settings
@@ -51,6 +52,7 @@ class Compose:
         self.mounts = Mounts()
         self.images = Images(PYTHON_IMAGE, embedded=False)
         self.companions = CompanionContainers(settings, engine.compose, self.project)
+        self.servers = ServingContainers(settings, engine.compose, self.project)
 
     def prepare(self, running: State | None) -> dict[str, Any]:
         """Find and build the images; a running service keeps the images it was started with."""
@@ -97,9 +99,8 @@ class Compose:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def service(self, state: State) -> str:
-        """The serving container, and when its process began."""
-        found = container.find(self.project.name)
-        return found.run if found else ""
+        """The serving containers, and when their processes began."""
+        return ", ".join(found.run for found in container.replicas(self.project.name).values())
 
     def trainer(self, arguments: Sequence[str], workers: int = 1) -> str:
         """Run the trainer's container, those of other workers beside it; return its stdout."""
@@ -168,7 +169,7 @@ class Compose:
         with writable(self.project.reports), self._one_off(service) as run:
             given = ["--no-deps", "-e", f"ATELIER_MODEL={state.model}", "-e", f"TZ={_zone()}", *options]
             # In the container the service has another address than on the host.
-            address = {"serving:8500": f"127.0.0.1:{state.grpc_port}"}
+            address = {"serving:8500": state.target}
             gate = self.settings.releases.gate
             shown = {GATE: str(gate.parent)} if gate else {}
             run_shown(
@@ -191,41 +192,38 @@ class Compose:
             raise
 
     def serve(self, state: State) -> State:
-        """Start the serving container (no effect on one that runs as configured)."""
+        """Start the serving containers (no effect on one that runs as configured)."""
         state.labels = True
-        # The state is saved first. If this command is interrupted, `make down` still finds the server.
+        # The state is saved first. If this command is interrupted, `make down` still finds the servers.
         states.save(self.settings.state_dir, state)
         self.companions.write_files(state)
-        command = [*self.docker.compose, "up", "-d", "--no-build", "serving"]
-        log = self.settings.state_dir / "logs" / "serving-up.log"
-        run_logged(command, "Starting the serving container", log, self.project.state_environment(state))
+        for number in range(state.replicas):
+            self.servers.start(number, state)
+        self.companions.follow(state)
         return state
 
+    def scale(self, state: State, replicas: int) -> list[int]:
+        """Start what is missing of so many servers, end those beyond; return the numbers of the started, from 0."""
+        state.replicas = replicas
+        states.save(self.settings.state_dir, state)
+        return self.servers.scale(state)
+
+    def restart(self, state: State, number: int) -> None:
+        """Let one server drain, and start it again on its ports."""
+        self.servers.restart(number)
+
     def running(self, state: State) -> bool:
-        """True when the serving container runs, also while its process is being started again."""
-        found = container.find(self.project.name)
-        return found is not None and found.serves
+        """True when a serving container runs, also while its process is being started again."""
+        return bool(self.servers.serving())
 
     def halted(self, state: State) -> str:
-        """The command that lets a paused container go on; empty for one that is not paused."""
-        found = container.find(self.project.name)
-        return f"docker unpause {found.id[:12]}" if found and found.status == "paused" else ""
+        """The command that lets paused containers go on; empty when none is paused."""
+        paused = [item.id[:12] for item in self.servers.serving() if item.status == "paused"]
+        return f"docker unpause {' '.join(paused)}" if paused else ""
 
     def watch(self, state: State) -> Callable[[], bool]:
-        """A function that returns True as long as the server runs and its container was not started again.
-
-        An engine that does not answer for a moment says nothing of the server, which is then left to go on.
-        """
-        first = container.find(self.project.name)
-
-        def alive() -> bool:
-            try:
-                now = container.find(self.project.name)
-            except Unavailable:
-                return True
-            return bool(first and now and now.serves and (now.id, now.restarts) == (first.id, first.restarts))
-
-        return alive
+        """A function that returns True as long as the servers run that do now, and none was started again."""
+        return self.servers.watch()
 
     def stop(self, state: State) -> None:
         """Stop and remove the project's containers and network; the volumes stay."""
@@ -239,7 +237,7 @@ class Compose:
 
     def stop_forgotten(self) -> bool:
         """Stop a service that no state file tells of; True when there was one."""
-        if container.find(self.project.name) is None and not self.companions.any_left():
+        if not container.replicas(self.project.name) and not self.companions.any_left():
             return False
         log = self.settings.state_dir / "logs" / "down.log"
         environment = self.project.environment(self.images, gpu=False)
@@ -247,12 +245,15 @@ class Compose:
         return True
 
     def logs(self, state: State) -> None:
-        """Print the serving container's log, and then those of its companions."""
-        found = container.find(self.project.name)
-        if found is None:
+        """Print the serving containers' logs, and then those of their companions."""
+        found = container.replicas(self.project.name)
+        if not found:
             raise NotRunning("The serving container is gone, and its log with it. `make up` starts one.")
-        # The server logs to stdout and stderr. In one stream the lines keep their order.
-        subprocess.run(["docker", "logs", found.id], stderr=subprocess.STDOUT, check=False)
+        for number, item in found.items():
+            if number:
+                print(f"\n-- serving-{number + 1}", flush=True)
+            # The server logs to stdout and stderr. In one stream the lines keep their order.
+            subprocess.run(["docker", "logs", item.id], stderr=subprocess.STDOUT, check=False)
         self.companions.print_logs(state)
 
     def log_tail(self) -> str:
@@ -266,7 +267,7 @@ class Compose:
 
     def ps(self, state: State) -> None:
         """The project's containers."""
-        if container.find(self.project.name) is None:
+        if not container.replicas(self.project.name):
             print("compose  serving  its container has been removed", flush=True)
             return
         run_shown([*self.docker.compose, "ps"], self.project.state_environment(state))
@@ -277,8 +278,8 @@ class Compose:
 
     def models(self, state: State) -> str:
         """The text of models.config, as the server reads it."""
-        found = container.find(self.project.name)
-        return docker.ask("exec", found.id, "cat", "/models/models.config").stdout if found else ""
+        running = self.servers.serving()
+        return docker.ask("exec", running[0].id, "cat", "/models/models.config").stdout if running else ""
 
     def clean(self, state: State | None) -> None:
         """Remove containers and volumes; the images stay, as the cache of the next build."""

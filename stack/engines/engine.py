@@ -32,6 +32,9 @@ class Companions(Protocol):
     def stop(self, name: str, state: State) -> None:
         """Stop one, forget it, and leave the service alone."""
 
+    def follow(self, state: State) -> None:
+        """Tell what watches the servers where they are now."""
+
 
 class Engine(Protocol):
     """What the loop needs of an engine."""
@@ -71,14 +74,20 @@ class Engine(Protocol):
     def serve(self, state: State) -> State:
         """Start the service."""
 
+    def scale(self, state: State, replicas: int) -> list[int]:
+        """Start what is missing of so many servers, end those beyond; return the numbers of the started, from 0."""
+
+    def restart(self, state: State, number: int) -> None:
+        """Let one server drain, and start it again on its ports."""
+
     def running(self, state: State) -> bool:
-        """Whether the service of this state runs."""
+        """Whether a server of this state runs."""
 
     def halted(self, state: State) -> str:
         """The command that lets a halted service go on; empty for one that is not halted."""
 
     def watch(self, state: State) -> Callable[[], bool]:
-        """A function that returns True as long as the server that runs now goes on."""
+        """A function that returns True as long as the servers that run now go on."""
 
     def stop(self, state: State) -> None:
         """Stop the service, letting it drain, and its companions."""
@@ -90,7 +99,7 @@ class Engine(Protocol):
         """Print the service's log."""
 
     def log_tail(self) -> str:
-        """The end of the service's log."""
+        """The end of the first server's log."""
 
     def ps(self, state: State) -> None:
         """Print what runs."""

@@ -20,6 +20,7 @@ from stack.engines.workers import Worker, beside, local_addresses, tf_config
 from stack.errors import StepFailed, Unavailable
 from stack.imports import Import
 from stack.jobs import JobFile
+from stack.ports import require_free_for_replicas
 from stack.settings import Settings
 from stack.state import State
 
@@ -67,13 +68,13 @@ class Local:
         return None
 
     def service(self, state: State) -> str:
-        """The server's process."""
-        return str(state.pid)
+        """The servers' processes."""
+        return " ".join(map(str, _pids(state)))
 
     def trainer(self, arguments: Sequence[str], workers: int = 1) -> str:
         """Run `atelier-trainer` with its progress on screen, other workers beside it; return its stdout."""
         command = [str(self.root / ".venv" / "bin" / "atelier-trainer"), *arguments]
-        environment = self._environment(0)
+        environment = self._environment("127.0.0.1:0")
         if workers == 1:
             return run_shown(command, environment, capture=True)
         addresses = local_addresses(workers)
@@ -84,7 +85,7 @@ class Local:
 
     def client(self, arguments: Sequence[str], state: State, alive: Callable[[], bool] | None = None) -> None:
         """Run `atelier-client` against the running service; stop it when `alive` says the service is gone."""
-        environment = {**self._environment(state.grpc_port), "ATELIER_MODEL": state.model}
+        environment = {**self._environment(state.target), "ATELIER_MODEL": state.model}
         command = str(venv.ensure(self.root, gpu=state.gpu) / "atelier-client")
         run_shown([command, *arguments], environment, alive=alive)
 
@@ -96,12 +97,46 @@ class Local:
         self.client([*arguments, *(["--gate", str(gate)] if gate else [])], state, alive)
 
     def serve(self, state: State) -> State:
-        """Start the server in its own session, its output in the log; return the state with its pid."""
+        """Start the servers; return the state with their pids."""
+        for number in range(state.replicas):
+            self._start(number, state)
+        return state
+
+    def scale(self, state: State, replicas: int) -> list[int]:
+        """Start what is missing of so many servers, end those beyond; return the numbers of the started, from 0."""
+        for number in reversed(range(replicas, state.replicas)):
+            self._end(number, state)
+        # The state is saved first. If this command is interrupted, `make down` still finds all servers.
+        state.replicas = replicas
+        state.more_pids = state.more_pids[: replicas - 1]
+        states.save(self.settings.state_dir, state)
+        missing = [
+            number for number, pid in enumerate(_pids(state)) if not processes.is_running(pid, self._server)
+        ]
+        require_free_for_replicas(
+            [state.grpc_ports[number] for number in missing], [state.rest_ports[number] for number in missing]
+        )
+        for number in missing:
+            self._start(number, state)
+        return missing
+
+    def restart(self, state: State, number: int) -> None:
+        """Let one server drain, and start it again on its ports."""
+        self._end(number, state)
+        self._start(number, state)
+
+    def _end(self, number: int, state: State) -> None:
+        pid = _pids(state)[number]
+        if processes.is_running(pid, self._server):
+            self._stop(pid)
+
+    def _start(self, number: int, state: State) -> None:
+        """Start a server in its own session, its output in its log, and note its pid."""
         command = [
             str(self.root / ".venv" / "bin" / "atelier-serving"),
             "--host=127.0.0.1",
-            f"--port={state.grpc_port}",
-            f"--rest_api_port={state.rest_port}",
+            f"--port={state.grpc_ports[number]}",
+            f"--rest_api_port={state.rest_ports[number]}",
             f"--model_config_file={self.root / 'models' / 'models.config'}",
             "--model_config_file_poll_wait_seconds=2",
             # A server that starts again finds labels in models.config for versions that it has yet to load.
@@ -114,16 +149,20 @@ class Local:
         files.make_folder(self._requests)
         # What users have sent lies there.
         self._requests.chmod(0o700)
-        with files.open_own(self.log) as log:
+        with files.open_own(self._log(number)) as log:
             process = subprocess.Popen(
                 command,
-                env=self._environment(state.grpc_port),
+                env=self._environment(state.target),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        state.pid = process.pid
+        if number:
+            state.more_pids += [0] * (number - len(state.more_pids))
+            state.more_pids[number - 1] = process.pid
+        else:
+            state.pid = process.pid
         state.labels = True
         # The pid is saved at once. If this command is interrupted, `make down` still finds the server.
         try:
@@ -135,26 +174,29 @@ class Local:
         # A server with a wrong configuration ends at once. That is noticed here, before anything waits for its port.
         time.sleep(0.5)
         if process.poll() is not None:
-            raise StepFailed(f"The server stopped at once (exit {process.returncode}).\n{self.log_tail()}")
-        return state
+            raise StepFailed(
+                f"The server stopped at once (exit {process.returncode}).\n{self._tail(self._log(number))}"
+            )
 
     def running(self, state: State) -> bool:
-        """True when the remembered pid is alive and is still our server (pids are used again)."""
-        return processes.is_running(state.pid, self._server)
+        """True when a remembered pid is alive and is still our server (pids are used again)."""
+        return any(processes.is_running(pid, self._server) for pid in _pids(state))
 
     def halted(self, state: State) -> str:
-        """The command that lets a stopped process go on; empty for one that is not stopped."""
-        return f"kill -CONT {state.pid}" if processes.is_halted(state.pid) else ""
+        """The command that lets stopped processes go on; empty when none is stopped."""
+        halted = [str(pid) for pid in _pids(state) if pid and processes.is_halted(pid)]
+        return f"kill -CONT {' '.join(halted)}" if halted else ""
 
     def watch(self, state: State) -> Callable[[], bool]:
-        """A function that returns True as long as the server runs."""
-        return lambda: self.running(state)
+        """A function that returns True as long as the servers run that do now."""
+        first = [pid for pid in _pids(state) if processes.is_running(pid, self._server)]
+        return lambda: bool(first) and all(processes.is_running(pid, self._server) for pid in first)
 
     def stop(self, state: State) -> None:
-        """Let the server drain; kill it when it takes longer than STOP_SECONDS. Its companions end first."""
+        """Let the servers drain; kill one that takes longer than STOP_SECONDS. Their companions end first."""
         self.companions.stop_all(state)
-        if self.running(state):
-            self._stop(state.pid)
+        for number in range(state.replicas):
+            self._end(number, state)
 
     def stop_forgotten(self) -> bool:
         """Stop servers and companions that no state file tells of; True when there was one."""
@@ -169,8 +211,9 @@ class Local:
             note(f"The server did not drain within {STOP_SECONDS:.0f} s; killed pid {pid}.")
 
     def logs(self, state: State) -> None:
-        """Print the server's log, and then those of its companions."""
-        paths = {"": self.log, **{name: self.companions.log(name) for name in state.companions}}
+        """Print the servers' logs, and then those of their companions."""
+        more = {f"serving-{number + 1}": self._log(number) for number in range(1, state.replicas)}
+        paths = {"": self.log, **more, **{name: self.companions.log(name) for name in state.companions}}
         for name, path in paths.items():
             with contextlib.suppress(FileNotFoundError), files.open_regular(path) as log:
                 if name:
@@ -178,19 +221,26 @@ class Local:
                 shutil.copyfileobj(log, sys.stdout.buffer)
 
     def log_tail(self) -> str:
-        """The last lines of the server's log, for an error."""
+        """The last lines of the first server's log, for an error."""
+        return self._tail(self.log)
+
+    def _log(self, number: int) -> Path:
+        return self.log.with_name(f"serving-{number + 1}.log") if number else self.log
+
+    def _tail(self, path: Path) -> str:
         try:
-            with files.open_regular(self.log) as log:
+            with files.open_regular(path) as log:
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             lines = []
-        return f"The end of {self.log}:\n" + "\n".join(lines[-15:])
+        return f"The end of {path}:\n" + "\n".join(lines[-15:])
 
     def ps(self, state: State) -> None:
-        """One line for the server process."""
-        print(
-            f"local  serving  pid {state.pid}  {'running' if self.running(state) else 'stopped'}", flush=True
-        )
+        """One line for each server process."""
+        for number, pid in enumerate(_pids(state)):
+            word = "running" if processes.is_running(pid, self._server) else "stopped"
+            which = f"serving {number + 1}" if state.replicas > 1 else "serving"
+            print(f"local  {which}  pid {pid}  {word}", flush=True)
 
     def requests(self, state: State) -> str:
         """The folder of the request log."""
@@ -204,5 +254,11 @@ class Local:
     def clean(self, state: State | None) -> None:
         """Nothing: `make clean` removes the folders for every engine."""
 
-    def _environment(self, grpc_port: int) -> dict[str, str]:
-        return venv.component_environment(self.root, grpc_port)
+    def _environment(self, target: str) -> dict[str, str]:
+        return venv.component_environment(self.root, target)
+
+
+def _pids(state: State) -> list[int]:
+    """The pid of each server, 0 for one that was not started."""
+    pids = [state.pid, *state.more_pids][: state.replicas]
+    return [*pids, *[0] * (state.replicas - len(pids))]

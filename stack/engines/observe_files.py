@@ -16,10 +16,10 @@ from stack.settings import Settings, container_user
 TOKEN = "console.token"
 
 
-def write(settings: Settings, serving: str, console: str | None, token: str = "") -> Path:
-    """Write them; return the folder. `serving` and `console` are HOST:PORT; `token` is the console's.
+def write(settings: Settings, serving: list[str], console: str | None, token: str = "") -> Path:
+    """Write them; return the folder. `serving` are the HOST:PORT of the servers, `console` that of the console.
 
-    Raises `OSError`.
+    `token` is the console's. Raises `OSError`.
     """
     source = settings.root / "deploy" / "observe"
     folder = settings.state_dir / "observe"
@@ -28,7 +28,7 @@ def write(settings: Settings, serving: str, console: str | None, token: str = ""
     for path in sorted((source / "grafana").rglob("*")):
         if path.is_file():
             _put(folder / path.relative_to(source), path.read_text(encoding="utf-8"))
-    targets = {"serving": [serving], "console": [console] if console else []}
+    targets = {"serving": serving, "console": [console] if console else []}
     for name, addresses in targets.items():
         _put(folder / "prometheus" / f"{name}.json", json.dumps([{"targets": addresses}]) + "\n")
     _put(folder / "prometheus" / TOKEN, token, mode=0o600)

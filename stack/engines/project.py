@@ -46,16 +46,16 @@ class Project:
             "TENSORFLOW_VERSION": TENSORFLOW,
         }
 
-    def state_environment(self, state: State) -> dict[str, str]:
-        """The same, for the service as it was started."""
+    def state_environment(self, state: State, number: int = 0) -> dict[str, str]:
+        """The same, for the service as it was started; `number` is that of the server whose ports are published."""
         ports = {f"{name.upper()}_PORT": str(known["port"]) for name, known in state.companions.items()}
         if PROMETHEUS in state.companions:
             ports["PROMETHEUS_IMAGE"] = state.companions[PROMETHEUS]["image"]
         return {
             **self.environment(Images(state.base_image, state.embedded), state.gpu),
             **ports,
-            "GRPC_PORT": str(state.grpc_port),
-            "REST_PORT": str(state.rest_port),
+            "GRPC_PORT": str(state.grpc_ports[number]),
+            "REST_PORT": str(state.rest_ports[number]),
             "ATELIER_MODEL": state.model,
         }
 

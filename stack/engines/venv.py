@@ -127,8 +127,8 @@ def find_python(asked: str = "") -> str:
     )
 
 
-def component_environment(root: Path, grpc_port: int) -> dict[str, str]:
-    """The environment the components' commands run in: the checkout's folders, and the service's address."""
+def component_environment(root: Path, target: str) -> dict[str, str]:
+    """The environment the components' commands run in: the checkout's folders, and the addresses of the servers."""
     return {
         **os.environ,
         "ATELIER_MODELS": str(root / "models"),
@@ -136,7 +136,7 @@ def component_environment(root: Path, grpc_port: int) -> dict[str, str]:
         "ATELIER_REPORTS": str(root / "reports"),
         "ATELIER_RUNS": str(root / "runs"),
         "ATELIER_FEEDBACK": str(root / "feedback"),
-        "ATELIER_TARGET": f"127.0.0.1:{grpc_port}",
+        "ATELIER_TARGET": target,
     }
 
 

@@ -18,6 +18,7 @@ from atelier_client import AsyncClient, Client, Retry
 from atelier_client._targets import Replicas, parse_targets
 from atelier_client.errors import ModelNotFound, NotReachable, SettingsError, TimedOut
 from atelier_client.testing import InMemoryServer
+from atelier_client.transports.addresses import each_address
 
 from tests.support.ports import free_port
 from tests.support.server import running_server
@@ -200,6 +201,61 @@ def test_a_replica_without_a_model_is_not_failed_over() -> None:
         with pytest.raises(ModelNotFound, match="gone"):
             client.predict([1.0])
     assert sum(call.method == "predict" for call in one.calls + two.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("second", "newest"), [((1, 2), 2), ((1,), 1), ((2,), 2), ((3,), None), (None, 2)], ids=str
+)
+def test_the_newest_version_is_one_that_every_replica_answers_for(second: Any, newest: Any) -> None:
+    """The first replica has 1 and 2. One that is down takes no requests, so it has no say."""
+    one, two = InMemoryServer(), InMemoryServer()
+    for memory, versions in ((one, (1, 2)), (two, second or ())):
+        for version in versions:
+            memory.serve(
+                "double",
+                lambda inputs: {"y": inputs["x"]},
+                inputs={"x": ("float32", (-1,))},
+                outputs={"y": ("float32", (-1,))},
+                version=version,
+            )
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(small_server(one)).address
+        other = stack.enter_context(small_server(two)).address if second else f"127.0.0.1:{free_port()}"
+        client = stack.enter_context(Client([first, other], "double", timeout=5))
+        if newest is None:
+            with pytest.raises(ModelNotFound, match="No version of double answers on all 2 servers"):
+                client.newest_available()
+        else:
+            assert client.newest_available() == newest
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("servers:8500", ["10.0.0.1:8500", "10.0.0.2:8500"]),
+        ("dns:servers:8500", ["10.0.0.1:8500", "10.0.0.2:8500"]),
+        ("one:8500", ["one:8500"]),
+        ("unknown:8500", ["unknown:8500"]),
+        ("unix:/tmp/a", ["unix:/tmp/a"]),
+        ("http://servers:8501", ["http://servers:8501"]),
+        ("[::1]:8500", ["[::1]:8500"]),
+    ],
+)
+def test_a_name_is_taken_apart_where_each_server_is_asked_by_itself(
+    monkeypatch: pytest.MonkeyPatch, target: str, expected: list[str]
+) -> None:
+    """Names are the system's, which a test cannot give any."""
+    known = {"servers": ["10.0.0.2", "10.0.0.1", "10.0.0.2"], "one": ["10.0.0.3"]}
+
+    def look_up(host: str, port: int, **_: Any) -> list[Any]:
+        if host not in known:
+            raise socket.gaierror(host)
+        found = [(socket.AF_INET, 1, 6, "", (address, port)) for address in known[host]]
+        # The same servers by their other addresses.
+        return [*found, (socket.AF_INET6, 1, 6, "", ("fd00::1", port, 0, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    assert each_address(target) == expected
 
 
 def test_the_turn_passes_over_a_resting_replica() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import subprocess
 import tarfile
 import urllib.request
 from collections.abc import Iterator
@@ -22,15 +21,11 @@ import yaml
 from atelier_client import Client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from stack.engines import docker
-from stack.engines.images import choose
-from stack.errors import Unavailable
+from tests.support.embedded_image import IMAGE, build_image
 from tests.support.manifests import FOLDER, Manifest, build, templates, waiting_series
 from tests.support.models import publish_untrained
 from tests.support.podman import Podman, podman
 from tests.support.ports import free_port
-
-IMAGE = "atelier-serving:latest"
 
 
 @dataclass
@@ -51,7 +46,7 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
     folder = tmp_path_factory.mktemp("pod")
     runner = podman(folder)
     build_image(folder)
-    runner.take_image(IMAGE)
+    runner.take_image(f"{IMAGE}:latest")
     prefix = f"atelier-{secrets.token_hex(4)}-"
     ports = {"grpc": free_port(), "rest": free_port()}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization(folder, prefix, ports)))
@@ -76,20 +71,6 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
         runner.ask("kube", "down", folder / "pod.yaml", timeout=100)
         named = runner.ask("volume", "ls", "--quiet", "--filter", f"name={prefix}").split()
         runner.ask("volume", "rm", "--force", *named)
-
-
-def build_image(folder: Path) -> None:
-    """Build the embedded server's image, or skip where no engine can."""
-    try:
-        docker.find()
-        base = choose(folder, gpu=False).base
-    except Unavailable as reason:
-        pytest.skip(f"this machine has no container engine to build the image with: {reason}")
-    command = ["docker", "build", "--quiet", "--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE, "serving"]
-    done = subprocess.run(
-        command, cwd=FOLDER.parents[1], capture_output=True, text=True, timeout=280, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def kustomization(folder: Path, prefix: str, ports: dict[str, int]) -> Manifest:

@@ -33,7 +33,7 @@ def ask(line: str) -> dict[str, object]:
 
 def test_the_example_request_is_answered_as_it_stands(fashion: RunningServer) -> None:
     port = int(fashion.rest.rpartition(":")[2])
-    assert served.newest(port, "fashion") == 1
+    assert served.newest([port], "fashion") == 1
     line = served.example_request(port, "fashion")
     assert line is not None
     assert '"' not in line.replace('{"instances": ', "")
@@ -52,10 +52,10 @@ def test_other_models_get_a_request_of_their_own(tmp_path: Path, shape: str) -> 
 
 def test_a_model_that_is_not_there_has_neither_versions_nor_an_example(fashion: RunningServer) -> None:
     port = int(fashion.rest.rpartition(":")[2])
-    assert served.versions(port, "absent") is None
+    assert served.versions([port], "absent") is None
     assert served.example_request(port, "absent") is None
-    assert served.newest(port, "absent") is None
-    assert served.versions(1, "fashion") is None
+    assert served.newest([port], "absent") is None
+    assert served.versions([1], "fashion") is None
 
 
 def test_the_names_in_a_configuration() -> None:

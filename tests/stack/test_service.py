@@ -56,7 +56,7 @@ def test_a_model_that_is_being_loaded_is_waited_for(tmp_path: Path, process: sub
     assert process.stdout is not None
     state = State("local", 1, int(process.stdout.readline()), "model", pid=process.pid)
     service.wait_for_answers(Local(read_settings(tmp_path, {})), state)
-    assert served.newest(state.rest_port, "model") == 3
+    assert served.newest(state.rest_ports, "model") == 3
 
 
 def test_a_service_that_is_gone_is_not(tmp_path: Path, process: subprocess.Popen[str]) -> None:

@@ -118,6 +118,23 @@ def connect(options: argparse.Namespace) -> Client:
     return Client(options.target, options.model, **connection(options))
 
 
+def each_server(options: argparse.Namespace) -> list[str]:
+    """The targets, a name with several addresses as so many: for what is asked of each server by itself.
+
+    A certificate is for the name, not for the addresses: with TLS `options.server_name` is set to it.
+    """
+    from atelier_client._targets import parse_targets
+    from atelier_client.transports.addresses import each_address
+
+    found: list[str] = []
+    for target in parse_targets(options.target):
+        addresses = each_address(target.address)
+        if len(addresses) > 1 and (options.tls or options.ca or options.cert) and not options.server_name:
+            options.server_name = target.address.rpartition(":")[0].rpartition("/")[2].removeprefix("dns:")
+        found += addresses
+    return found
+
+
 def version_asked(options: argparse.Namespace, client: Client) -> int:
     """The number of the version that --version or --label names; by default of `stable`, else the newest one.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atelier_client.cli import labelled_examples
-from atelier_client.cli.options import add_command, choose_model, connection, say
+from atelier_client.cli.options import add_command, choose_model, connection, each_server, say
 from atelier_client.cli.release_gate import judge_candidate, require_examples
 from atelier_client.cli.standard_streams import reader_may_leave
 from atelier_client.errors import InputError, SettingsError
@@ -115,15 +115,14 @@ def connected(options: argparse.Namespace) -> Iterator[tuple[Client, Replicas]]:
             "(--target HOST:PORT)."
         )
     with contextlib.ExitStack() as stack:
+        each = each_server(options)
         settings = connection(options)
         whole = stack.enter_context(Client(options.target, options.model, **settings))
         soon = settings | {"timeout": min(_SECONDS, options.timeout)}
         alone, patient = (
             [
-                stack.enter_context(
-                    Client(target.address, options.model, retry=Retry(attempts=_ATTEMPTS), **some)
-                )
-                for target in targets
+                stack.enter_context(Client(address, options.model, retry=Retry(attempts=_ATTEMPTS), **some))
+                for address in each
             ]
             for some in (soon, settings)
         )

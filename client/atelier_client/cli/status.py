@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from atelier_client.cli.options import add_command, add_folder, connect, say
+from atelier_client.cli.options import add_command, add_folder, connect, each_server, say
 from atelier_client.client import Client
 from atelier_client.errors import ClientError, InvalidRequest, ModelNotFound
 from atelier_client.responses import VersionStatus
@@ -40,6 +40,9 @@ def register(commands: Any) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
+    if options.wait is not None:
+        # Ready is what every server answers.
+        options.target = ",".join(each_server(options))
     with connect(options) as client:
         if options.wait is not None:
             started = time.monotonic()

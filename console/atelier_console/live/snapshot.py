@@ -38,14 +38,14 @@ class Snapshot:
 
 
 def read(samples: Iterable[Sample], model: str, seconds: float) -> Snapshot:
-    """The snapshot of a model, from the samples of the metrics page."""
+    """The snapshot of a model, from the samples of the metrics pages; those of several servers are added up."""
     found = Snapshot(seconds)
     plain = Counts()
     rows = runs = 0.0
     for sample in samples:
         labels, value = sample.labels, sample.value
         if sample.name == "process_resident_memory_bytes":
-            found.memory = value
+            found.memory = (found.memory or 0.0) + value
         elif sample.name == f"{_SERVING}batching_session:wrapped_run_count":
             runs += value
         elif labels.get("model_name", labels.get("model")) != model:

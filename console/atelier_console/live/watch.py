@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from atelier_client._metrics_page import Sample, read_metrics
 from atelier_client.errors import ClientError
+from atelier_client.transports.addresses import each_address
 
 from atelier_console.live.snapshot import Snapshot, read
 from atelier_console.settings import Settings
@@ -16,6 +17,16 @@ from atelier_console.settings import Settings
 INTERVAL = 2.0
 KEPT_SECONDS = 300.0
 _TIMEOUT = 5.0
+
+
+def _servers(rest: str) -> list[str]:
+    """The base address of every server: those given, and of a name with several addresses each by itself."""
+    found: list[str] = []
+    for base in (part.strip().rstrip("/") for part in rest.split(",")):
+        scheme, _, host = base.partition("://")
+        # A certificate is for the name, not for the addresses behind it.
+        found += [f"http://{address}" for address in each_address(host)] if scheme == "http" else [base]
+    return found
 
 
 class Watch:
@@ -26,6 +37,8 @@ class Watch:
         self._lock = threading.Lock()
         self._kept: dict[str, deque[Snapshot]] = {}
         self._problem: str | None = None
+        # Of each server the last samples.
+        self._last: dict[str, Sequence[Sample]] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -57,16 +70,24 @@ class Watch:
                 self._read()
 
     def _read(self) -> None:
-        """One reading. Times are of a clock that is never set."""
-        try:
-            samples = read_metrics(self._settings.rest, _TIMEOUT, self._settings.server_token)
-        except ClientError as error:
-            with self._lock:
-                self._problem = str(error)
-            return
+        """One reading of every server. Times are of a clock that is never set."""
+        problem = None
+        read: dict[str, Sequence[Sample]] = {}
+        fresh = False
+        for server in _servers(self._settings.rest):
+            try:
+                read[server] = read_metrics(server, _TIMEOUT, self._settings.server_token)
+                fresh = True
+            except ClientError as error:
+                problem = str(error)
+                # Without what it has counted before, the others' sum would seem to fall.
+                if server in self._last:
+                    read[server] = self._last[server]
         with self._lock:
-            self._problem = None
-            self._keep(samples, time.monotonic())
+            self._problem = problem
+            if fresh:
+                self._last = read
+                self._keep([sample for samples in read.values() for sample in samples], time.monotonic())
 
     def _keep(self, samples: Sequence[Sample], seconds: float) -> None:
         for model, kept in self._kept.items():
