@@ -19,7 +19,8 @@ class Policy:
 
     Every `period` it wants ceil(replicas * waiting per replica / target) of them, and changes nothing within a tenth of
     the target (kubernetes.io, "Horizontal Pod Autoscaling", algorithm details). It takes replicas away only when
-    nothing higher was wanted for `calm` seconds. A new replica answers after `start` seconds.
+    nothing higher was wanted for `calm` seconds, one each `apart` seconds at most (0: all at once, the default). A new
+    replica answers after `start` seconds.
     """
 
     target: float
@@ -27,6 +28,7 @@ class Policy:
     most: int = 10
     period: float = 15.0
     calm: float = 300.0
+    apart: float = 0.0
     start: float = 10.0
     tolerance: float = 0.1
 
@@ -55,6 +57,7 @@ class Autoscaler:
         self._starting = 0
         self._wanted: list[tuple[float, int]] = []
         self._next = 0
+        self._last = 0.0
         world.process(self._watch())
 
     def take(self) -> None:
@@ -82,9 +85,17 @@ class Autoscaler:
                 self._starting += wanted - there
                 self._world.process(self._start(wanted - there))
             else:
-                highest = max(number for _, number in self._wanted)
-                # A replica that is taken away answers what it has: it only gets nothing new.
-                del self._group[max(highest, self._policy.least) :]
+                self._take_away(max(number for _, number in self._wanted))
+
+    def _take_away(self, wanted: int) -> None:
+        """A replica that is taken away answers what it has: it only gets nothing new."""
+        if self._policy.apart:
+            if self._world.now < self._last + self._policy.apart:
+                return
+            wanted = max(wanted, len(self._group) - 1)
+        if wanted < len(self._group):
+            self._last = self._world.now
+            del self._group[wanted:]
 
     def _start(self, number: int) -> Generator[Any, Any, None]:
         yield self._world.timeout(self._policy.start)

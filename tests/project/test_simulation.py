@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from benchmarks.simulation.__main__ import tables
 from benchmarks.simulation.autoscaler import Policy, run
 from benchmarks.simulation.replicas import Server, latencies
 
@@ -62,3 +65,10 @@ def test_a_replica_less_is_taken_only_after_a_calm_time() -> None:
     there = dict(outcome.replicas)
     assert there[600.0] == there[855.0] == 8
     assert there[1185.0] < 8
+
+
+@pytest.mark.soak
+def test_the_page_has_the_tables_as_they_are_computed() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
+    for table in tables():
+        assert table in page
