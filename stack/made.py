@@ -21,7 +21,8 @@ _FILES = {
     r"|[^/]+/(\.writing-)?test-[0-9a-f]{12}-\d+\.(npz|csv)",
     "reports": r"(evaluation|diff|drift|bench|tuning|tuned)\.(html|json|csv|xml)|batching\.config"
     rf"|\.[^/]+\.(html|json|csv|xml|config)\.[0-9a-f]{{32}}|compare-[^/]+{_NEW}",
-    "runs": r"",
+    # MLflow's database, and the artefacts beside it (docs/tracking.md): copies of what the runs hold.
+    "runs": r"mlflow\.db|mlflow-artifacts/.+",
     # Labels that people have given: nothing makes them again.
     "feedback": r"",
     # Prometheus and Grafana name the files of their data themselves.

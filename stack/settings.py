@@ -22,6 +22,8 @@ DEFAULT_JOB = "fashion-dense"
 # Processes or containers of one kind on one machine; more is a slip of the pen.
 MOST = 64
 DEFAULT_STUDY = "imdb"
+# MLflow's own variable: where runs are tracked.
+TRACKING = "MLFLOW_TRACKING_URI"
 NAMES = (
     *(
         "ENGINE",

@@ -29,7 +29,7 @@ from stack.engines.workers import Worker, beside, tf_config
 from stack.errors import NotRunning
 from stack.imports import Import
 from stack.jobs import JobFile
-from stack.settings import Settings
+from stack.settings import TRACKING, Settings
 from stack.state import State
 
 # Each worker has a container of its own, and so the same port.
@@ -104,6 +104,10 @@ class Compose:
 
     def trainer(self, arguments: Sequence[str], workers: int = 1) -> str:
         """Run the trainer's container, those of other workers beside it; return its stdout."""
+        if os.environ.get(TRACKING):
+            note(
+                f"{TRACKING}: the trainer's image has no MLflow, so nothing is tracked; ENGINE=local tracks."
+            )
         environment = self.project.environment(self.images, self.settings.gpu)
         options: list[str] = []
         names = self.project.host_names()

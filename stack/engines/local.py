@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from stack.errors import StepFailed, Unavailable
 from stack.imports import Import
 from stack.jobs import JobFile
 from stack.ports import require_free_for_replicas
-from stack.settings import Settings
+from stack.settings import TRACKING, Settings
 from stack.state import State
 
 STOP_SECONDS = 20.0
@@ -94,7 +95,21 @@ class Local:
     ) -> None:
         """Run a command of the client that changes what is served, with the rules and hooks of GATE."""
         gate = self.settings.releases.gate
-        self.client([*arguments, *(["--gate", str(gate)] if gate else [])], state, alive)
+        try:
+            self.client([*arguments, *(["--gate", str(gate)] if gate else [])], state, alive)
+        except StepFailed:
+            self._mirror(state.model)
+            raise
+        self._mirror(state.model)
+
+    def _mirror(self, model: str) -> None:
+        """Tell the experiment tracker which version is stable now, where there is a tracker. It may fail."""
+        if not os.environ.get(TRACKING):
+            return
+        try:
+            self.trainer(["mirror", model])
+        except StepFailed:
+            note(f"The labels are not mirrored; `.venv/bin/atelier-trainer mirror {model}` does it later.")
 
     def serve(self, state: State) -> State:
         """Start the servers; return the state with their pids."""

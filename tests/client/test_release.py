@@ -318,6 +318,27 @@ def test_hooks_get_the_facts_and_the_ones_before_can_hold(repo: Releases, tmp_pa
         assert repo.entries()[-1].event == "held"
 
 
+def test_a_hook_hears_of_each_move_of_the_labels_and_cannot_stop_one(repo: Releases, tmp_path: Path) -> None:
+    note = (
+        f"import sys; open({str(tmp_path / 'facts')!r}, 'a').write(sys.stdin.read() + chr(10)); sys.exit(5)"
+    )
+    repo.rules(f"hooks: {{after_labels: {json.dumps(['python3', '-c', note])}}}\n")
+    assert repo.run("release", 3).returncode == 1
+    released = repo.run("release", 2)
+    assert released.returncode == 0, released.stderr
+    assert "warning: hook after_labels ended with exit code 5" in released.stderr
+    assert repo.run("rollback").returncode == 0
+    told = [json.loads(line) for line in (tmp_path / "facts").read_text().splitlines()]
+    assert [fact["labels"] for fact in told] == [
+        {"stable": 1, "canary": 3},
+        {"stable": 1},
+        {"stable": 1, "canary": 2},
+        {"stable": 2, "previous": 1},
+        {"stable": 1, "previous": 2},
+    ]
+    assert {fact["event"] for fact in told} == {"after_labels"}
+
+
 def test_old_versions_are_deleted_and_used_ones_are_not(repo: Releases) -> None:
     copies = shutil.copytree(repo.models, repo.models.parent / "copies", dirs_exist_ok=True)
     try:

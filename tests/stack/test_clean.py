@@ -39,6 +39,8 @@ MADE = [
     "runs/fashion-dense/1/checkpoints/ckpt-8.index",
     "runs/fashion-dense/1/tensorboard/train/events.out.tfevents.1.host.1.0.v2",
     "runs/fashion-dense/2/.lock",
+    "runs/mlflow.db",
+    "runs/mlflow-artifacts/4d1f/artifacts/history.png",
     ".atelier/state.json",
     ".atelier/logs/install.log",
     ".atelier/prometheus.log",
@@ -59,6 +61,7 @@ USERS = [
     "models/notes.txt",
     "reports/letter.html",
     "runs/plan.md",
+    "runs/mlflow.db.old",
     "runs/fashion-dense/plan.md",
     # Names that are like those of the components, and are not theirs.
     "data/pictures/d41d8cd98f00b204e9800998ecf8427e.png",

@@ -1,18 +1,25 @@
 """Save and restore: in every format the restored model answers as the saved one, and damage is said to be damage."""
 
+import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from atelier_trainer.errors import RunError
+from atelier_trainer.errors import FormatRefused, RunError
+from atelier_trainer.job_file import load_job
+from atelier_trainer.portable import onnx as onnx_runtime
+from atelier_trainer.portable import save as portable
+from atelier_trainer.publishing.pipeline import train_and_publish
 from atelier_trainer.training import model_files
 from atelier_trainer.training.fit import restore as restore_run
 from atelier_trainer.training.run import find
 
 from tests.support.trainer_command import trainer
+from tests.support.without_packages import without_packages
 
 ARTIFACTS = {
     "weights": "model.weights.h5",
@@ -32,7 +39,7 @@ JOBS = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One finished run of each kind of model, made through the command."""
+    """One finished run of each kind of model, made in this process: a command each would import TensorFlow each."""
     folder = tmp_path_factory.mktemp("trained")
     random = np.random.default_rng(0)
     (folder / "data.csv").write_text("label,words\n" + "1,a good film\n0,a bad film\n" * 20)
@@ -47,17 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text(
             f"name: {kind}\nmodel: {kind}\n{job}\nfit: {{batch_size: 8, epochs: 2, validation_split: 0.2}}\n"
         )
-        done = trainer(
-            "train",
-            path,
-            "--models",
-            folder / "models",
-            "--data",
-            folder / "cache",
-            "--runs",
-            folder / "runs",
-        )
-        assert done.returncode == 0, done.stderr
+        train_and_publish(load_job(str(path), []), folder / "models", folder / "cache", folder / "runs")
     return folder
 
 
@@ -193,6 +190,8 @@ def test_a_damaged_artifact_is_one_clear_error(
         (["save", "table", "--format", "keras", "--to", "m.h5"], "is named *.keras"),
         (["save", "table", "--format", "h5", "--to", "m.weights.h5"], "is named *.h5"),
         (["save", "table", "--format", "keras"], "Missing option '--to'"),
+        (["save", "table", "--format", "litert", "--to", "m.onnx"], "is named *.tflite"),
+        (["restore", "--from", "m.onnx"], "is for another runtime"),
         (["restore", "--from", "nowhere.keras"], "nowhere.keras.atelier.npz is missing"),
     ],
 )
@@ -203,3 +202,90 @@ def test_a_users_mistake_is_one_message(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+PORTABLE = {"onnx": "model.onnx", "litert": "model.tflite"}
+
+
+@pytest.mark.parametrize("kind", ["table", "image"])
+@pytest.mark.parametrize("format", PORTABLE)
+def test_another_runtime_answers_as_the_published_version(
+    trained: Path, tmp_path: Path, kind: str, format: portable.Portable
+) -> None:
+    """Read here by the runtime itself: names, types and any number of rows are those of serving_default."""
+    path = tmp_path / PORTABLE[format]
+    difference = portable.save(find(kind, trained / "runs"), format, path, trained / "cache")
+    assert difference <= 1e-5
+    with np.load(trained / f"models/{kind}/1/assets.extra/golden.npz") as golden:
+        inputs = {name[7:]: golden[name][:3] for name in golden if name.startswith("inputs/")}
+        wanted = {name[8:]: golden[name][:3] for name in golden if name.startswith("outputs/")}
+    answers: dict[str, np.ndarray]
+    if format == "onnx":
+        import onnx
+        import onnxruntime
+
+        onnx.checker.check_model(onnx.load(path), full_check=True)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        answers = dict(zip(names, session.run(names, inputs), strict=True))
+    else:
+        from ai_edge_litert.interpreter import Interpreter
+
+        answers = Interpreter(str(path)).get_signature_runner("serving_default")(**inputs)
+    assert set(answers) == set(wanted)
+    np.testing.assert_allclose(answers["probabilities"], wanted["probabilities"], atol=1e-5)
+    np.testing.assert_array_equal(answers["class_id"], wanted["class_id"])
+    np.testing.assert_array_equal(answers["label"].astype("S"), wanted["label"])
+
+
+@pytest.mark.parametrize("kind", ["text", "embedding"])
+@pytest.mark.parametrize("format", PORTABLE)
+def test_text_is_refused_with_advice_and_leaves_nothing(
+    trained: Path, tmp_path: Path, kind: str, format: portable.Portable
+) -> None:
+    with pytest.raises(FormatRefused, match=r"inputs of text \(text\) .* Serve the SavedModel, or take"):
+        portable.save(find(kind, trained / "runs"), format, tmp_path / PORTABLE[format], trained / "cache")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", ["numbers", "classes", "names", "nothing"])
+def test_a_file_that_answers_otherwise_never_appears(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """No converter errs on demand, so the runtime's answers are changed on their way."""
+
+    def run(content: bytes, inputs: Mapping[str, np.ndarray]) -> portable.Arrays:
+        answers = onnx_runtime.run(content, inputs)
+        if wrong == "numbers":
+            answers["probabilities"] = answers["probabilities"] + np.float32(2e-4)
+        elif wrong == "nothing":
+            answers["probabilities"] = np.full_like(answers["probabilities"], np.nan)
+        elif wrong == "classes":
+            answers["class_id"] = 1 - answers["class_id"]
+        else:
+            answers["other"] = answers.pop("label")
+        return answers
+
+    chosen = dataclasses.replace(portable.FORMATS["onnx"], run=run)
+    monkeypatch.setitem(portable.FORMATS, "onnx", chosen)
+    with pytest.raises(FormatRefused, match="No file was written"):
+        portable.save(find("table", trained / "runs"), "onnx", tmp_path / "m.onnx", trained / "cache")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_extras_are_named_where_they_are_missing(trained: Path, tmp_path: Path) -> None:
+    environ = without_packages(tmp_path / "blocked", "onnxruntime", "tf2onnx")
+    places = ["--data", trained / "cache", "--runs", trained / "runs"]
+    done = trainer("save", "table", "--format", "onnx", "--to", tmp_path / "m.onnx", *places, environ=environ)
+    assert done.returncode == 2
+    assert "needs onnxruntime, tf2onnx: pip install 'atelier-trainer[onnx]'" in done.stderr
+
+
+def test_the_command_saves_for_another_runtime(trained: Path, tmp_path: Path) -> None:
+    places = ["--data", trained / "cache", "--runs", trained / "runs"]
+    done = trainer("save", "image", "--format", "litert", "--to", tmp_path / "m.tflite", *places)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["path"] == str(tmp_path / "m.tflite")
+    # What converters say to themselves is not shown.
+    assert len(done.stderr.splitlines()) == 1
+    assert "the golden examples come back" in done.stderr

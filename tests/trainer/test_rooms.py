@@ -16,7 +16,9 @@ ARROWS = {
     "reference": {"data", "training"},
     "publishing": {"data", "training", "reference"},
     "studies": {"data", "training"},
-    "cli": {"data", "training", "publishing", "studies"},
+    "portable": {"data", "training", "publishing"},
+    "tracking": {"training", "publishing"},
+    "cli": {"data", "training", "publishing", "studies", "portable", "tracking"},
 }
 
 

@@ -10,6 +10,9 @@ AtelierTrainerError
   +-- WriteFailed         a disk is full, or a folder cannot be written (exit 1)
   +-- TrainingFailed      TensorFlow ended a training (exit 1)
   +-- PublishError        a version could not be written or numbered (exit 1)
+  +-- FormatRefused       a model cannot be written in the wanted format (exit 2)
+  +-- TrackingRefused     an experiment tracker cannot be used as it was asked for (exit 2)
+  +-- TrackingFailed      an experiment tracker did not take what was sent (exit 1)
 """
 
 
@@ -61,3 +64,19 @@ class TrainingFailed(AtelierTrainerError):
 
 class PublishError(AtelierTrainerError):
     """The model repository could not be written; no numbered version was left behind."""
+
+
+class FormatRefused(AtelierTrainerError):
+    """The model, or this installation, does not allow the wanted format; no file was left behind."""
+
+    exit_code = 2
+
+
+class TrackingRefused(AtelierTrainerError):
+    """The tracking address, the run or the installation is none that can be used."""
+
+    exit_code = 2
+
+
+class TrackingFailed(AtelierTrainerError):
+    """A tracking server is down, slow or refuses; the run's folder has everything all the same."""

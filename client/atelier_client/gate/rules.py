@@ -10,7 +10,7 @@ from atelier_client.gate.place import Place
 from atelier_client.gate.rule import DEFAULT_ACCURACY, LATENCY, OBSERVED_LATENCY, OBSERVED_SIZE, SIZE, Rule
 
 _KEYS = ("examples", "metrics", LATENCY, SIZE, "hooks")
-_HOOKS = ("before_gate", "before_promotion", "after_promotion", "after_rollback")
+_HOOKS = ("before_gate", "before_promotion", "after_promotion", "after_rollback", "after_labels")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Hooks:
     before_promotion: tuple[str, ...] = ()
     after_promotion: tuple[str, ...] = ()
     after_rollback: tuple[str, ...] = ()
+    after_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,13 @@ class Hooks:
             said = complaint.strip()[-_SHOWN:]
             raise HookFailed(f"hook {name} ended with exit code {code}" + (f": {said}" if said else "."))
 
+    def labels_moved(self, model: str, labels: Mapping[str, int]) -> None:
+        """Run `after_labels` with the version by label; what fails is said, and stops nothing."""
+        try:
+            self.run("after_labels", {"event": "after_labels", "model": model, "labels": dict(labels)})
+        except HookFailed as failure:
+            self._say(f"warning: {failure}")
+
 
 def _run(command: Sequence[str], given: bytes, folder: Path | None) -> tuple[int, str, str]:
     """Run a command; return its exit code and what it wrote. Raises `OSError` and `subprocess.TimeoutExpired`.

@@ -77,6 +77,7 @@ class Rollback:
             self._hooks.run("after_rollback", facts)
         except HookFailed as failure:
             self._say(f"warning: {failure}")
+        self._hooks.labels_moved(self._repository.model, self._repository.served().labels)
         self._write_down()
 
     def _write_down(self) -> None:

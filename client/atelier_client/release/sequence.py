@@ -199,6 +199,7 @@ class Release:
         self._replicas.check_golden(candidate, read_golden(self._repository.version_folder(candidate)))
         self._change(self._left.labelled(canary=candidate))
         self._require_all(self._replicas.wait_label(CANARY, candidate, self._require_undisturbed))
+        self._plan.hooks.labels_moved(self._repository.model, self._left.labels)
 
     def _judge(self, candidate: int) -> None:
         """Ask the gate. Raises `_Held` when the candidate must not pass."""
@@ -261,13 +262,16 @@ class Release:
         if hook:
             with contextlib.suppress(HookFailed):
                 self._run_hook("after_promotion", candidate)
+            self._plan.hooks.labels_moved(self._repository.model, self._left.labels)
         return Outcome("promoted", candidate, candidate, sentence, 0, self._verdict)
 
     def _undo(self, version: int, event: Event, reason: str) -> None:
         """Take a candidate out again, whatever else was changed meanwhile, and record why."""
         self._traffic.clear(self._repository.model)
+        labels: list[dict[str, int]] = []
 
         def decide(found: ServedVersions) -> ServedVersions:
+            labels.append(dict(found.labels))
             cleared = found.labelled(canary=None) if found.canary == version else found
             # What somebody listed by hand stays, and the only version: a server without one answers nobody.
             stays = version == self._listed or cleared.versions in (None, frozenset({version}))
@@ -280,6 +284,8 @@ class Release:
             lambda: self._journal.write(event, self._left.stable, version, verdict=name, reason=reason),
         )
         self._replicas.tell(config)
+        if labels[-1] != self._left.labels:
+            self._plan.hooks.labels_moved(self._repository.model, self._left.labels)
 
     def _change(self, wanted: ServedVersions, then: Callable[[], None] | None = None) -> None:
         """One step: models.config is replaced, then the servers are told.

@@ -8,6 +8,8 @@
     atelier-trainer save imdb-l2 --format keras --to imdb.keras
     atelier-trainer restore --from imdb.keras --evaluate
     atelier-trainer import old.h5 --name iris --examples iris.csv
+    atelier-trainer save fashion-cnn --format onnx --to fashion.onnx
+    atelier-trainer track fashion-cnn --tracking-uri http://127.0.0.1:5000
     atelier-trainer data show fashion-mnist
     atelier-trainer evaluate models/fashion/1
 
@@ -26,8 +28,9 @@ import typer
 from atelier_trainer import __version__, interrupt
 from atelier_trainer.cli.data import app as data_app
 from atelier_trainer.cli.importing import app as import_app
-from atelier_trainer.cli.options import DataFolder, Models, Runs, Seed, Set, job_from
+from atelier_trainer.cli.options import DataFolder, Models, Runs, Seed, Set, Tracking, job_from
 from atelier_trainer.cli.runs import app as runs_app
+from atelier_trainer.cli.tracking import app as tracking_app
 from atelier_trainer.data import job_data
 from atelier_trainer.distributed.cluster import cluster_of
 from atelier_trainer.errors import AtelierTrainerError
@@ -41,6 +44,7 @@ app.add_typer(data_app, name="data")
 # These are added without a name, so their commands stand beside train and evaluate.
 app.add_typer(import_app)
 app.add_typer(runs_app)
+app.add_typer(tracking_app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -79,6 +83,7 @@ def train(
             help="List a new model so that servers take every new version, without a release.",
         ),
     ] = False,
+    tracking_uri: Tracking = "",
 ) -> None:
     """Train a job and publish the model as the next version. A run that was interrupted is resumed.
 
@@ -90,6 +95,8 @@ def train(
         train_and_publish,
         up_to_date,
     )
+    from atelier_trainer.tracking.tracker import tracker_for
+    from atelier_trainer.training.run import Run
 
     job = job_from(name, set_, seed, deterministic)
     cluster = cluster_of(job)
@@ -97,6 +104,8 @@ def train(
         silence_startup(convolutions=bool(job.network.convolutions))
         print(json.dumps(train_along(job, data_folder, cluster)), flush=True)
         return
+    # A tracker that cannot be used is said before the training, and does not stop it.
+    tracker = tracker_for(tracking_uri, runs, models)
     result = up_to_date(job, models, follow_newest=follow_newest) if if_needed else None
     if result:
         silence_startup()
@@ -112,6 +121,8 @@ def train(
         )
         say(f"published {result['path']}")
     print(json.dumps(result), flush=True)
+    if result["trained"]:
+        tracker.finished([Run(Path(result["run"]))])
 
 
 @app.command()

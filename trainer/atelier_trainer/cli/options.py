@@ -20,6 +20,15 @@ Reports = Annotated[Path, typer.Option(envvar="ATELIER_REPORTS", help="Where pic
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the job, as fit.epochs=3.")
 ]
+Tracking = Annotated[
+    str,
+    typer.Option(
+        "--tracking-uri",
+        envvar="MLFLOW_TRACKING_URI",
+        metavar="URI",
+        help="Where MLflow keeps runs: http://.., sqlite:///.., or sqlite; without it nothing is tracked.",
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="Short for --set fit.seed=N.")]
 
 

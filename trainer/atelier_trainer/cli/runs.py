@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from atelier_trainer.cli.options import DataFolder, Reports, Runs, Set
+from atelier_trainer.cli.options import DataFolder, Models, Reports, Runs, Set, Tracking
 from atelier_trainer.errors import RunError
 from atelier_trainer.files import write_durably, writing
 from atelier_trainer.printable import say
@@ -28,16 +28,22 @@ def study(
     runs: Runs = Path("runs"),
     reports: Reports = Path("reports"),
     set_: Set = (),  # type: ignore[assignment]
+    models: Models = Path("models"),
+    tracking_uri: Tracking = "",
 ) -> None:
     """Train the jobs of a study and compare them. Finished runs are not trained again.
 
     Example: atelier-trainer study imdb
     """
     from atelier_trainer.studies.study import jobs_of, run_study
+    from atelier_trainer.tracking.tracker import tracker_for
 
+    tracker = tracker_for(tracking_uri, runs, models)
     jobs = jobs_of(name, set_ or ())
     silence_startup(convolutions=all(job.network.convolutions for job in jobs))
-    _report(run_study(jobs, data_folder, runs), reports, Path(name).stem)
+    done = run_study(jobs, data_folder, runs)
+    _report(done, reports, Path(name).stem)
+    tracker.finished(done)
 
 
 @app.command()
@@ -59,7 +65,9 @@ def save(
     format_: Annotated[
         str,
         typer.Option(
-            "--format", help="weights, checkpoint (with optimizer), keras, h5 or json (architecture)."
+            "--format",
+            help="weights, checkpoint (with optimizer), keras, h5 or json (architecture); for other runtimes onnx, "
+            "litert.",
         ),
     ],
     to: Annotated[Path, typer.Option("--to", help="The file to write, as model.keras or model.weights.h5.")],
@@ -68,13 +76,25 @@ def save(
 ) -> None:
     """Save a run's model, with what `restore` needs to prove it whole.
 
+    The formats of other runtimes (extras onnx, litert) are proved at once: there the golden examples come back right.
+
     Example: atelier-trainer save imdb-l2 --format weights --to saved/imdb.weights.h5
     """
-    known = ("weights", "checkpoint", "keras", "h5", "json")
+    portable = ("onnx", "litert")
+    known = ("weights", "checkpoint", "keras", "h5", "json", *portable)
     if format_ not in known:
         raise RunError(f"--format {format_}: expected one of {', '.join(known)}.")
     found = run_folders.find(run, runs)
     silence_startup()
+    if format_ in portable:
+        from atelier_trainer.portable.save import save as save_portable
+
+        with writing(to.parent):
+            difference = save_portable(found, format_, to, data_folder)  # type: ignore[arg-type]
+        say(f"saved {to}: the golden examples come back, largest difference {difference:g}")
+        answer = {"path": str(to), "format": format_, "run": str(found.folder), "difference": difference}
+        print(json.dumps(answer), flush=True)
+        return
     from atelier_trainer.training import model_files
 
     with writing(to.parent):

@@ -157,6 +157,11 @@ def _read_sidecar(path: Path) -> tuple[dict[str, Any], np.ndarray]:
         with np.load(_sidecar(path), allow_pickle=False) as arrays:
             return json.loads(arrays["document"].tobytes()), arrays["probabilities"]
     except FileNotFoundError:
+        if path.suffix in (".onnx", ".tflite"):
+            raise RunError(
+                f"{path} is for another runtime, and no Keras model comes back from it. It was checked when it was "
+                "saved; `--format keras` writes one that can be restored."
+            ) from None
         raise RunError(
             f"{_sidecar(path)} is missing: expected what `atelier-trainer save` wrote, its sidecar beside it."
         ) from None
