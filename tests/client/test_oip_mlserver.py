@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from atelier_client import AsyncClient, Client, Router
+from atelier_client.doctor.connection import check_connection
+from atelier_client.doctor.protocol import check_protocol
 from atelier_client.errors import InputError, InvalidRequest, ModelNotFound, NotSupported
 from atelier_client.request_log import Recorder, read
 from sklearn.datasets import load_iris
@@ -217,24 +219,18 @@ def test_the_other_commands_take_such_a_target(target: str, tmp_path: Path) -> N
     assert not point["errors"]
 
 
-def test_doctor_says_which_protocol_the_port_speaks(server: MLServer, target: str, tmp_path: Path) -> None:
-    plain = target.removeprefix("v2+").removeprefix("grpc://")
-    done = command("doctor", "--json", "--target", plain, "--model", "echo")
-    assert done.returncode == 1
-    wrong = json.loads(done.stdout)[-1]
-    assert (
-        wrong["text"] == f"{plain} speaks the Open Inference Protocol v2, not TensorFlow Serving's protocol."
-    )
-    assert wrong["advice"].endswith(f"--target {target}")
+def test_doctor_says_which_protocol_the_port_speaks(server: MLServer, target: str) -> None:
     done = command("doctor", "--json", "--target", target, "--model", "echo")
     found = json.loads(done.stdout)
     assert {finding["state"] for finding in found} == {"ok"}, found
-    assert any(
-        finding["text"] == f"{target} speaks the Open Inference Protocol v2: mlserver 1.7.1"
-        for finding in found
-    )
+    spoken = f"{target} speaks the Open Inference Protocol v2: mlserver 1.7.1"
+    assert spoken in [finding["text"] for finding in found]
+    plain = target.removeprefix("v2+").removeprefix("grpc://")
+    [wrong] = check_protocol(plain, "echo", {"timeout": 20, "tls": False, "token": None})
+    assert wrong.text == f"{plain} speaks the Open Inference Protocol v2, not TensorFlow Serving's protocol."
+    assert wrong.advice.endswith(f"--target {target}")
     # The other port of the same server.
     other = server.rest if target == server.grpc else server.grpc
     swapped = other.replace("http", "grpc") if target == server.grpc else other.replace("grpc", "http")
-    done = command("doctor", "--json", "--target", swapped, "--model", "echo")
-    assert json.loads(done.stdout)[-1]["advice"].endswith(f"--target {other}")
+    *_, last = check_connection(swapped, None)
+    assert last.advice.endswith(f"--target {other}")

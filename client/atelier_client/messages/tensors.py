@@ -114,19 +114,22 @@ def encode(array: NDArray[Any]) -> tuple[bytes, memoryview]:
 
     A message would copy the content when it is set and again when it is serialized. Raises `UnsupportedType`.
     """
-    dtype = array.dtype
-    if dtype.kind in "OSU":
+    if array.dtype.kind in "OSU":
         message = _message(STRING, array.shape)
         message.string_val.extend(_text(item) for item in array.ravel().tolist())
         return message.SerializeToString(), memoryview(b"")
+    array = sendable(array)
+    return _head(array.dtype.str, array.shape, array.nbytes), np.ascontiguousarray(array).data
+
+
+def sendable(array: NDArray[Any]) -> NDArray[Any]:
+    """An array of numbers, little endian. Raises `UnsupportedType` for a dtype that the wire does not have."""
+    if array.dtype.str in _NUMBERS:
+        return array
+    dtype = array.dtype.newbyteorder("<")
     if dtype.str not in _NUMBERS:
-        dtype = dtype.newbyteorder("<")
-        if dtype.str not in _NUMBERS:
-            raise UnsupportedType(
-                f"dtype {dtype} cannot be sent; known: {', '.join(sorted(BY_NAME))}, string."
-            )
-        array = array.astype(dtype)
-    return _head(dtype.str, array.shape, array.nbytes), np.ascontiguousarray(array).data
+        raise UnsupportedType(f"dtype {dtype} cannot be sent; known: {', '.join(sorted(BY_NAME))}, string.")
+    return array.astype(dtype)
 
 
 def strings(array: NDArray[Any]) -> NDArray[Any]:

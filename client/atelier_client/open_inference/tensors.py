@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client.errors import ServerFailure, UnsupportedType
-from atelier_client.messages.tensors import BY_NAME, strings
+from atelier_client.errors import ServerFailure
+from atelier_client.messages.tensors import sendable, strings
 from atelier_client.open_inference.datatypes import BF16, BY_DTYPE, BYTES, CLIENT_NAMES, DTYPES
 from atelier_client.protos import open_inference_pb2 as pb
 
@@ -35,17 +35,10 @@ _FIELDS = {
 
 def encode(array: NDArray[Any]) -> tuple[str, memoryview]:
     """The datatype of an array and its raw bytes; of numbers the array's own memory. Raises `UnsupportedType`."""
-    dtype = array.dtype
-    if dtype.kind in "OSU":
+    if array.dtype.kind in "OSU":
         return BYTES, memoryview(packed(strings(array).ravel().tolist()))
-    if dtype.str not in BY_DTYPE:
-        dtype = dtype.newbyteorder("<")
-        if dtype.str not in BY_DTYPE:
-            raise UnsupportedType(
-                f"dtype {dtype} cannot be sent; known: {', '.join(sorted(BY_NAME))}, string."
-            )
-        array = array.astype(dtype)
-    return BY_DTYPE[dtype.str], np.ascontiguousarray(array).data
+    array = sendable(array)
+    return BY_DTYPE[array.dtype.str], np.ascontiguousarray(array).data
 
 
 def packed(items: Sequence[bytes]) -> bytes:
