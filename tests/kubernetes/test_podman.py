@@ -27,6 +27,9 @@ from tests.support.models import publish_untrained
 from tests.support.podman import Podman, podman
 from tests.support.ports import free_port
 
+# The image is built and copied where it is not there yet.
+pytestmark = pytest.mark.timeout(1700)
+
 
 @dataclass
 class Pod:

@@ -23,6 +23,6 @@ def build_image(folder: Path) -> str:
     except Unavailable as reason:
         pytest.skip(f"this machine has no container engine to build the image with: {reason}")
     command = ["docker", "build", "--quiet", "--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE, "serving"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, done.stderr
     return base

@@ -45,7 +45,7 @@ class Podman:
         name = f"localhost/{image}"
         if any(f"sha256:{item['Id']}" == wanted and name in (item["Names"] or []) for item in known):
             return
-        self.ask("pull", "--quiet", f"docker-daemon:{image}", timeout=280)
+        self.ask("pull", "--quiet", f"docker-daemon:{image}", timeout=900)
         self.ask("tag", wanted.removeprefix("sha256:"), name)
 
 
