@@ -13,7 +13,7 @@ from subprocess import DEVNULL, Popen
 from typing import Any
 
 from benchmarks.row import BIN, ROOT, Row, run
-from stack.engines.workers import local_addresses, tf_config
+from benchmarks.server import free_port
 
 TRAIN = BIN / "atelier-trainer"
 SEEDS = (1, 2, 3)
@@ -64,9 +64,13 @@ def _train(bench: Path, job: str, seed: int, workers: int) -> Result:
     command += ["--models", bench / f"models-{workers}", "--runs", bench / f"runs-{workers}"]
     if workers == 1:
         return _result(run(command, threads).stdout)
-    addresses = local_addresses(workers)
+    addresses = [f"127.0.0.1:{free_port()}" for _ in range(workers)]
     command += ["--set", "fit.strategy=multi_worker"]
-    each = [threads | {"TF_CONFIG": tf_config(addresses, index)} for index in range(workers)]
+    tasks = [{"type": "worker", "index": index} for index in range(workers)]
+    each = [
+        threads | {"TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})}
+        for task in tasks
+    ]
     others = [
         Popen(list(map(str, command)), env=its, cwd=ROOT, stdout=DEVNULL, stderr=DEVNULL) for its in each[1:]
     ]

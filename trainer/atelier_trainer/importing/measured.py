@@ -16,10 +16,10 @@ from atelier_trainer.data.dataset import DataSet, Examples
 from atelier_trainer.errors import AtelierTrainerError, ImportRefused
 from atelier_trainer.importing import task
 from atelier_trainer.importing.examples.given import Given
-from atelier_trainer.importing.signature import DEFAULT, Signature
 from atelier_trainer.importing.task import Purpose
 from atelier_trainer.publishing.exported_model import EVALUATION_BATCH, ExportedModel
 from atelier_trainer.publishing.extra_assets import GOLDEN_EXAMPLES, predict_log, save_golden
+from atelier_trainer.publishing.model_signature import DEFAULT, Signature
 from atelier_trainer.reference.document import reference, write_reference
 
 # Everything that a model may raise when it is loaded or run: it is somebody else's graph.

@@ -106,10 +106,10 @@ def _fill(
 ) -> dict[str, Any]:
     """Write the version, all but its card, which is returned."""
     from atelier_trainer.importing import keras_model, saved_model, task
-    from atelier_trainer.importing import signature as signatures
     from atelier_trainer.importing.card import card
     from atelier_trainer.importing.examples import reading, test_file
     from atelier_trainer.importing.measured import Measured
+    from atelier_trainer.publishing import model_signature as signatures
 
     if asked.examples:
         reading.require_format(asked.examples)

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from atelier_trainer.errors import ImportRefused
-from atelier_trainer.importing.signature import read_graph
 from atelier_trainer.importing.source import Source, files_of
+from atelier_trainer.publishing.model_signature import read_graph
 
 
 def copy(source: Source, folder: Path) -> str:

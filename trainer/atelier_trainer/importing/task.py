@@ -10,9 +10,9 @@ import numpy as np
 from atelier_trainer.data.labels import class_ids
 from atelier_trainer.errors import ImportRefused
 from atelier_trainer.importing.examples.given import Given
-from atelier_trainer.importing.signature import Signature, Tensor
 from atelier_trainer.label_key import key, number_of
 from atelier_trainer.printable import say
+from atelier_trainer.publishing.model_signature import Signature, Tensor
 
 TASKS = ("classification", "regression", "multi_label")
 # How far the probabilities of a row may be from 1 in sum, and below 0; the client has the same bound.

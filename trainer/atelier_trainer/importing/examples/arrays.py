@@ -12,8 +12,8 @@ from atelier_trainer.errors import ImportRefused
 from atelier_trainer.files import UNREADABLE_NPZ
 from atelier_trainer.importing.examples import columns
 from atelier_trainer.importing.examples.given import Given
-from atelier_trainer.importing.signature import Signature, Tensor
 from atelier_trainer.printable import say
+from atelier_trainer.publishing.model_signature import Signature, Tensor
 
 # Usual names of an array of all inputs: Keras's, and the trainer's own.
 _INPUT_ARRAYS = ("x_test", "x", "images", "inputs", "features")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from atelier_trainer.errors import ImportRefused
-from atelier_trainer.importing.signature import Signature, Tensor
+from atelier_trainer.publishing.model_signature import Signature, Tensor
 
 # Usual names of a label column, as the client knows them (client/atelier_client/data/columns.py).
 LABEL_COLUMNS = ("label", "labels", "class", "target", "y_test", "y")

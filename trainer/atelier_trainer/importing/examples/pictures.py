@@ -11,8 +11,8 @@ import tensorflow as tf
 from atelier_trainer.errors import ImportRefused
 from atelier_trainer.importing.examples import columns
 from atelier_trainer.importing.examples.given import Given
-from atelier_trainer.importing.signature import Signature
 from atelier_trainer.printable import say
+from atelier_trainer.publishing.model_signature import Signature
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _ROW_AXES = (2, 3)

@@ -8,7 +8,7 @@ from pathlib import Path
 from atelier_trainer.errors import ImportRefused
 from atelier_trainer.importing.examples import arrays, pictures, table
 from atelier_trainer.importing.examples.given import Given
-from atelier_trainer.importing.signature import Signature
+from atelier_trainer.publishing.model_signature import Signature
 
 EXPECTED = "a .csv (or .csv.gz), an .npz, or a folder with one folder of PNG or JPEG files a class"
 

@@ -14,8 +14,8 @@ from atelier_trainer.data.dataset import file_digest
 from atelier_trainer.errors import ImportRefused
 from atelier_trainer.importing.examples import columns
 from atelier_trainer.importing.examples.given import Given
-from atelier_trainer.importing.signature import Signature, Tensor
 from atelier_trainer.printable import say
+from atelier_trainer.publishing.model_signature import Signature, Tensor
 
 _BLOCK = 5000
 
