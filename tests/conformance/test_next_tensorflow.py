@@ -27,13 +27,14 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("exporter", "server"), [(NEXT, PRESENT), (PRESENT, NEXT)], ids=["back", "forth"])
 def test_golden_examples_come_back_right_from_the_other_tensorflow(
     exporter: Path, server: Path, tmp_path: Path
 ) -> None:
     command = [str(exporter / "bin" / "python"), "-m", "tests.support.drift_models", str(tmp_path)]
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=240, check=False
+        command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr
     config = f"--model_config_file={tmp_path / 'models.config'}"

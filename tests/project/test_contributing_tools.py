@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from stack.versions import NEXT_TENSORFLOW, minor
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
 # Wheels that carry a program of another name.
@@ -112,6 +114,13 @@ def test_workflow_runs_ci_on_every_supported_python() -> None:
             line.removeprefix(prefix) for line in project["classifiers"] if line.startswith(prefix + "3.")
         }
         assert set(job["strategy"]["matrix"]["python"]) == named
+
+
+def test_workflow_runs_the_next_tensorflow() -> None:
+    job = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]["next-tensorflow"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == [
+        f"make test TENSORFLOW={minor(NEXT_TENSORFLOW)}"
+    ]
 
 
 def test_workflow_pins_actions_and_asks_for_little() -> None:

@@ -18,6 +18,7 @@ from atelier_client.evaluation.skew import TOLERANCE, measure
 
 from stack.engines import docker
 from stack.engines.docker import Docker
+from stack.engines.project import project_name
 from stack.model_image import repository
 from tests.support.checkout import Checkout
 from tests.support.models import publish_untrained
@@ -104,6 +105,33 @@ def test_its_labels_are_those_of_the_card(built: str, published: Path) -> None:
     assert labels["example.atelier.model.card.sha256"] == digest
     for name, value in card["metrics"]["test"].items():
         assert float(labels[f"example.atelier.metrics.test.{name}"]) == value
+
+
+def test_a_version_in_the_volume_of_the_containers_is_found(
+    checkout: Checkout, published: Path, engine: Docker, tmp_path: Path
+) -> None:
+    if not docker.has_image("atelier-client"):
+        pytest.skip("the engine has no image atelier-client yet: `make up ENGINE=compose` builds it")
+    volume = f"{project_name(checkout.path)}_models"
+    docker.ask("volume", "create", volume)
+    container = docker.ask("create", f"--volume={volume}:/models", "atelier-client").stdout.strip()
+    try:
+        docker.ask("cp", f"{published}/.", f"{container}:/models", timeout=60)
+        said = checkout.make("image", f"MODEL={MODEL}", "VERSION=1")
+        name = said.splitlines()[-1]
+        assert name == f"atelier-model/{MODEL}:1"
+        members = unpacked(name, tmp_path / "image")
+        assert f"models/{MODEL}/1/saved_model.pb" in {member.name for member in members}
+        assert f"VERSION=2: of {MODEL} there is 1" in checkout.make(
+            "image", f"MODEL={MODEL}", "VERSION=2", "ENGINE=compose", expect=2
+        )
+        shutil.copytree(published, checkout.path / "models")
+        text = checkout.make("image", f"MODEL={MODEL}", "VERSION=1", expect=2)
+        assert "both the folder models and the containers' volume have it" in text
+    finally:
+        docker.ask("rm", "--force", container)
+        docker.ask("volume", "rm", volume)
+        docker.ask("image", "rm", "--force", f"atelier-model/{MODEL}:1")
 
 
 def test_what_is_not_there_is_one_sentence(shop: Checkout, engine: Docker) -> None:
