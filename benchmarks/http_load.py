@@ -1,6 +1,6 @@
 """The one HTTP client of all comparisons: keep-alive connections, each sending the next request when it has the answer.
 
-python -m benchmarks.http_load HOST:PORT PATH BODY_FILE IN_FLIGHT SECONDS
+python -m benchmarks.http_load HOST:PORT PATH BODY_FILE IN_FLIGHT SECONDS [HEADER: VALUE ..]
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 
-def main(target: str, path: str, body_file: str, in_flight: str, seconds: str) -> None:
+def main(target: str, path: str, body_file: str, in_flight: str, seconds: str, *headers: str) -> None:
     """Print {"per_second", "p50", "p99", "failed"} as JSON; latencies in milliseconds."""
     body = Path(body_file).read_bytes()
+    more = "".join(f"{header}\r\n" for header in headers)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {target}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\n{more}\r\n"
     )
     print(json.dumps(asyncio.run(_load(target, head.encode() + body, int(in_flight), float(seconds)))))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from atelier_client import Client
 
-from benchmarks import serving_speed
+from benchmarks import open_inference, serving_speed
 from benchmarks.row import Row
 from benchmarks.served import Served, served_model
 
@@ -26,6 +26,7 @@ def measure() -> Iterator[Row]:
     """Every row, as it is measured."""
     with served_model("--enable_serialization_as_tensor_content=true") as served:
         yield from serving_speed.measure(served)
+        yield from open_inference.measure(served)
         yield swaps(served)
 
 

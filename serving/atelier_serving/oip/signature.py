@@ -34,9 +34,13 @@ class TensorForm:
         known = self.shape
         if known is None or known == shape:
             return True
-        return len(known) == len(shape) and all(
-            size in (-1, given) for size, given in zip(known, shape, strict=True)
-        )
+        if len(known) != len(shape):
+            return False
+        # A generator would take longer than all the rest of this.
+        for size, given in zip(known, shape, strict=True):  # noqa: SIM110
+            if size not in (-1, given):
+                return False
+        return True
 
     def sizes(self) -> list[int]:
         """The shape as the protocol tells it, which has no word for "of any rank": one dimension of any size."""
@@ -52,6 +56,8 @@ class SignatureForm:
     inputs: Mapping[str, TensorForm]
     outputs: Mapping[str, TensorForm]
     defaults: frozenset[str]
+    # The outputs of types that the protocol has not.
+    foreign: frozenset[str]
 
 
 # Fields of protos are slow to read, and each request needs these.
@@ -87,13 +93,9 @@ def listed(names: Mapping[str, object]) -> str:
 
 
 def _form(name: str, signature: meta_graph_pb2.SignatureDef) -> SignatureForm:
-    return SignatureForm(
-        name,
-        signature.method_name,
-        _tensors(signature.inputs),
-        _tensors(signature.outputs),
-        frozenset(signature.defaults),
-    )
+    inputs, outputs = _tensors(signature.inputs), _tensors(signature.outputs)
+    foreign = frozenset(output.name for output in outputs.values() if output.datatype is None)
+    return SignatureForm(name, signature.method_name, inputs, outputs, frozenset(signature.defaults), foreign)
 
 
 def _tensors(infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> dict[str, TensorForm]:

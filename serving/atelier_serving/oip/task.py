@@ -57,8 +57,8 @@ class TaskBuilder:
             self._add_defaults()
         feeds = [(tensor.tensor, arrays[name]) for name, tensor in form.inputs.items()]
         names = self._asked(outputs) if outputs else list(form.outputs)
-        for name in names:
-            if form.outputs[name].datatype is None:
+        for name in names if form.foreign else ():
+            if name in form.foreign:
                 raise invalid(
                     f'Output "{name}" is {form.outputs[name].type_name}, which this protocol has no type for: ask for '
                     "other outputs, or use TensorFlow Serving's Predict."
