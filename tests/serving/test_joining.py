@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import tensorflow as tf
 from atelier_serving.flags import Flags
 from atelier_serving.inference.row_independence import independent_outputs
 from atelier_serving.models.servable import Servable
+from atelier_serving.oip.protos import open_inference_pb2
 from numpy.typing import NDArray
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from tests.support.http import series
+from tests.support.open_inference import SERVICE, ask, infer_body, infer_message, outputs_of
 from tests.support.peer import ONCE
 from tests.support.row_models import DEPENDENT, INDEPENDENT, WIDTH, save_rows
 from tests.support.server import RunningServer, running_server
@@ -126,6 +129,34 @@ def test_the_graph_says_which_rows_are_independent(folder: Path, name: str) -> N
     found = independent_outputs(servable).get("serving_default", frozenset())
     servable.close()
     assert found == (frozenset({"y"}) if name in INDEPENDENT else frozenset())
+
+
+def test_calls_and_requests_of_the_other_protocol_are_joined_and_answered_as_alone(
+    stub: PredictionServiceStub, server: RunningServer, folder: Path
+) -> None:
+    parts = np.split(rows(MOST), MOST)
+    alone = answers(stub, "linear", parts, together=False)
+    messages = [infer_message({"x": part}, raw=True, model_name="linear") for part in parts]
+    with grpc.insecure_channel(server.grpc) as channel:
+        method = channel.unary_unary(
+            f"/{SERVICE}/ModelInfer",
+            request_serializer=open_inference_pb2.ModelInferRequest.SerializeToString,
+            response_deserializer=open_inference_pb2.ModelInferResponse.FromString,
+        )
+        # Beside calls of the wire, in the same bursts.
+        beside = [stub.Predict.future(request("linear", part), timeout=30) for part in parts]
+        futures = [method.future(message, timeout=30) for message in messages]
+        joined = [outputs_of(future.result())["y"] for future in futures]
+        wire = [tf.make_ndarray(future.result().outputs["y"]) for future in beside]
+    assert all(near(got, wanted) for got, wanted in zip(joined, alone, strict=True))
+    assert all(near(got, wanted) for got, wanted in zip(wire, alone, strict=True))
+    bodies = [infer_body({"x": part}, binary=True) for part in parts]
+    with ThreadPoolExecutor(16) as pool:
+        asked = list(pool.map(lambda body: ask(server.rest, "/v2/models/linear/infer", *body), bodies))
+    assert all(near(answer.outputs()["y"], wanted) for answer, wanted in zip(asked, alone, strict=True))
+    lines = map(json.loads, (folder / "access.log").read_text().splitlines())
+    most = max(line["batch_rows"] for line in lines if line["method"] == "ModelInfer")
+    assert most > 8
 
 
 def test_a_member_that_fails_fails_alone(stub: PredictionServiceStub) -> None:

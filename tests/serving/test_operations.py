@@ -16,10 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.http import get, series
+from tests.support.open_inference import ask, call, failure, infer_body, infer_message, outputs_of
 from tests.support.peer import ONCE, Peer
 from tests.support.server import running_server
 from tests.support.toy_models import save_toy
@@ -89,6 +91,32 @@ def test_metrics_count_by_status_version_and_entrypoint(peer: Peer) -> None:
     assert after["process_resident_memory_bytes{}"] > 1e8
 
 
+def test_the_open_inference_protocol_shares_batches_and_metrics(peer: Peer) -> None:
+    before = series(peer.server)
+    message = infer_message({"x": np.ones(1, np.float32)}, raw=True)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: call(peer.channel, "ModelInfer", message), range(64)))
+    assert {outputs_of(answer)["y"].tolist()[0] for answer in found} == {1.0}
+    body, headers = infer_body({"x": np.ones(1, np.float32)}, binary=False)
+    assert ask(peer.server.rest, "/v2/models/toy/infer", body, headers).status == 200
+    assert ask(peer.server.rest, "/v2/models/nobody-serves-this/infer", body, headers).status == 404
+    after = series(peer.server)
+
+    def grown(name: str) -> float:
+        return after[name] - before.get(name, 0)
+
+    assert grown(':tensorflow:serving:request_count{model_name="toy",status="OK"}') == 65
+    assert grown(':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"}') == 1
+    versioned = 'model_name="toy",model_version="1"'
+    for api, entrypoint, count in (("ModelInfer", "GRPC", 64), ("infer", "REST", 1)):
+        labels = f'model_name="toy",API="{api}",entrypoint="{entrypoint}"'
+        assert grown(f":tensorflow:serving:request_latency_count{{{labels}}}") == count
+        labels = f'{versioned},api="{api}",entrypoint="{entrypoint}",status="OK"'
+        assert grown(f"atelier_request_seconds_count{{{labels}}}") == count
+    assert grown(f"atelier_batch_rows_count{{{versioned}}}") == 65
+    assert grown(f"atelier_batch_rows_sum{{{versioned}}}") > 2 * 65
+
+
 def test_the_metrics_page_is_prometheus_text(peer: Peer) -> None:
     status, text = get(peer.server, "/monitoring/prometheus/metrics")
     assert status == 200
@@ -135,8 +163,16 @@ def test_health_says_when_no_version_is_left_and_when_one_is_back(models: Path, 
     peer.wait(lambda: get(peer.server, "/readyz")[0] == 503)
     peer.wait(lambda: health(peer) == health_pb2.HealthCheckResponse.NOT_SERVING)
     assert get(peer.server, "/healthz")[0] == 200
+    assert get(peer.server, "/v2/health/live")[0] == 200
+    for path in ("/v2/health/ready", "/v2/models/toy/ready"):
+        assert get(peer.server, path)[0] == 503
+    assert not call(peer.channel, "ServerReady").ready
+    assert not call(peer.channel, "ModelReady", name="toy").ready
+    code, text = failure(peer.channel, infer_message({"x": np.ones(1, np.float32)}, raw=True))
+    assert (code, text) == (grpc.StatusCode.UNAVAILABLE, 'The model "toy" has no version that answers.')
     save_toy(models, version=4, factor=4.0)
     peer.wait(lambda: get(peer.server, "/readyz")[0] == 200)
+    assert ask(peer.server.rest, "/v2/models/toy/ready").document == {"name": "toy", "ready": True}
     peer.wait(lambda: health(peer) == health_pb2.HealthCheckResponse.SERVING)
 
 

@@ -25,6 +25,8 @@ from tensorflow_serving.apis import inference_pb2, prediction_log_pb2
 
 from tests.support.conformance_model import save_config, save_conformance_model
 from tests.support.http import get, series
+from tests.support.open_inference import ask as ask_over_http
+from tests.support.open_inference import bits, call, infer_body, infer_message
 from tests.support.peer import ONCE, Peer
 from tests.support.server import running_server
 from tests.support.toy_models import save_toy
@@ -136,6 +138,40 @@ def test_a_predict_over_rest_is_kept_as_the_signature_s_tensors(peer: Peer, logs
     assert kept.inputs["x"].dtype == np.float32
     np.testing.assert_array_equal(kept.outputs["y"], 2 * kept.inputs["x"])
     np.testing.assert_array_equal(kept.inputs["x"], np.array(instances, np.float32))
+
+
+@pytest.mark.parametrize("rows", [1, 30_000])
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_the_open_inference_protocol_is_kept_as_the_predict_that_it_is(
+    peer: Peer, logs: Path, transport: str, rows: int
+) -> None:
+    """Small ones run in bursts, large ones by themselves."""
+    x = np.arange(rows, dtype=np.float32)
+    request = prediction_log_pb2.PredictionLog().predict_log.request
+    request.model_spec.name, request.model_spec.version_label = "toy", "stable"
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto(x))
+    (wanted,) = written(peer, logs / "requests", lambda: peer.prediction.Predict(request, timeout=10))
+
+    def ask() -> None:
+        if transport == "grpc":
+            message = infer_message({"x": x}, raw=True, model_version="stable")
+            call(peer.channel, "ModelInfer", message, metadata=[("traceparent", TRACEPARENT)])
+        else:
+            body, headers = infer_body({"x": x}, binary=True)
+            path = "/v2/models/toy/versions/stable/infer"
+            answer = ask_over_http(peer.server.rest, path, body, headers | {"traceparent": TRACEPARENT})
+            assert answer.status == 200
+
+    (kept,) = written(peer, logs / "requests", ask)
+    assert (kept.model, kept.version, kept.label, kept.trace_id) == ("toy", 1, "stable", TRACE)
+    assert (kept.transport, kept.source, kept.signature) == (transport, "server", wanted.signature)
+    for mine, theirs in ((kept.inputs, wanted.inputs), (kept.outputs, wanted.outputs)):
+        assert {name: bits(array) for name, array in mine.items()} == {
+            name: bits(array) for name, array in theirs.items()
+        }
+    line = json.loads((logs / "access.log").read_text().splitlines()[-1])
+    method = {"grpc": "ModelInfer", "rest": "infer"}[transport]
+    assert (line["method"], line["model"], line["version"], line["rows"]) == (method, "toy", 1, rows)
 
 
 @pytest.mark.parametrize("transport", ["grpc", "rest"])

@@ -17,6 +17,7 @@ import pytest
 from atelier_serving.status import ServingError
 from atelier_serving.tls import Tls
 
+from tests.support.open_inference import call
 from tests.support.peer import ONCE, Peer
 from tests.support.server import RunningServer
 from tests.support.small_server import make_certificates
@@ -61,6 +62,7 @@ def test_mutual_tls_on_grpc_and_rest(models: Path, certificates: dict[str, Any],
             peer.channel.close()
             peer.prediction = type(peer.prediction)(channel)
             assert peer.scale()[0] in (1.0, 7.0)
+            assert call(channel, "ServerReady").ready
         for stranger in (grpc.ssl_channel_credentials(authority), None):
             channel = (
                 grpc.secure_channel(server.grpc, stranger) if stranger else grpc.insecure_channel(server.grpc)
@@ -73,6 +75,10 @@ def test_mutual_tls_on_grpc_and_rest(models: Path, certificates: dict[str, Any],
         url = server.rest.replace("http:", "https:") + "/v1/models/toy"
         with urllib.request.urlopen(url, context=context, timeout=5) as answer:
             assert b"AVAILABLE" in answer.read()
+        with urllib.request.urlopen(
+            f"{url.partition('/v1')[0]}/v2/models/toy/ready", context=context, timeout=5
+        ) as answer:
+            assert json.loads(answer.read())["ready"]
         anonymous = ssl.create_default_context(cadata=certificates["ca.pem"])
         with pytest.raises(OSError, match=r"(?i)certificate required|reset|alert|EOF|closed"):
             urllib.request.urlopen(url, context=anonymous, timeout=5).read()

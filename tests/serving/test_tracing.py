@@ -18,6 +18,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from tests.support.http import get
+from tests.support.open_inference import ask as ask_over_http
+from tests.support.open_inference import call, infer_body, infer_message
 from tests.support.otlp import OtlpReceiver, attributes, otlp_receiver
 from tests.support.peer import ONCE, Peer
 from tests.support.ports import free_port
@@ -103,6 +105,22 @@ def test_a_request_over_rest_is_a_span_too(peer: Peer, receiver: OtlpReceiver, a
     assert asked.parent_span_id == b""
     lines = [json.loads(line) for line in access_log.read_text().splitlines()[-2:]]
     assert [line["trace_id"] for line in lines] == [TRACE, asked.trace_id.hex()]
+
+
+def test_requests_of_the_open_inference_protocol_are_spans(peer: Peer, receiver: OtlpReceiver) -> None:
+    receiver.spans.clear()
+    message = infer_message({"x": np.ones(2, np.float32)}, raw=True)
+    call(peer.channel, "ModelInfer", message, metadata=[("traceparent", TRACEPARENT)])
+    body, headers = infer_body({"x": np.ones(2, np.float32)}, binary=True)
+    answer = ask_over_http(
+        peer.server.rest, "/v2/models/toy/infer", body, headers | {"traceparent": TRACEPARENT}
+    )
+    assert answer.status == 200
+    spans = {span.name: span for span in receiver.wait(2)}
+    assert set(spans) == {"inference.GRPCInferenceService/ModelInfer", "POST /v2/models/{model}/infer"}
+    for span in spans.values():
+        assert span.trace_id.hex() == TRACE
+        assert attributes(span)["atelier.rows"] == 2
 
 
 def test_a_request_that_fails_is_a_span_with_its_error(peer: Peer, receiver: OtlpReceiver) -> None:

@@ -77,7 +77,13 @@ _METHODS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def call(channel: grpc.Channel, method: str, request: Any = None, **fields: Any) -> Any:
+def call(
+    channel: grpc.Channel,
+    method: str,
+    request: Any = None,
+    metadata: Sequence[tuple[str, str]] = (),
+    **fields: Any,
+) -> Any:
     """The response of a method; its request is given, or made of the fields. Raises `grpc.RpcError`."""
     kind, response = _METHODS[method]
     stub = channel.unary_unary(
@@ -85,7 +91,7 @@ def call(channel: grpc.Channel, method: str, request: Any = None, **fields: Any)
         request_serializer=kind.SerializeToString,
         response_deserializer=response.FromString,
     )
-    return stub(request if request is not None else kind(**fields), timeout=20)
+    return stub(request if request is not None else kind(**fields), timeout=20, metadata=tuple(metadata))
 
 
 def failure(channel: grpc.Channel, request: pb.ModelInferRequest) -> tuple[grpc.StatusCode, str]:

@@ -13,7 +13,19 @@ from atelier_client._metrics_page import Sample
 _SERVING = ":tensorflow:serving:"
 ALL = "all"
 # TensorFlow Serving counts only these: requests that run a graph.
-_INFERENCE = frozenset(("Predict", "Classify", "Regress", "MultiInference", "predict", "classify", "regress"))
+_INFERENCE = frozenset(
+    (
+        "Predict",
+        "Classify",
+        "Regress",
+        "MultiInference",
+        "predict",
+        "classify",
+        "regress",
+        "ModelInfer",
+        "infer",
+    )
+)
 _MICROSECOND = 1e-6
 
 
