@@ -315,6 +315,15 @@ def test_bytes_that_are_no_text_need_the_binary_form(server: Address) -> None:
     assert "no UTF-8" in ask(server.rest, INFER, body, headers).error
 
 
+def test_more_strings_than_there_is_memory_for(server: Address) -> None:
+    """Sixteen megabytes of empty strings would take twenty times as much."""
+    head = json.loads(typed_tensor("string", datatype="BYTES", parameters={"binary_data_size": 16_000_000}))
+    head["inputs"][0]["shape"] = [4_000_000]
+    text = json.dumps(head).encode()
+    answer = ask(server.rest, INFER, text + bytes(16_000_000), {HEADER: str(len(text))})
+    assert (answer.status, "more than the memory that is left" in answer.error) == (429, True)
+
+
 @pytest.mark.parametrize(
     ("path", "method", "status"),
     [

@@ -15,13 +15,17 @@ from atelier_serving.oip import parameters as known
 from atelier_serving.oip.json_data import from_data
 from atelier_serving.oip.raw import from_raw
 from atelier_serving.oip.task import TaskBuilder
+from atelier_serving.rest.document_memory import LargeDocument
 from atelier_serving.rest.json.document import parse_document
 from atelier_serving.rest.json.values import is_list, uncounted
+from atelier_serving.rest.predict import size_of
 from atelier_serving.rest.request import Request
 from atelier_serving.status import invalid
 
 HEADER = "inference-header-content-length"
 _DIGITS = 12
+# Over gRPC an eighth of the memory that strings take is counted (tensors.py); documents count all of it.
+_MEMORY_OF_A_CLAIM = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class InferDocument:
 
     def __init__(self, request: Request) -> None:
         """Raises `ServingError` for a body that cannot be read."""
-        self._large = request.large
+        self._request = request
         if request.large:
             request.large.begin()
         text, self._tail = _split(request, _body(request))
@@ -64,8 +68,8 @@ class InferDocument:
         form = self._form()
         task = builder.task(list(form.binary))
         self._document.clear()
-        if self._large:
-            self._large.holds(sum(array.nbytes for _, array in task.feeds))
+        if self._request.large:
+            self._request.large.holds(size_of(dict(task.feeds)))
         return task, form
 
     def _read_input(self, builder: TaskBuilder, tensor: dict[str, Any], owner: str) -> None:
@@ -75,7 +79,7 @@ class InferDocument:
         datatype = builder.expect(name, _text(tensor, "datatype", owner), shape)
         parameters = known.of_document(owner, tensor)
         known.refuse_foreign(name, parameters)
-        spend = self._large.spend if self._large else uncounted
+        spend = self._request.large.spend if self._request.large else uncounted
         if known.BINARY_SIZE not in parameters:
             if "data" not in tensor:
                 raise invalid(f"{owner} has neither data nor the parameter {known.BINARY_SIZE}.")
@@ -84,7 +88,14 @@ class InferDocument:
             raise invalid(f"{owner} has data and the parameter {known.BINARY_SIZE}: send one of the two.")
         else:
             content = self._taken(owner, parameters[known.BINARY_SIZE])
-            builder.feed(name, from_raw(name, datatype, shape, content, spend))
+            builder.feed(name, from_raw(name, datatype, shape, content, self._claim))
+
+    def _claim(self, size: int) -> None:
+        """Count what very many strings of a binary tensor take in memory. Raises `ServingError`."""
+        request = self._request
+        if request.large is None:
+            request.large = LargeDocument(request.memory, takes_turns=False)
+        request.large.spend(size * _MEMORY_OF_A_CLAIM)
 
     def _taken(self, owner: str, size: Any) -> memoryview:
         """The next bytes of the body."""
