@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 import numpy as np
+from atelier_client.protos import open_inference_pb2
 from atelier_client.protos import serving_pb2 as pb
 
 _PATHS = {
@@ -54,8 +55,6 @@ def main(
 def _request(model: str, rows: int, protocol: str) -> bytes:
     images = np.random.default_rng(0).integers(0, 256, (rows, 28, 28), np.uint8)
     if protocol == "infer":
-        from atelier_serving.oip.protos import open_inference_pb2
-
         message = open_inference_pb2.ModelInferRequest(
             model_name=model, raw_input_contents=[images.tobytes()]
         )
