@@ -79,8 +79,9 @@ lint: venv  ## check style, types and workflows (what pre-commit runs)
 test: lint  ## lint, and run all tests but the long ones (PYTHON=3.12, TENSORFLOW=2.21: the components' tests with it)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(TESTS)
 
-site: venv  ## build the documentation site, strictly and without a network, in site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+site: venv  ## execute the tutorials, build the documentation site in site/
+	$(BIN)/python -m docs.tools.tutorials .atelier/tutorials
+	NO_MKDOCS_2_WARNING=1 ATELIER_TUTORIALS=.atelier/tutorials $(BIN)/python -m mkdocs build --strict
 	@echo "The site: site/index.html"
 
 soak: venv  ## run the long tests, and all tests of the server with its other gRPC front

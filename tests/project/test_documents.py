@@ -14,7 +14,7 @@ PAGES = {
     "CONTRIBUTING.md": [ROOT],
     "docs/architecture.md": [ROOT, ROOT / "docs", *(ROOT / name / f"atelier_{name}" for name in COMPONENTS)],
 }
-DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+DOCUMENTS = sorted(str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")))
 _PATH = re.compile(
     r"(?<![\w./])[\w.-]+(?:/[\w.-]+)*(?:\.(?:py|md|yaml|json|toml|proto|j2|in|lock)\b|/(?=[`, )\]]))"
 )
@@ -61,6 +61,21 @@ def test_each_link_within_the_checkout_leads_somewhere(page: str) -> None:
     ]
     missing = [target for target in targets if target and not ((ROOT / page).parent / target).exists()]
     assert not missing
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings where the repository is read: letters, digits, hyphens for spaces."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", DOCUMENTS)
+def test_each_anchor_is_that_of_a_heading(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for path, anchor in re.findall(r"\]\(([^)\s#:]*)#([^)\s]+)\)", text):
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert anchor in anchors(target), f"{path}#{anchor}"
 
 
 @pytest.mark.parametrize("page", DOCUMENTS)
