@@ -96,7 +96,7 @@ def up(settings: Settings) -> None:
             note(f"{model} is served, and not evaluated: {why}.")
         elif before and _digest(report) == state.done[source.key].get("report"):
             note(
-                f"Nothing has changed since it was evaluated:{_accuracy(report)} `make evaluate` does it again."
+                f"Nothing has changed since it was evaluated:{_quality(report)} `make evaluate` does it again."
             )
         else:
             evaluated = _evaluate(engine, state, trained)
@@ -197,9 +197,11 @@ def _digest(report: Path) -> str:
         return ""
 
 
-def _accuracy(report: Path) -> str:
+def _quality(report: Path) -> str:
     metrics = json.loads(report.read_text(encoding="utf-8")).get("metrics", {})
-    return f" accuracy {metrics['accuracy']:.4f}." if "accuracy" in metrics else ""
+    if "accuracy" in metrics:
+        return f" accuracy {metrics['accuracy']:.4f}."
+    return f" mean absolute error {metrics['mae']:.5g}." if "mae" in metrics else ""
 
 
 def _made(engine: Engine, settings: Settings, source: JobFile | Import) -> dict[str, Any]:

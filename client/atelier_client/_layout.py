@@ -1,4 +1,4 @@
-"""How the user's tables are laid out, as the model card's `input` says (docs/contracts.md, section 2)."""
+"""What a model answers and how the user's tables are laid out, as the model card says (docs/contracts.md)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-# Integers are class numbers, unless class names are numbers: then they are names.
-LabelKind = Literal["names", "numbers", "integers"]
+# Integers are class numbers, unless class names are numbers: then they are names. Values are a regression's.
+LabelKind = Literal["names", "numbers", "integers", "values"]
 Kind = Literal["image", "text", "table"]
+# What a model answers: the card's `task`.
+Task = Literal["classification", "regression", "multi_label"]
+TASKS: tuple[Task, ...] = ("classification", "regression", "multi_label")
+# What older trainers wrote for the first.
+CLASSIFICATIONS = ("classification", "multiclass", "binary", None)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tokenize import TokenError
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client._files import read_bytes, require_file
-from atelier_client._layout import Kind, LabelKind, Layout
+from atelier_client._layout import CLASSIFICATIONS, TASKS, Kind, LabelKind, Layout, Task
 from atelier_client.errors import DataError
 
 _AGAIN = "Publish the version again, or take the file away."
@@ -40,11 +40,12 @@ _WORDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text", int
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What the client needs of a card: the classes, where the test examples are, and how the trainer found the model.
+    """What the client needs of a card: what the model answers, where the test examples are, how the trainer found it.
 
     `layout` describes the user's files, as in training; `test_file` has `format` and `path` (under the data folder),
-    `labels` ("names" or "numbers") and maybe `sha256`; `metrics` are the trainer's, for the test examples; `document`
-    is the whole card.
+    `labels` ("names", "numbers" or "values") and maybe `sha256`, and is empty without test examples; `metrics` are the
+    trainer's, for the test examples; `document` is the whole card. `task` and `output` (the one that is measured) are
+    None where the card does not say.
     """
 
     class_names: tuple[str, ...]
@@ -53,17 +54,20 @@ class ModelCard:
     test_file: Mapping[str, str]
     metrics: Mapping[str, float]
     document: Mapping[str, Any]
+    task: Task | None = "classification"
+    output: str | None = None
 
     @property
     def label_kind(self) -> LabelKind:
         """What stands for labels in the test file; those of older cards hold class numbers."""
-        return "names" if self.test_file.get("labels") == "names" else "numbers"
+        known: dict[str | None, LabelKind] = {"names": "names", "values": "values"}
+        return known.get(self.test_file.get("labels"), "numbers")
 
     @property
     def test_sha256(self) -> str | None:
         """The digest of the test file at training. None when an older card does not have it."""
         known = self.test_file.get("sha256")
-        if known is None and self.test_file["format"] == "idx":
+        if known is None and self.test_file.get("format") == "idx":
             known = self.document["data"]["test"].get("sha256")
         return known if isinstance(known, str) else None
 
@@ -75,7 +79,7 @@ class ModelCard:
             wide.kind,
             wide.shape,
             # An .npz has the arrays `images` and `labels`.
-            "labels" if self.test_file["format"] == "npz" else self.test_file.get("label", "label"),
+            "labels" if self.test_file.get("format") == "npz" else self.test_file.get("label", "label"),
             "text",
             wide.columns,
             kinds=wide.kinds,
@@ -113,19 +117,21 @@ def read_card(version_folder: Path) -> ModelCard | None:
         raise DataError(f"{path} is damaged: {place}: {error.msg}. {_AGAIN}") from None
     except RecursionError:
         raise DataError(f"{path} is damaged: its values are nested too deeply. {_AGAIN}") from None
-    test_file = _value(path, card, "data.test.file", dict)
-    for name in ("format", "path"):
+    without = _value(path, card, "data.test", dict).get("file", 0) is None
+    test_file = {} if without else _value(path, card, "data.test.file", dict)
+    for name in () if without else ("format", "path"):
         _value(path, card, f"data.test.file.{name}", str)
     for name in ("label", "labels", "sha256"):
         if name in test_file:
             _value(path, card, f"data.test.file.{name}", str)
-    if test_file.get("labels") not in (None, "names", "numbers"):
+    if test_file.get("labels") not in (None, "names", "numbers", "values"):
         got = json.dumps(test_file["labels"])[:60]
         raise DataError(
-            f'{path} is damaged: the key data.test.file.labels: expected "names" or "numbers", got {got}. {_AGAIN}'
+            f'{path} is damaged: the key data.test.file.labels: expected "names", "numbers" or "values", got {got}. '
+            f"{_AGAIN}"
         )
-    inside = PurePosixPath(test_file["path"])
-    if inside.is_absolute() or ".." in inside.parts or "\0" in test_file["path"]:
+    inside = PurePosixPath(test_file.get("path", ""))
+    if inside.is_absolute() or ".." in inside.parts or "\0" in str(inside):
         got = json.dumps(test_file["path"])[:60]
         raise DataError(
             f"{path} is damaged: the key data.test.file.path: expected a path inside the data folder, got {got}. "
@@ -141,7 +147,22 @@ def read_card(version_folder: Path) -> ModelCard | None:
         test_file,
         metrics,
         card,
+        _task(path, card),
+        _value(path, card, "output", str) if card.get("output") is not None else None,
     )
+
+
+def _task(path: Path, card: Any) -> Task | None:
+    """The card's task; None where it is null, as of an imported model of which nobody said it."""
+    given = card.get("task")
+    if given in CLASSIFICATIONS:
+        return None if given is None and "task" in card else "classification"
+    if given not in TASKS:
+        got = json.dumps(given)[:60]
+        raise DataError(
+            f"{path} is damaged: the key task: expected one of {', '.join(TASKS)}, got {got}. {_AGAIN}"
+        )
+    return cast(Task, given)
 
 
 def _layout(path: Path, card: Any) -> Layout:

@@ -135,7 +135,7 @@ def test_answers_are_taken_from_whatever_the_log_has() -> None:
         assert list(some.values) == [("output", "predicted class")]
         assert some.values["output", "predicted class"].tolist() == ["a", "b"]
     price = answers_of({"price": np.array([1.5, 2.5], np.float32)}, Schema(None))
-    assert price.values["output", "price"].tolist() == [1.5, 2.5]
+    assert price.values["value", "price"].tolist() == [1.5, 2.5]
 
 
 def test_an_answer_that_is_not_finite_takes_none_of_the_others_away() -> None:

@@ -49,7 +49,7 @@ def test_the_report_says_what_was_measured(
     report = json.loads((tmp_path / "evaluation.json").read_text())
     assert report["model"] == {"name": "fashion", "version": 1, "label": None, "target": server.grpc}
     assert set(report) == {
-        "model", "dataset", "partial", "metrics", "intervals", "exact_areas", "trained", "per_class",
+        "model", "dataset", "partial", "task", "output", "metrics", "intervals", "exact_areas", "trained", "per_class",
         "confusion_matrix", "calibration", "slices", "latency_ms", "latency_histogram", "throughput", "skew",
         "model_card", "environment",
     }  # fmt: skip
@@ -61,6 +61,7 @@ def test_the_report_says_what_was_measured(
     assert report["skew"] == {
         "examples": 16,
         "max_abs_diff": pytest.approx(0, abs=1e-6),
+        "max_scaled_diff": pytest.approx(0, abs=1e-6),
         "mismatched_labels": 0,
     }
     assert set(report["metrics"]) == set(report["intervals"])

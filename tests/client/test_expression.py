@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from atelier_client.errors import InputError
+from atelier_client.evaluation.classification.metrics import MetricCounts
 from atelier_client.evaluation.expression import ClassColumn, Expression
-from atelier_client.evaluation.metrics import MetricCounts
 from atelier_client.evaluation.slices import Slices
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,14 +101,20 @@ def test_the_slices_of_a_column_add_up_to_the_whole() -> None:
     region = np.array([b"north", b"south", b"east"], object)[random.integers(0, 3, 900)]
     names, slices, whole = (
         ("a", "b", "c"),
-        Slices(["region", "label", "confidence > 2", "row < 90"]),
+        Slices(["region", "label", "confidence > 2", "row < 90"], lambda: MetricCounts(3)),
         MetricCounts(3),
     )
     for first in range(0, 900, 70):
         part = slice(first, first + 70)
-        slices.add({"region": region[part]}, labels[part], probabilities[part], first, names)
+        columns = {
+            "region": region[part],
+            "label": ClassColumn(labels[part], names),
+            "confidence": probabilities[part].max(axis=1),
+            "row": np.arange(900)[part],
+        }
+        slices.add(columns, probabilities[part], labels[part])
         whole.add(probabilities[part], labels[part])
-    rows = {row["name"]: row for row in slices.rows(whole)}
+    rows = {row["name"]: row for row in slices.rows(whole, "accuracy", ("accuracy", "loss"))}
     for column in ("region", "label"):
         parts = [row for name, row in rows.items() if name.startswith(f"{column} = ")]
         assert len(parts) == 3
@@ -122,9 +128,9 @@ def test_the_slices_of_a_column_add_up_to_the_whole() -> None:
 
 
 def test_a_column_of_many_values_is_refused() -> None:
-    table = {"x": np.arange(60)}
+    columns = {"x": np.arange(60)}
     with pytest.raises(InputError, match="more than 50 different values"):
-        Slices(["x"]).check(table, ("a", "b"))
+        Slices(["x"], lambda: MetricCounts(2)).check(columns)
 
 
 def test_where_classes_are_called_by_numbers_a_number_is_a_name() -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from atelier_client import Client
 from atelier_client._model_card import read_card
+from atelier_client.comparison.mcnemar import PairedAccuracy
 from atelier_client.data.open import open_reader
 from atelier_client.errors import NotReachable
-from atelier_client.evaluation.classification import Settings
-from atelier_client.evaluation.evaluate import evaluate
+from atelier_client.evaluation.passes.evaluate import evaluate
 from atelier_client.evaluation.progress import Progress
+from atelier_client.evaluation.settings import Settings
 from atelier_client.gate.measure import Side, measure
 from atelier_client.gate.measured import Measured
 from atelier_client.gate.rules import Rules, read_rules
@@ -131,7 +132,7 @@ def test_both_versions_are_measured_on_the_same_examples(
     right = [answer == labels for answer in answers]
     paired = measured.whole.metrics["accuracy"].change
     assert paired
-    assert paired.paired
+    assert isinstance(paired.paired, PairedAccuracy)
     assert (paired.paired.only_a, paired.paired.only_b) == (
         (right[0] & ~right[1]).sum(),
         (~right[0] & right[1]).sum(),
@@ -188,7 +189,9 @@ def test_a_first_version_is_measured_by_itself(
         text: parts[0].examples for text, parts in beside.slices.items()
     }
     with Progress(None, "evaluate") as progress:
-        told = evaluate(client, open_reader(examples), candidate.settings, progress).counts.metrics()[0]
+        told = evaluate(
+            client, open_reader(examples), candidate.settings, progress
+        ).findings.counts.metrics()[0]
     assert {name: alone.whole.metrics[name].value for name in told} == told
     verdict = judge(rules, alone)
     assert verdict.name == "blessed"

@@ -43,7 +43,8 @@ def written(folder: Path, text: str | bytes) -> Path:
 
 def test_without_a_file_only_what_is_better_passes_and_all_else_is_shown() -> None:
     rules = read_rules(None)
-    assert rules.metrics == (Rule("accuracy", change=ChangeThreshold(absolute=0.0)),)
+    assert rules.for_task("classification") == (Rule("accuracy", change=ChangeThreshold(absolute=0.0)),)
+    assert rules.for_task("regression") == (Rule("mae", change=ChangeThreshold(absolute=0.0)),)
     assert rules.latency == Rule(LATENCY, observe=True)
     assert rules.size == Rule(SIZE, observe=True)
     assert (rules.source, rules.examples, rules.slices, rules.hooks) == (None, None, (), Hooks())
@@ -58,7 +59,7 @@ def test_an_empty_file_is_as_none(tmp_path: Path, text: str) -> None:
 def test_every_key_is_read(tmp_path: Path) -> None:
     rules = read_rules(written(tmp_path, EVERYTHING))
     assert rules.examples == tmp_path / "data/holdout.csv"
-    assert rules.metrics == (
+    assert rules.for_task("classification") == (
         Rule("accuracy", None, ValueThreshold(0.8, 1.0), ChangeThreshold(absolute=-0.01)),
         Rule("accuracy", "label == 'Shirt'", ValueThreshold(0.5)),
         Rule("accuracy", "region", None, ChangeThreshold(relative=-0.05), observe=True),
@@ -77,16 +78,18 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 
 def test_the_rule_of_the_accuracy_stands_until_the_file_names_the_accuracy(tmp_path: Path) -> None:
     kept = read_rules(written(tmp_path, "metrics: {loss: {observe: true}}"))
-    assert kept.metrics[0] == Rule("accuracy", change=ChangeThreshold(absolute=0.0))
+    assert kept.for_task("classification")[0] == Rule("accuracy", change=ChangeThreshold(absolute=0.0))
     replaced = read_rules(written(tmp_path, "metrics: {accuracy: {observe: true}}"))
-    assert replaced.metrics == (Rule("accuracy", observe=True),)
+    assert replaced.for_task("classification") == (Rule("accuracy", observe=True),)
 
 
 def test_aliases_that_repeat_a_threshold_are_fine(tmp_path: Path) -> None:
     text = (
         "metrics: {accuracy: {value_threshold: &low {lower_bound: 0.5}}, macro_f1: {value_threshold: *low}}"
     )
-    assert [rule.value for rule in read_rules(written(tmp_path, text)).metrics] == [ValueThreshold(0.5)] * 2
+    assert [rule.value for rule in read_rules(written(tmp_path, text)).for_task("classification")] == [
+        ValueThreshold(0.5)
+    ] * 2
 
 
 def one(metric: str, text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from atelier_client.cli.tables import print_verdict
 from atelier_client.comparison.counts import PairCounts
 from atelier_client.comparison.mcnemar import PairedAccuracy
-from atelier_client.evaluation.metrics import MetricCounts
+from atelier_client.evaluation.classification.metrics import MetricCounts
 from atelier_client.gate.latency import p99
 from atelier_client.gate.measured import Change, Measured, Measurement, Part, part_of
 from atelier_client.gate.rule import LATENCY, SIZE, ChangeThreshold, Rule, ValueThreshold
@@ -23,7 +23,9 @@ DEFAULT = Rules()
 
 def accuracy_of(paired: PairedAccuracy) -> Measurement:
     value = (paired.both + paired.only_b) / paired.examples
-    return Measurement(value, (value - 0.01, value + 0.01), Change.of_accuracy(paired))
+    stable = (paired.both + paired.only_a) / paired.examples
+    change = Change.of(stable, paired.difference, paired.interval(), paired)
+    return Measurement(value, (value - 0.01, value + 0.01), change)
 
 
 def compared(paired: PairedAccuracy, **more: Any) -> Measured:
@@ -221,7 +223,7 @@ def test_one_rejecting_check_outweighs_what_is_not_measured_and_that_what_is_not
     better, unknown = PairedAccuracy(8600, 200, 300, 900), PairedAccuracy(860, 20, 30, 90)
     bound = Rule("accuracy", value=ValueThreshold(0.99))
     missing = Rule("precision", value=ValueThreshold(0.1))
-    default = DEFAULT.metrics[0]
+    default = DEFAULT.for_task("classification")[0]
     names = {
         "rejected": (rules_of(default, missing, bound), unknown),
         "not_evaluated": (rules_of(default, missing), unknown),
@@ -259,7 +261,7 @@ def test_a_first_version_has_no_baseline_and_still_has_to_reach_the_values() -> 
 
 def test_a_slice_has_rules_of_its_own() -> None:
     rules = rules_of(
-        DEFAULT.metrics[0],
+        DEFAULT.for_task("classification")[0],
         Rule("accuracy", "label == 'Shirt'", value=ValueThreshold(0.5)),
         Rule("accuracy", "region", change=ChangeThreshold(absolute=-0.1)),
         Rule("accuracy", "row > 9", value=ValueThreshold(0.5)),
@@ -352,7 +354,9 @@ def test_the_document_is_plain_json_and_the_table_shows_every_check(monkeypatch:
     measured = compared(
         PairedAccuracy(860, 20, 30, 90), size=size, dataset={"name": "[red]x.csv", "sha256": "0"}
     )
-    verdict = judge(rules_of(DEFAULT.metrics[0], Rule("precision", "a > 1", observe=True)), measured)
+    verdict = judge(
+        rules_of(DEFAULT.for_task("classification")[0], Rule("precision", "a > 1", observe=True)), measured
+    )
     document = json.loads(json.dumps(verdict.document(), allow_nan=False))
     assert document["verdict"] == "inconclusive"
     assert document["sentence"] == verdict.sentence

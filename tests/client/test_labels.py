@@ -193,7 +193,9 @@ def test_a_class_of_the_card_is_in_its_place(
     (tmp_path / "file.csv").write_text("width,label\n1,cat\n")
     examples = LabelledExamples(open_reader(tmp_path / "file.csv"), own=False)
     card = ModelCard(names, "file", Layout("table", (1,), "label", None, ("width",)), {}, {}, {})
-    options = Namespace(class_names=given, signature="s", output=None, label_column=None, patience=1.0)
+    options = Namespace(
+        class_names=given, task=None, signature="s", output=None, label_column=None, patience=1.0
+    )
     if moved:
         with pytest.raises(InputError, match="has a class of that name in another place"):
             examples.settings(options, 1, card)

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 from atelier_client.evaluation import intervals
-from atelier_client.evaluation.calibration import Calibration
-from atelier_client.evaluation.curves import Scores
-from atelier_client.evaluation.metrics import MetricCounts, areas, of_positive_class, per_class
+from atelier_client.evaluation.classification.calibration import Calibration
+from atelier_client.evaluation.classification.curves import Scores
+from atelier_client.evaluation.classification.metrics import MetricCounts, areas, of_positive_class, per_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 from atelier_client.comparison.counts import PairCounts
-from atelier_client.comparison.mcnemar import EXACT_PAIRS, SIGNIFICANCE, PairedAccuracy
+from atelier_client.comparison.mcnemar import EXACT_PAIRS, PairedAccuracy
+from atelier_client.comparison.paired import SIGNIFICANCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

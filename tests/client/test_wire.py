@@ -203,7 +203,7 @@ def test_the_client_and_tensorflow_share_a_process_in_either_order(order: Any) -
 
 def test_the_client_never_imports_tensorflow() -> None:
     script = (
-        "import sys, atelier_client.cli.main, atelier_client.cli.tables, atelier_client.evaluation.evaluate;"
+        "import sys, atelier_client.cli.main, atelier_client.cli.tables, atelier_client.evaluation.passes.evaluate;"
         "import atelier_client.report.page;"
         "print([name for name in sys.modules if name.split('.')[0] in ('tensorflow', 'keras', 'tensorflow_serving')])"
     )

@@ -130,6 +130,24 @@ def test_fastapi_front_explains_a_wrong_input(front: str) -> None:
     assert "images" in str(answer["detail"])
 
 
+def test_own_regression_is_trained_served_evaluated_and_asked(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_bytes((EXAMPLES / "own_regression" / "job.yaml").read_bytes())
+    script = EXAMPLES / "own_regression" / "concrete.py"
+    run(sys.executable, script, "write", tmp_path / "concrete.csv")
+    models = tmp_path / "models"
+    folders = ["--models", models, "--data", tmp_path / "data"]
+    trained = json.loads(run(BIN / "atelier-trainer", "train", job, *folders, "--runs", tmp_path / "runs"))
+    assert trained["metrics"]["r2"] > 0.9
+    with running_server(models, model="concrete") as server:
+        answers = run(sys.executable, script, "ask", server.grpc)
+        options = ["--target", server.grpc, "--model", "concrete", "--reports", tmp_path / "reports"]
+        report = json.loads(run(BIN / "atelier-client", "evaluate", "--json", *folders, *options))
+    assert re.fullmatch(r"\d+\.\d MPa \d+\.\d MPa\n", answers)
+    assert report["trained"]["max_abs_diff"] < 1e-3
+    assert report["metrics"]["mae"] == pytest.approx(trained["metrics"]["mae"], rel=1e-3)
+
+
 def test_own_csv_is_trained_served_and_asked(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     job.write_bytes((EXAMPLES / "own_csv" / "job.yaml").read_bytes())

@@ -17,12 +17,12 @@ from tests.support.trainer_command import trainer
 
 def test_a_model_that_does_not_take_the_examples_says_so(trained: Path) -> None:
     exported = ExportedModel(trained / "models" / "tiny" / "1")
-    assert exported.probabilities(np.zeros((3, 2), np.float32)).shape == (3, 2)
+    assert exported.answers(np.zeros((3, 2), np.float32)).shape == (3, 2)
     texts = np.array([b"one", b"two"], object)
     columns = np.zeros(2, [("width", np.float32), ("height", np.float32)])
     for inputs in (np.zeros((3, 5), np.float32), texts, columns):
         with pytest.raises(AtelierTrainerError, match="The model does not take the examples, which have"):
-            exported.probabilities(inputs)
+            exported.answers(inputs)
 
 
 def test_the_test_file_of_another_model_is_no_stack_trace(tmp_path: Path, trained: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_model_whose_answers_are_no_numbers_is_not_published(tmp_path: Path) -
     places = ["--models", tmp_path / "models", "--data", tmp_path / "data", "--runs", tmp_path / "runs"]
     done = trainer("train", tmp_path / "job.json", *places)
     assert done.returncode == 1
-    assert "The trained model answers the test examples with a loss of nan" in done.stderr
+    assert "answers to the test examples (probabilities) are no finite numbers" in done.stderr
     assert "Nothing was published." in done.stderr
     assert "Traceback" not in done.stderr
     assert not done.stdout

@@ -12,13 +12,13 @@ from tests.support.import_graph import ImportGraph
 # From which room into which: data knows no training, training no publishing, and studies publish nothing. The reference
 # splits texts into words as training does.
 ARROWS = {
-    "training": {"data"},
+    "training": {"data", "metrics"},
     "reference": {"data", "training"},
-    "publishing": {"data", "training", "reference"},
+    "publishing": {"data", "training", "reference", "metrics"},
     "studies": {"data", "training"},
     "portable": {"data", "training", "publishing"},
     "tracking": {"training", "publishing"},
-    "cli": {"data", "training", "publishing", "studies", "portable", "tracking"},
+    "cli": {"data", "training", "publishing", "studies", "portable", "tracking", "metrics"},
 }
 
 

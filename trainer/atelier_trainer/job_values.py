@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 # TensorFlow counts sizes and epochs in int32 in places; a larger number is a slip of the pen.
 LARGEST_COUNT = 2**31 - 1
+# Of every mapping in a job file: an unknown key is an error, and nothing changes after it was read.
+SECTION = ConfigDict(extra="forbid", frozen=True)
 
 
 def _number(value: Any) -> Any:

@@ -149,6 +149,11 @@ def _question(options: argparse.Namespace) -> Question:
     card = read_card(folder)
     reference = read_reference(folder, card) if card else None
     labels = {}
+    if options.feedback and card and card.task not in ("classification", None):
+        raise InputError(
+            f"--feedback {options.feedback}: {options.model} is of the task {card.task}, and accuracy is counted of "
+            f"one class a row. atelier-client evaluate {options.feedback} measures how good it is."
+        )
     if options.feedback:
         if card is None:
             raise InputError(

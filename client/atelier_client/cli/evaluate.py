@@ -22,6 +22,8 @@ def register(commands: Any) -> None:
         "atelier-client evaluate holdout.csv --label-column species --slice region",
         "atelier-client evaluate --json --fail-under accuracy=0.88 --fail-under macro_f1=0.85",
         "atelier-client evaluate holdout.csv --target v2+grpc://triton:8001 --model flowers",
+        "atelier-client evaluate houses.csv --fail-over mae=20000 --slice 'error > 50000'",
+        "atelier-client evaluate photos.npz --task multi_label --output tags --class-names beach,sea,dog",
     )
     labelled_examples.add_options(command)
     add_folder(command, "reports", "where evaluation.html, .json, .csv and .xml go")
@@ -32,7 +34,8 @@ def register(commands: Any) -> None:
         metavar="EXPRESSION",
         dest="slices",
         help="also measure a part: a condition ('label == 6', \"label in ('Shirt', 'Coat') and confidence < 0.5\") or "
-        "a column, one part a value; may be repeated. Columns: label, predicted, confidence, row, those of the file",
+        "a column, one part a value; may be repeated. Columns: label, predicted, row, those of the file; "
+        "confidence of a classification, error of a regression, labels and wrong (how many) of a multi-label model",
     )
     command.add_argument(
         "--fail-under",
@@ -41,20 +44,28 @@ def register(commands: Any) -> None:
         metavar="METRIC=NUMBER",
         help="exit 1 when a metric is lower, such as accuracy=0.88; may be repeated",
     )
+    command.add_argument(
+        "--fail-over",
+        action="append",
+        default=[],
+        metavar="METRIC=NUMBER",
+        help="exit 1 when an error is higher, such as mae=50 or loss=0.4; may be repeated",
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     from atelier_client._model_card import card_path, read_card, read_golden
     from atelier_client.data.open import open_reader
     from atelier_client.evaluation import skew
-    from atelier_client.evaluation.evaluate import evaluate
     from atelier_client.evaluation.expression import Expression
+    from atelier_client.evaluation.passes.evaluate import evaluate
     from atelier_client.evaluation.progress import Progress
     from atelier_client.evaluation.thresholds import Threshold, verdicts
     from atelier_client.report.document import report_of
 
     # Report mistakes in the command before the user has to wait.
     thresholds = [Threshold.parse(text) for text in options.fail_under]
+    thresholds += [Threshold.parse_highest(text) for text in options.fail_over]
     for text in options.slices:
         Expression(text)
     reader = open_reader(options.file) if options.file else None
@@ -65,7 +76,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         folder = options.models / options.model / str(version)
         card = read_card(folder)
         golden = read_golden(folder)
-        if card is None and reader and not options.class_names:
+        if card is None and reader and not options.class_names and options.task != "regression":
             say(
                 f"There is no model card to read at {card_path(folder)}. Classes have the names that the server "
                 "answers, or else their numbers; other names: --class-names A,B,C."

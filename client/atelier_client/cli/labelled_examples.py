@@ -6,15 +6,16 @@ import argparse
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from atelier_client.cli.options import add_folder
+from atelier_client._layout import TASKS, Task
+from atelier_client.cli.options import add_folder, say
 from atelier_client.errors import InputError
 
 if TYPE_CHECKING:
     from atelier_client._model_card import ModelCard
     from atelier_client.data.table import Reader
-    from atelier_client.evaluation.classification import Settings
+    from atelier_client.evaluation.settings import Settings
 
 
 def add_options(command: argparse.ArgumentParser, *, file: bool = True) -> None:
@@ -36,13 +37,22 @@ def add_options(command: argparse.ArgumentParser, *, file: bool = True) -> None:
         "--class-names", metavar="A,B,C", help="the classes in the model's order (default: its model card's)"
     )
     command.add_argument(
-        "--label-column", metavar="NAME", help="the column of the label (default: found by its name)"
+        "--label-column",
+        metavar="NAME",
+        help="the column of the label, or several with commas between (default: found by its name)",
     )
     command.add_argument("--signature", default="serving_default", help="default: %(default)s")
     command.add_argument(
+        "--task",
+        choices=TASKS,
+        help="what the output holds: a probability of each class, of which one is right; a number; or a probability of "
+        "each class by itself (default: its model card's, else classification)",
+    )
+    command.add_argument(
         "--output",
         metavar="NAME",
-        help="the output with the probabilities (default: probabilities, or the only floats)",
+        help="the output that is measured (default: its model card's, else probabilities or prediction, or the only "
+        "floats)",
     )
     command.add_argument(
         "--patience",
@@ -63,6 +73,18 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _task(options: argparse.Namespace, card: ModelCard | None) -> Task:
+    """What is measured: the user's word, then the card's. Says when they differ, or when neither tells."""
+    known = card.task if card else "classification"
+    if options.task:
+        if card and known not in (None, options.task):
+            say(f"--task {options.task}: the model card says {known}.")
+        return cast(Task, options.task)
+    if known is None:
+        say("The model card does not say what the model does; it is taken for a classification (--task).")
+    return known or "classification"
+
+
 @dataclass(frozen=True)
 class LabelledExamples:
     """The source to read. `own` is True when it holds the model card's test examples."""
@@ -80,9 +102,10 @@ class LabelledExamples:
         """How to ask a version, of which `card` is the model card, about these examples."""
         from atelier_client._layout import UNKNOWN
         from atelier_client.data.label_rule import known
-        from atelier_client.evaluation.classification import Settings
+        from atelier_client.evaluation.settings import Settings
 
-        names = card.class_names if card else None
+        # An imported model may have a card without names.
+        names = (card.class_names or None) if card else None
         if options.class_names:
             names = tuple(name.strip() for name in options.class_names.split(","))
             keys = known(names)
@@ -96,14 +119,18 @@ class LabelledExamples:
         layout = UNKNOWN
         if card:
             layout = card.test_layout if self.own else card.layout
+        output = options.output or (card.output if card else None)
+        task = _task(options, card)
+        own = self.own and card and task == card.task
         return Settings(
             version=version,
+            task=task,
             signature=options.signature,
-            output=options.output,
+            output=output,
             class_names=names,
             label_column=options.label_column,
             layout=layout,
-            label_kind=card.label_kind if card and self.own else self.reader.label_kind,
+            label_kind=card.label_kind if own and card else self.reader.label_kind,
             slices=slices,
             patience=options.patience,
         )
@@ -129,6 +156,13 @@ def find(
     if card is None:
         assert reader is not None
         return LabelledExamples(reader, own=False)
+    if not card.test_file:
+        if reader is None:
+            raise InputError(
+                f"There are no examples to evaluate on: {card_path(folder)} names no test examples. Give a FILE of "
+                f"labelled examples (atelier-client {options.command} FILE)."
+            )
+        return LabelledExamples(open_reader(options.file, card.layout), own=False)
     path = options.data / card.test_file["path"]
     own = options.file is None or (path.exists() and options.file.samefile(path))
     if reader is None:

@@ -35,8 +35,8 @@ def judge_candidate(
     from atelier_client._model_card import read_card
     from atelier_client.cli.tables import print_verdict
     from atelier_client.data.open import open_reader
-    from atelier_client.evaluation.classification import Settings
     from atelier_client.evaluation.progress import Progress
+    from atelier_client.evaluation.settings import Settings
     from atelier_client.gate.measure import Side, measure
     from atelier_client.gate.verdict import judge
 

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 _LOG_WIDTH = 160
 # Of many classes the table shows those that moved most.
 _MOVERS = 5
+# The metrics that are printed with their intervals.
+_SHOWN = {
+    "classification": ("accuracy", "loss", "top_3_accuracy", "ece"),
+    "regression": ("mae", "rmse", "r2", "median_absolute_error"),
+    "multi_label": ("subset_accuracy", "micro_f1", "macro_f1"),
+}
+_IN_A_UNIT = ("mae", "rmse", "median_absolute_error")
 
 
 def print_evaluation(report: Mapping[str, Any]) -> None:
@@ -34,21 +41,21 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     title = f"{model['name']} version {model['version']} on {data['examples']:,} {kind}"
     if report["partial"]:
         title += " (partial)"
-    table = Table("class", title=_text(title), title_justify="left")
-    for name in ("precision", "recall", "F1", "ROC AUC", "PR AUC", "examples"):
-        table.add_column(name, justify="right")
-    keys = ("precision", "recall", "f1", "roc_auc", "pr_auc")
-    for row in report["per_class"]:
-        table.add_row(_text(row["label"]), *(_number(row[key]) for key in keys), f"{row['support']:,}")
-    table.add_section()
-    table.add_row("mean", *(_number(metrics.get(f"macro_{key}")) for key in keys), f"{data['examples']:,}")
-    console.print(table)
+    if report["task"] == "regression":
+        console.print(_text(title))
+    else:
+        console.print(_classes(report, title))
     if report["slices"]:
         console.print(_slices(report["slices"]))
-    shown = [name for name in ("accuracy", "loss", "top_3_accuracy", "ece") if name in metrics]
-    for name in shown:
-        low, high = intervals[name]
-        console.print(f"{name:<15} {metrics[name]:.4f}   95 %: {low:.4f} to {high:.4f}", highlight=False)
+    for name in _SHOWN[report["task"]]:
+        if name in metrics:
+            low, high = intervals[name]
+            console.print(
+                f"{name:<22}{_value(name, metrics[name])}   95 %: {_value(name, low)} to {_value(name, high)}",
+                highlight=False,
+            )
+    if report["task"] == "regression" and "r2" not in metrics:
+        console.print("r2 is not defined: all labels are equal.", highlight=False)
     latency = report["latency_ms"]
     rate = report["throughput"]["examples_per_s"]
     console.print(
@@ -59,7 +66,9 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     if trained["metrics"]:
         console.print(
             "trainer's own: "
-            + "".join(f"{name} {value:.4f}   " for name, value in list(trained["metrics"].items())[:2])
+            + "".join(
+                f"{name} {_value(name, value)}   " for name, value in list(trained["metrics"].items())[:2]
+            )
             + f"largest difference {trained['max_abs_diff']:.1e}",
             highlight=False,
         )
@@ -70,6 +79,25 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
             f"values within {skew['max_abs_diff']:.1e}",
             highlight=False,
         )
+
+
+def _classes(report: Mapping[str, Any], title: str) -> Table:
+    """A row a class; areas only where they were measured."""
+    metrics = report["metrics"]
+    headings = {"precision": "precision", "recall": "recall", "f1": "F1"}
+    if report["task"] == "classification":
+        headings |= {"roc_auc": "ROC AUC", "pr_auc": "PR AUC"}
+    table = Table("class", title=_text(title), title_justify="left")
+    for heading in (*headings.values(), "examples"):
+        table.add_column(heading, justify="right")
+    for row in report["per_class"]:
+        table.add_row(_text(row["label"]), *(_number(row[key]) for key in headings), f"{row['support']:,}")
+    table.add_section()
+    for kind, name in (("macro", "mean"), ("micro", "all together")):
+        if any(f"{kind}_{key}" in metrics for key in headings):
+            numbers = (_number(metrics.get(f"{kind}_{key}")) for key in headings)
+            table.add_row(name, *numbers, f"{report['dataset']['examples']:,}")
+    return table
 
 
 def print_comparison(document: Mapping[str, Any]) -> None:
@@ -85,13 +113,13 @@ def print_comparison(document: Mapping[str, Any]) -> None:
         low, high = row["interval"]
         table.add_row(
             row["name"],
-            f"{row['a']:.4f}",
-            f"{row['b']:.4f}",
-            f"{row['difference']:+.4f}",
-            f"{low:+.4f} to {high:+.4f}",
+            _value(row["name"], row["a"]),
+            _value(row["name"], row["b"]),
+            _value(row["name"], row["difference"], "+"),
+            f"{_value(row['name'], low, '+')} to {_value(row['name'], high, '+')}",
         )
     table.add_section()
-    for row in document["classes"][:_MOVERS]:
+    for row in document.get("classes", ())[:_MOVERS]:
         low, high = row["interval"]
         table.add_row(
             _text(f"right in {row['label']}"),
@@ -132,29 +160,34 @@ def print_verdict(document: Mapping[str, Any]) -> None:
 
 
 def _slices(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The first metric of a slice with its interval, then the others."""
+    names = list(dict.fromkeys(name for row in rows for name in row.get("metrics", {})))
     table = Table("slice")
-    for name in ("examples", "accuracy", "95 %", "loss", ""):
-        table.add_column(name, justify="right")
+    for heading in ("examples", *names[:1], *(["95 %"] if names else []), *names[1:], ""):
+        table.add_column(heading, justify="right")
     for row in rows:
         if not row["examples"]:
             table.add_row(_text(row["name"]), "0")
             continue
-        low, high = row["intervals"]["accuracy"]
-        metrics = row["metrics"]
-        table.add_row(
-            _text(row["name"]),
-            f"{row['examples']:,}",
-            f"{metrics['accuracy']:.4f}",
-            f"{low:.4f} to {high:.4f}",
-            f"{metrics['loss']:.4f}",
-            row["differs"] or "",
-        )
+        cells = []
+        for name in names:
+            there = name in row["metrics"]
+            cells.append(_value(name, row["metrics"][name]) if there else "–")
+            if name == names[0]:
+                ends = [_value(name, end) for end in row["intervals"][name]] if there else []
+                cells.append(" to ".join(ends))
+        table.add_row(_text(row["name"]), f"{row['examples']:,}", *cells, row["differs"] or "")
     return table
 
 
 def _text(value: object) -> Text:
     """Text from outside, made safe: it cannot control the terminal, and its brackets are no styles."""
     return Text(printable(str(value)))
+
+
+def _value(name: str, value: float, sign: str = "") -> str:
+    """An error in a label's unit with five digits, any other metric with four decimals."""
+    return f"{value:{sign}.5g}" if name in _IN_A_UNIT else f"{value:{sign}.4f}"
 
 
 def _number(value: float | None) -> str:

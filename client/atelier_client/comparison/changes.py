@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from atelier_client.evaluation.mistakes import example_at
+from atelier_client.comparison.pairs import Pair
 
 KEPT = 16
 KINDS = ("mended", "broken", "other")
@@ -33,15 +32,10 @@ class Changes:
     def __init__(self) -> None:
         self.clearest: dict[str, list[Change]] = {kind: [] for kind in KINDS}
 
-    def add(
-        self,
-        inputs: dict[str, NDArray[Any]],
-        labels: NDArray[Any],
-        a: NDArray[Any],
-        b: NDArray[Any],
-        first: int,
-    ) -> None:
-        """Add examples: labels [N], both versions' probabilities [N,C]. `first` is the number of the first one."""
+    def add(self, pair: Pair) -> None:
+        """Add a pair's elements."""
+        elements = pair.elements
+        labels, a, b = elements.labels, elements.answers, pair.b
         guess_a = a.argmax(axis=1)
         guess_b = b.argmax(axis=1)
         clear = a.max(axis=1) + b.max(axis=1)
@@ -57,13 +51,13 @@ class Changes:
             for row in rows[np.argsort(-clear[rows], kind="stable")][:KEPT].tolist():
                 kept.append(
                     Change(
-                        first + row,
+                        elements.place(row)[0],
                         int(labels[row]),
                         int(guess_a[row]),
                         int(guess_b[row]),
                         float(a[row].max()),
                         float(b[row].max()),
-                        example_at(inputs, row),
+                        elements.example(row),
                     )
                 )
             kept.sort(key=lambda change: -(change.confidence_a + change.confidence_b))

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client.comparison.mcnemar import PairedAccuracy
+from atelier_client.comparison.paired import Difference
 from atelier_client.evaluation import intervals
-from atelier_client.evaluation.intervals import Interval
-from atelier_client.evaluation.metrics import EPSILON
+from atelier_client.evaluation.classification.metrics import EPSILON
 
 _DRAWS = 1000
 _SEED = 0
 _PERCENTILES = (2.5, 97.5)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A metric of both versions, and that of b less that of a with its 95 % interval."""
-
-    name: str
-    a: float
-    b: float
-    interval: Interval
 
 
 class PairCounts:
@@ -90,6 +79,10 @@ class PairCounts:
             sum(one.only_b for one in classes),
             sum(one.neither for one in classes),
         )
+
+    def main(self) -> tuple[str, PairedAccuracy]:
+        """See `PairMeasures`."""
+        return "accuracy", self.accuracy()
 
     def changed(self) -> int:
         """How many examples the two put into different classes."""

@@ -9,9 +9,12 @@ import numpy as np
 
 from atelier_client.comparison.compare import ComparisonResult
 from atelier_client.comparison.counts import PairCounts
+from atelier_client.comparison.errors import PairErrors
+from atelier_client.comparison.label_sets import PairSets
 from atelier_client.comparison.mcnemar import PairedAccuracy
+from atelier_client.comparison.paired import PairedTest
 from atelier_client.data.table import Reader
-from atelier_client.evaluation.metrics import ERRORS
+from atelier_client.evaluation.metric_names import ERRORS
 
 _MOVEMENTS = 20
 
@@ -21,22 +24,22 @@ def document_of(
 ) -> dict[str, Any]:
     """The whole comparison. `model` says which versions were compared (`name`, `target`, `a`, `b`)."""
     counts = result.counts
-    paired = counts.accuracy()
+    a, b = model["a"]["version"], model["b"]["version"]
+    _, test = counts.main()
+    elements = {"elements": counts.examples} if counts.examples != result.examples else {}
     return {
         "model": dict(model),
-        "dataset": {"name": reader.name, "examples": counts.examples, "sha256": reader.sha256()},
-        "better": paired.better(),
-        "verdict": verdict(paired, model["a"]["version"], model["b"]["version"]),
-        "paired": {
-            "both_right": paired.both,
-            "only_a_right": paired.only_a,
-            "only_b_right": paired.only_b,
-            "neither_right": paired.neither,
-            "p_value": paired.p_value(),
-            "test": "McNemar, exact" if paired.exact else "McNemar, continuity correction",
-            "examples_needed": None if paired.better() else paired.examples_needed(),
+        "task": result.task,
+        "dataset": {
+            "name": reader.name,
+            "examples": result.examples,
+            **elements,
+            "sha256": reader.sha256(),
         },
-        "changed": counts.changed(),
+        "better": test.better(),
+        **(_of_errors(counts, a, b) if isinstance(counts, PairErrors) else {}),
+        **(_of_sets(counts, a, b) if isinstance(counts, PairSets) else {}),
+        **(_of_classes(counts, result.class_names, a, b) if isinstance(counts, PairCounts) else {}),
         "metrics": [
             {
                 "name": one.name,
@@ -48,22 +51,82 @@ def document_of(
             }
             for one in counts.differences()
         ],
-        "classes": _classes(counts, result.class_names),
-        "movements": _movements(counts, result.class_names),
         "environment": dict(environment),
     }
 
 
-def verdict(paired: PairedAccuracy, a: int, b: int) -> str:
+def _of_classes(counts: PairCounts, names: Sequence[str], a: int, b: int) -> dict[str, Any]:
+    paired = counts.accuracy()
+    return {
+        "verdict": verdict(paired, a, b),
+        "paired": _paired(paired),
+        "changed": counts.changed(),
+        "classes": _classes(counts, names),
+        "movements": _movements(counts, names),
+    }
+
+
+def _of_sets(counts: PairSets, a: int, b: int) -> dict[str, Any]:
+    paired = counts.paired()
+    return {"verdict": verdict(paired, a, b, "subset accuracy"), "paired": _paired(paired)}
+
+
+def _of_errors(counts: PairErrors, a: int, b: int) -> dict[str, Any]:
+    paired = counts.paired()
+    return {
+        "verdict": verdict_on_errors(counts, a, b),
+        "paired": {
+            "closer_in_a": paired.closer_a,
+            "closer_in_b": paired.closer_b,
+            "equal": paired.examples - paired.closer_a - paired.closer_b,
+            "p_value": paired.p_value(),
+            "test": "paired difference of the absolute errors, normal",
+            "examples_needed": None if paired.better() else paired.examples_needed(),
+        },
+    }
+
+
+def _paired(paired: PairedAccuracy) -> dict[str, Any]:
+    return {
+        "both_right": paired.both,
+        "only_a_right": paired.only_a,
+        "only_b_right": paired.only_b,
+        "neither_right": paired.neither,
+        "p_value": paired.p_value(),
+        "test": "McNemar, exact" if paired.exact else "McNemar, continuity correction",
+        "examples_needed": None if paired.better() else paired.examples_needed(),
+    }
+
+
+def verdict_on_errors(counts: PairErrors, a: int, b: int) -> str:
+    """One sentence: which version errs less, or that the examples do not tell, with the numbers behind it."""
+    paired = counts.paired()
+    mae = counts.differences()[0]
+    low, high = mae.interval
+    return _sentence(
+        paired,
+        a,
+        b,
+        f"mean absolute error {mae.a:.4g} and {mae.b:.4g}, difference {paired.difference:+.4g} "
+        f"(95 %: {low:+.4g} to {high:+.4g}); of {paired.examples:,} numbers {paired.closer_a:,} were closer in version "
+        f"{a} and {paired.closer_b:,} in version {b} (paired test: p = {paired.p_value():.2g})",
+    )
+
+
+def verdict(paired: PairedAccuracy, a: int, b: int, metric: str = "accuracy") -> str:
     """One sentence: which version is better, or that the examples do not tell, with the numbers behind it."""
     low, high = (100 * end for end in paired.interval())
     share_a = 100 * (paired.both + paired.only_a) / paired.examples
     share_b = 100 * (paired.both + paired.only_b) / paired.examples
     numbers = (
-        f"accuracy {share_a:.2f} % and {share_b:.2f} %, difference {100 * paired.difference:+.2f} points "
+        f"{metric} {share_a:.2f} % and {share_b:.2f} %, difference {100 * paired.difference:+.2f} points "
         f"(95 %: {low:+.2f} to {high:+.2f}); of {paired.examples:,} examples {paired.only_a:,} were right only in "
         f"version {a} and {paired.only_b:,} only in version {b} (McNemar: p = {paired.p_value():.2g})"
     )
+    return _sentence(paired, a, b, numbers)
+
+
+def _sentence(paired: PairedTest, a: int, b: int, numbers: str) -> str:
     better = paired.better()
     if better:
         return f"Version {b if better == 'b' else a} is better: {numbers}."

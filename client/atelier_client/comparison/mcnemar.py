@@ -9,15 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from atelier_client.comparison.paired import POWER_Z, SIGNIFICANCE
 from atelier_client.evaluation.intervals import Interval, Z, wilson
 
 # Up to so many discordant pairs the binomial distribution is summed. Beyond, the normal one with the correction for
 # continuity differs from it by less than 0.001.
 EXACT_PAIRS = 1000
-# Two-sided: of equal classifiers, the second looks better in at most 2.5 of 100 comparisons.
-SIGNIFICANCE = 0.05
-# The 80 % point of the normal distribution: the power of the number of examples that `examples_needed` gives.
-POWER_Z = 0.8416212335729143
 
 
 @dataclass(frozen=True)
@@ -104,3 +101,10 @@ class PairedAccuracy:
         changed = self.discordant / self.examples
         spread = Z * math.sqrt(changed) + POWER_Z * math.sqrt(changed - self.difference**2)
         return math.ceil((spread / self.difference) ** 2)
+
+    def in_words(self) -> list[str]:
+        """See `PairedTest`."""
+        return [
+            f"{self.only_b:,} examples right only now, {self.only_a:,} only in stable",
+            f"McNemar: p = {self.p_value():.2g}",
+        ]

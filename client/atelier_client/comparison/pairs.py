@@ -13,23 +13,20 @@ from numpy.typing import NDArray
 from atelier_client.client import Client
 from atelier_client.data.table import Reader, Table
 from atelier_client.errors import InputError
-from atelier_client.evaluation.classification import Classification, Settings
+from atelier_client.evaluation.elements import Elements
+from atelier_client.evaluation.passes.ask import ask
 from atelier_client.evaluation.progress import Progress
+from atelier_client.evaluation.question import Question
 from atelier_client.evaluation.retrying_sender import RetryingSender
+from atelier_client.evaluation.settings import Settings
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Examples that both versions have answered: labels int64 [N], the probabilities of each version float [N,C].
+    """Rows that both versions have answered: the elements with a's answers and inputs, and b's answers to them."""
 
-    `first` is the number of the first example, `table` its columns, `inputs` what version a was sent.
-    """
-
-    first: int
-    table: Table
-    inputs: dict[str, NDArray[Any]]
-    labels: NDArray[Any]
-    a: NDArray[Any]
+    rows: int
+    elements: Elements
     b: NDArray[Any]
 
 
@@ -47,12 +44,17 @@ class Pairs:
     """Every example of a source with the answers of two versions. They may have different inputs."""
 
     def __init__(self, client: Client, reader: Reader, a: Settings, b: Settings, progress: Progress) -> None:
-        """Ask the server for both signatures. Raises `ClientError`; `InputError` when the classes differ."""
+        """Ask the server for both signatures. Raises `ClientError`; `InputError` when tasks or classes differ."""
         self._client = client
         self._reader = reader
         self._progress = progress
-        self.a = Classification(client, reader, a, progress.say)
-        self.b = Classification(client, reader, b, progress.say)
+        if a.task != b.task:
+            raise InputError(
+                f"Version {a.version} is of the task {a.task}, version {b.version} of {b.task}: only versions of one "
+                "task can be compared (--task)."
+            )
+        self.a = ask(client, reader, a, progress.say)
+        self.b = ask(client, reader, b, progress.say)
         self._patience = (a.patience, b.patience)
         self.class_names = _class_names(self.a, self.b)
 
@@ -70,9 +72,13 @@ class Pairs:
             strict=True,
         ):
             rows = len(batch.labels)
-            of_a = self.a.probabilities(prediction_a, batch.first, rows)
-            of_b = self.b.probabilities(prediction_b, batch.first, rows)
-            yield Pair(batch.first, batch.table, batch.inputs, batch.labels, of_a, of_b)
+            of_a = self.a.answers(prediction_a, batch.first, batch.labels)
+            of_b = self.b.answers(prediction_b, batch.first, batch.labels)
+            elements, other = (
+                self.a.elements(batch.first, batch.table, batch.inputs, batch.labels, answers)
+                for answers in (of_a, of_b)
+            )
+            yield Pair(rows, elements, other.answers)
             examples += rows
             self._progress.advance(rows)
         if not examples:
@@ -95,10 +101,10 @@ class Pairs:
             first += len(labels)
 
 
-def _class_names(a: Classification, b: Classification) -> tuple[str, ...]:
-    """The names both have. Raises `InputError` when they differ."""
-    names_a = a.names or b.names or tuple(str(number) for number in range(a.classes))
-    names_b = b.names or a.names or tuple(str(number) for number in range(b.classes))
+def _class_names(a: Question, b: Question) -> tuple[str, ...]:
+    """The names both have, none of a regression. Raises `InputError` when they differ."""
+    names_a = a.names or b.names or a.known_names
+    names_b = b.names or a.names or b.known_names
     if names_a != names_b:
         raise InputError(
             f"Version {a.request.version} has the classes {_listed(names_a)}, version {b.request.version} has "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from atelier_client._layout import UNKNOWN, LabelKind, Layout
 from atelier_client.data import cells as cell_values
-from atelier_client.data import image_file
+from atelier_client.data import image_file, label_values
 from atelier_client.data.columns import ColumnChoice, name_list
 from atelier_client.data.labels import Labels
 from atelier_client.data.shapes import fitted, row_shape, row_size
@@ -32,42 +32,91 @@ class Binding:
         layout: Layout = UNKNOWN,
         label_column: str | None = None,
         label_kind: LabelKind | None = None,
+        class_columns: Sequence[str] = (),
         dark: bool | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         """`layout` is what the model card says of the columns, `label_kind` what the source says of its labels.
 
-        `label_column` is the one that the user named. `dark` is as in image_file.decode. `say` is called with each
-        guess and each ignored column.
+        `label_column` and `class_columns` are as in `ColumnChoice`. `dark` is as in image_file.decode. `say` is called
+        with each guess and each ignored column.
         """
         self._signature = signature
         self.source = source
         self._row_word = row_word
         self._layout = layout
-        self._columns = ColumnChoice(signature, source, row_word, layout, label_column, say)
+        self._columns = ColumnChoice(signature, source, row_word, layout, label_column, class_columns, say)
         self._label_kind = label_kind
         self._dark = dark
         self._say = say
-        self._label: str | None = None
         self._labels: Labels | None = None
+        self._label_columns: tuple[str, ...] = ()
         self._inputs: dict[str, tuple[str, ...]] = {}
         self._scaled: bool | None = None
 
-    def labels(self, table: Table, first: int, names: Sequence[str] | None, classes: int) -> NDArray[Any]:
-        """Class numbers int64 [N] of a table whose first row has the number `first` (from 0). Raises `DataError`."""
-        column = self._label = self._label or self._columns.checked_label(table)
-        cells = table[column]
-        if cells.ndim == 2 and cells.shape[1] == 1:
-            # Keras's own data sets have labels [N,1].
-            cells = cells[:, 0]
-        if cells.ndim != 1:
+    def labels(
+        self,
+        table: Table,
+        first: int,
+        names: Sequence[str] | None,
+        classes: int,
+        *,
+        sequences: bool = False,
+    ) -> NDArray[Any]:
+        """Class numbers int64 [N] of a table whose first row has the number `first` (from 0). Raises `DataError`.
+
+        With `sequences` a row may have a label for each step, [N,T].
+        """
+        cells, column = self._label_cells(table)
+        if cells.ndim != 1 and not (sequences and cells.ndim == 2):
             raise DataError(
-                f"{self.source}, column {column}: expected one label a row, got {list(cells.shape)}."
+                f"{self.source}, column {column}: expected one label a row, got {list(cells.shape)}. Several classes a "
+                "row: --task multi_label."
             )
         if self._labels is None:
             folders = "file" in table and "image" in table
             self._labels = Labels(names, classes, self._label_kind, folders=folders, say=self._say)
-        return self._labels.numbers(cells, lambda row: self._place(first + row, column))
+        steps = cells.shape[1] if cells.ndim == 2 else 1
+        numbers = self._labels.numbers(
+            cells.reshape(-1), lambda item: self._place(first + item // steps, column)
+        )
+        return numbers.reshape(cells.shape)
+
+    def quantities(self, table: Table, first: int) -> NDArray[Any]:
+        """Labels that are numbers, float64 [N], or [N,K] of several a row. Raises `DataError`."""
+        cells, column = self._label_cells(table)
+        return label_values.quantities(cells, self._layout, lambda row: self._place(first + row, column))
+
+    def class_sets(self, table: Table, first: int, names: Sequence[str]) -> NDArray[Any]:
+        """Which classes each row has, bool [N,C]: of a column of 0 and 1 a class, an array of them, or their names.
+
+        Raises `DataError`.
+        """
+        cells, column = self._label_cells(table)
+
+        def place(row: int) -> str:
+            return self._place(first + row, column)
+
+        if cells.ndim == 1 and cells.dtype.kind in "OSU":
+            return label_values.class_sets(cells, names, place)
+        if cells.ndim < 2 or cells.shape[-1] != len(names):
+            raise DataError(
+                f"{self.source}, column {column}: expected {len(names)} values of 0 or 1 a row, one for each class of "
+                f"the model, got {list(cells.shape)}."
+            )
+        return label_values.truth_values(cells, place)
+
+    def _label_cells(self, table: Table) -> tuple[NDArray[Any], str]:
+        """The cells of the label, [N] or [N,K] of several columns side by side, and its name. Raises `DataError`."""
+        self._label_columns = self._label_columns or self._columns.checked_labels(table)
+        names = self._label_columns
+        if len(names) > 1:
+            return np.stack([self._one_value(table[name], name) for name in names], axis=1), ", ".join(names)
+        cells = table[names[0]]
+        if cells.ndim == 2 and cells.shape[1] == 1:
+            # Keras's own data sets have labels [N,1].
+            cells = cells[:, 0]
+        return cells, names[0]
 
     def inputs(self, table: Table, first: int) -> dict[str, NDArray[Any]]:
         """The model's inputs by name, each of its signature's dtype and shape. Raises `DataError`."""
@@ -75,7 +124,7 @@ class Binding:
         if not self._inputs:
             self._inputs = self._columns.inputs(table)
             used = {name for columns in self._inputs.values() for name in columns}
-            used |= {self._columns.label(table) or "", "file"}
+            used |= {*self._columns.labels(table), "file"}
             if extra := [name for name in table if name not in used]:
                 self._say(
                     f"{self.source}: the model does not take the columns {name_list(extra)}; they are passed over."

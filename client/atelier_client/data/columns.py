@@ -31,54 +31,77 @@ class ColumnChoice:
         row_word: str,
         layout: Layout,
         label_column: str | None,
+        class_columns: Sequence[str],
         say: Callable[[str], None],
     ) -> None:
-        """`label_column` is the one that the user named. `say` is called with each guess."""
+        """`label_column` is what the user named: a column, or several with commas between. `class_columns` are the
+        classes of a multi-label model, each of which may have a column. `say` is called with each guess."""
         self._signature = signature
         self._source = source
         self._row_word = row_word
         self._layout = layout
         self._label_column = label_column
+        self._class_columns = tuple(class_columns)
         self._say = say
 
-    def label(self, table: Table) -> str | None:
-        """The label's column, or None when there is none. Raises `DataError` for one asked for and absent."""
+    def labels(self, table: Table) -> tuple[str, ...]:
+        """The label's columns, none when there are none. Raises `DataError` for one asked for and absent."""
         if self._label_column is not None:
-            if self._label_column not in table:
-                raise DataError(self._missing(self._label_column, table))
-            if self._label_column in self._layout.columns:
-                raise DataError(
-                    f"{self._source}: the column {self._label_column!r} is an input of the model, not its label: it "
-                    f"was trained on {name_list(self._layout.columns)}."
-                )
-            return self._label_column
+            asked: tuple[str, ...] = (self._label_column,)
+            if self._label_column not in table and "," in self._label_column:
+                asked = tuple(name.strip() for name in self._label_column.split(","))
+            for name in asked:
+                if name not in table:
+                    raise DataError(self._missing(name, table))
+                if name in self._layout.columns:
+                    raise DataError(
+                        f"{self._source}: the column {name!r} is an input of the model, not its label: it was trained "
+                        f"on {name_list(self._layout.columns)}."
+                    )
+            return asked
+        if self._class_columns and all(name in table for name in self._class_columns):
+            return self._class_columns
         if self._layout.label in table:
-            return self._layout.label
-        return next(
-            (name for name in LABEL_COLUMNS if name in table and name not in self._layout.columns), None
-        )
+            return (self._layout.label,)
+        usual = [name for name in LABEL_COLUMNS if name in table and name not in self._layout.columns]
+        if not usual:
+            self._require_all_classes(table)
+        return tuple(usual[:1])
 
-    def checked_label(self, table: Table) -> str:
-        """The label's column. Says when it is a guess. Raises `DataError` when there is none."""
+    def _require_all_classes(self, table: Table) -> None:
+        """Raises `DataError` when some classes have a column and others do not."""
+        some = [name for name in self._class_columns if name in table]
+        if some:
+            absent = [name for name in self._class_columns if name not in table]
+            raise DataError(
+                f"{self._source} has columns for the classes {name_list(some)} and none for {name_list(absent)}: "
+                "expected a column of 0 and 1 for each class, or one column of their names."
+            )
+
+    def checked_labels(self, table: Table) -> tuple[str, ...]:
+        """The label's columns. Says when they are a guess. Raises `DataError` when there are none."""
         wanted = self._layout.label
         if (
             self._label_column is None
             and wanted is not None
             and wanted not in table
             and _is_of_columns(table)
+            and not self._class_columns
         ):
             raise DataError(f"{self._missing(wanted, table)} Another column: --label-column NAME.")
-        column = self.label(table)
-        if column is None:
+        columns = self.labels(table)
+        if not columns:
             raise DataError(
                 f"{self._source} has no label: expected a column named {', '.join(LABEL_COLUMNS[:-1])} or "
                 f"{LABEL_COLUMNS[-1]}, or --label-column NAME. It has: {name_list(table)}."
             )
-        if column not in (self._label_column, wanted) and "file" not in table:
+        guessed = self._label_column is None and columns not in ((wanted,), self._class_columns)
+        if guessed and "file" not in table:
             self._say(
-                f"{self._source}: the label is taken from the column {column!r}, for its name (--label-column NAME)."
+                f"{self._source}: the label is taken from the column {columns[0]!r}, for its name (--label-column "
+                "NAME)."
             )
-        return column
+        return columns
 
     def inputs(self, table: Table) -> dict[str, tuple[str, ...]]:
         """The columns of each input. Raises `DataError` when the table does not have them."""
@@ -107,14 +130,15 @@ class ColumnChoice:
                 f"{name_list(table)}; the model takes {name_list([str(info) for info in inputs.values()])}."
             )
         info = inputs[required[0]]
-        free = [name for name in table if name != self.label(table)]
+        labels = self.labels(table)
+        free = [name for name in table if name not in labels]
         if info.dtype == NAMES[STRING]:
             columns = self._only_text(table, free) or self._whole(info, table, free)
         else:
             columns = self._whole(info, table, free) or self._numbers(info, table, free)
         if columns is None:
             values = "one text" if info.dtype == NAMES[STRING] else f"{row_size(info)} numbers"
-            spare = len(free) == row_size(info) + 1 and self.label(table) is None
+            spare = len(free) == row_size(info) + 1 and not labels
             raise DataError(
                 f"{self._source} does not fit the input {info}: it takes {values} a {self._row_word}, the columns are "
                 f"{name_list(free)}."

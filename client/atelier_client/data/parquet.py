@@ -75,6 +75,9 @@ class ParquetReader:
             images[:] = [value["bytes"] for value in values]
             return images
         if isinstance(values[0], np.ndarray):
+            if all(value.dtype == object for value in values):
+                # Lists of texts, such as the classes of a row, may differ in length.
+                return np.asarray(values)
             try:
                 return np.array([np.array(value.tolist()) for value in values])
             except ValueError:

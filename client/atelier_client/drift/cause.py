@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atelier_client.drift.column import Column
+from atelier_client.drift.column import ANSWERS, Column
 from atelier_client.drift.verdict import Compared, Difference
 
 # By feature of a picture or a text: what makes it rise, and what makes it fall.
@@ -48,7 +48,7 @@ def likely_causes(compared: Sequence[Compared]) -> list[str]:
         (one.column, one.difference) for one in compared if one.verdict == "changed" and one.difference
     ]
     changed.sort(key=lambda pair: -abs(pair[1].distance.value))
-    features = [pair for pair in changed if pair[0].group != "output"]
+    features = [pair for pair in changed if pair[0].group not in ANSWERS]
     if inverted := [pair for pair in features if pair[0].key == ("picture", "inverted")]:
         # Such a picture is lighter or darker too, which is no second cause.
         features = [*inverted, *(pair for pair in features if pair[0].name not in ("inverted", "mean"))]

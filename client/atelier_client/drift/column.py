@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["number", "category", "share"]
-# Where a column comes from: the model's answers, its inputs, or what can be read off a picture or a text.
-Group = Literal["output", "input", "picture", "text"]
+# Where a column comes from: the model's answers (classes and probabilities; `value`: numbers), its inputs, or what can
+# be read off a picture or a text.
+Group = Literal["output", "value", "input", "picture", "text"]
+ANSWERS: tuple[Group, ...] = ("output", "value")
 Measure = Literal["jensen_shannon", "wasserstein", "rate"]
 
 
@@ -40,7 +42,7 @@ class Column:
 
     @property
     def measure(self) -> Measure:
-        """Numbers in the model's answers are compared as histograms: most lie at an end of their range."""
+        """Probabilities in the model's answers are compared as histograms: most lie at an end of their range."""
         if self.kind == "share":
             return "rate"
         return "wasserstein" if self.kind == "number" and self.group != "output" else "jensen_shannon"

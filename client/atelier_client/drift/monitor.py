@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from atelier_client._printable import counted
-from atelier_client.drift.column import Column, Counts, Kind, column_of
+from atelier_client.drift.column import ANSWERS, Column, Counts, Kind, column_of
 from atelier_client.drift.estimate import Calibration
 from atelier_client.drift.reference import Reference
 from atelier_client.drift.schema import Schema, guessed
@@ -119,6 +119,11 @@ def monitor(question: Question, advance: Callable[[int], None]) -> Monitored:
         # The first window fixes where the numbers of all windows are counted.
         samples = _samples(question, found.schema, Monitored(question), Remarks(), lambda rows: None)
         found.columns = _columns(first_window(samples, question.every, _FIRST))
+    if reference and reference.calibration is None:
+        found.remarks.append(
+            "The model predicts a number: no accuracy can be estimated without labels (CBPE takes the confidences of "
+            "classes)."
+        )
     remarks = Remarks()
     samples = _samples(question, found.schema, found, remarks, advance)
     # A number that is too large for its type becomes infinite, which is said.
@@ -168,9 +173,9 @@ def _samples(
         advance(request.examples)
         sample = sample_of(request, schema, question.labels)
         groups = {group for group, _ in sample.values}
-        if schema.kind and not groups - {"output"}:
+        if schema.kind and not groups - {*ANSWERS}:
             found.bare["inputs"][request.signature] += 1
-        if "output" not in groups:
+        if not groups & {*ANSWERS}:
             found.bare["answers"][request.signature] += 1
         found.redacted.update(request.redacted)
         found.not_finite.update(_not_finite(sample, schema))

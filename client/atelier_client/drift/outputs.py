@@ -15,6 +15,7 @@ from atelier_client.drift.schema import Schema
 # As many classes as get a column of their own in a reference (docs/contracts.md).
 MOST_CLASS_COLUMNS = 20
 _SUM_TOLERANCE = 1e-2
+PREDICTION = "prediction"
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ def answers_of(given: Mapping[str, NDArray[Any]], schema: Schema) -> Answers:
         predicted = np.array([places.get(label, -1) for label in found.tolist()], np.int64)
         return Answers(None, predicted if names else None, {("output", "predicted class"): found})
     numbers: Values = {
-        ("output", name): array.astype(np.float64)
+        # The API for tf.Example has a name of its own for what a regression predicts.
+        ("value", PREDICTION if name == "outputs" else name): array.reshape(-1).astype(np.float64)
         for name, array in sorted(given.items())
-        if array.ndim == 1 and array.dtype.kind == "f"
+        if array.dtype.kind == "f" and array.ndim and array.shape[1:] in ((), (1,))
     }
     return Answers(None, None, numbers)
 

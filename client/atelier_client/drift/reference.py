@@ -29,12 +29,12 @@ _AGAIN = "Publish the version again, or take the file away."
 
 @dataclass(frozen=True)
 class Reference:
-    """The columns and the counts of each; how to read a request; the calibration; what it was made from."""
+    """The columns and the counts of each; how to read a request; the calibration (None of numbers); its examples."""
 
     schema: Schema
     columns: tuple[Column, ...]
     counts: tuple[Counts, ...]
-    calibration: Calibration
+    calibration: Calibration | None
     examples: Mapping[str, Any]
     left_out: int
 
@@ -126,7 +126,7 @@ def _parsed(document: Mapping[str, Any], card: ModelCard) -> Reference:
         schema,
         tuple(columns),
         tuple(counts),
-        _calibration(document["calibration"]),
+        None if document["calibration"] is None else _calibration(document["calibration"]),
         {"split": str(document["examples"]["split"]), "count": int(document["examples"]["count"])},
         int(document["left_out"]),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from atelier_client.drift.column import Column, Counts, Measure
+from atelier_client.drift.column import ANSWERS, Column, Counts, Measure
 from atelier_client.drift.distances import Distance, distance
 
 Verdict = Literal["stable", "changed", "too few"]
@@ -54,8 +54,8 @@ def compare(
         if before and now and before.examples and now.examples:
             difference = Difference(before, now, distance(column, before, now))
         found.append(Compared(column, difference, THRESHOLDS[column.measure], True, "too few"))
-    if outputs_alone and any(one.difference and one.column.group == "output" for one in found):
-        found = [replace(one, decides=one.column.group == "output") for one in found]
+    if outputs_alone and any(one.difference and one.column.group in ANSWERS for one in found):
+        found = [replace(one, decides=one.column.group in ANSWERS) for one in found]
     real = _discoveries([one.difference.distance.chance if one.difference else 1.0 for one in found])
     return [replace(one, verdict=_verdict(one, real[place])) for place, one in enumerate(found)]
 

@@ -54,7 +54,8 @@ class ClassColumn:
         return self.numbers if values is None else np.array(values)[self.numbers]
 
 
-Columns = Mapping[str, "NDArray[Any] | ClassColumn"]
+Column = NDArray[Any] | ClassColumn
+Columns = Mapping[str, Column]
 
 
 class Expression:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client.data.table import Table
 from atelier_client.errors import InputError
 from atelier_client.evaluation.expression import ClassColumn, Columns, Expression
-from atelier_client.evaluation.metrics import MetricCounts
+from atelier_client.evaluation.findings import Measures
+from atelier_client.evaluation.metric_names import ERRORS
 
 # A column with more values is not useful for slices.
 _MOST_VALUES = 50
-_SHOWN = ("accuracy", "loss", "ece")
 
 
 class Slice(NamedTuple):
@@ -33,26 +32,8 @@ class SliceMasks:
         self._expressions = [Expression(text) for text in texts]
         self._values: dict[str, set[str]] = {}
 
-    def check(self, table: Table, names: Sequence[str]) -> None:
-        """Try every slice on the first rows, to find mistakes before anything is sent. Raises `InputError`."""
-        rows = len(next(iter(table.values())))
-        for _ in self.of(
-            table, np.zeros(rows, np.int64), np.full([rows, len(names)], 1 / len(names)), 0, names
-        ):
-            pass
-
-    def of(
-        self,
-        table: Table,
-        labels: NDArray[Any],
-        probabilities: NDArray[Any],
-        first: int,
-        names: Sequence[str],
-    ) -> Iterator[tuple[Slice, NDArray[Any]]]:
-        """Each slice with a mask bool [N] of the table's rows. `first` is the number (from 0) of the first example."""
-        if not self._expressions:
-            return
-        columns = _columns(table, labels, probabilities, first, names)
+    def of(self, columns: Columns) -> Iterator[tuple[Slice, NDArray[Any]]]:
+        """Each slice with a mask bool [N] of the columns' rows (`Question.columns`). Raises `InputError`."""
         for expression in self._expressions:
             for name, mask in self._parts(expression, columns):
                 yield Slice(expression.text, name), mask
@@ -85,35 +66,31 @@ class SliceMasks:
 class Slices:
     """The counts of each slice of an evaluation."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        """As `SliceMasks`."""
+    def __init__(self, texts: Sequence[str], counts: Callable[[], Measures]) -> None:
+        """As `SliceMasks`; `counts` makes those of a slice."""
         self._masks = SliceMasks(texts)
-        self.counts: dict[Slice, MetricCounts] = {}
+        self._new = counts
+        self.counts: dict[Slice, Measures] = {}
 
-    def check(self, table: Table, names: Sequence[str]) -> None:
-        """As `SliceMasks.check`."""
-        self._masks.check(table, names)
+    def check(self, columns: Columns) -> None:
+        """Try every slice on the first rows, to find mistakes before anything is sent. Raises `InputError`."""
+        for _ in self._masks.of(columns):
+            pass
 
-    def add(
-        self,
-        table: Table,
-        labels: NDArray[Any],
-        probabilities: NDArray[Any],
-        first: int,
-        names: Sequence[str],
-    ) -> None:
-        """Add examples to the slices they belong to. `first` is the number (from 0) of the first example."""
-        for part, mask in self._masks.of(table, labels, probabilities, first, names):
-            counts = self.counts.setdefault(part, MetricCounts(len(names)))
+    def add(self, columns: Columns, answers: NDArray[Any], labels: NDArray[Any]) -> None:
+        """Add elements to the slices they belong to."""
+        for part, mask in self._masks.of(columns):
+            counts = self.counts.setdefault(part, self._new())
             if mask.any():
-                counts.add(probabilities[mask], labels[mask])
+                counts.add(answers[mask], labels[mask])
 
-    def rows(self, whole: MetricCounts) -> list[dict[str, Any]]:
-        """Each slice's name, number of examples, share of all, metrics and intervals. An empty slice has no metrics.
+    def rows(self, whole: Measures, main: str, shown: Sequence[str]) -> list[dict[str, Any]]:
+        """Each slice's name, number of examples, share of all, the metrics `shown` and their intervals.
 
-        `differs` is "worse" or "better" when the accuracy of all examples is outside the interval of the slice's.
+        An empty slice has no metrics.
+        `differs` is "worse" or "better" when the `main` metric of all examples is outside the interval of the slice's.
         """
-        overall = whole.metrics()[0]["accuracy"]
+        overall = whole.metrics()[0].get(main)
         rows = []
         for part, counts in self.counts.items():
             row: dict[str, Any] = {
@@ -123,28 +100,18 @@ class Slices:
             }
             if counts.examples:
                 values, intervals = counts.metrics()
-                low, high = intervals["accuracy"]
+                there = [key for key in shown if key in values]
                 row |= {
-                    "metrics": {key: values[key] for key in _SHOWN},
-                    "intervals": {key: intervals[key] for key in _SHOWN},
-                    "differs": "worse" if high < overall else "better" if low > overall else None,
+                    "metrics": {key: values[key] for key in there},
+                    "intervals": {key: intervals[key] for key in there},
+                    "differs": None,
                 }
+                if overall is not None and main in values:
+                    low, high = intervals[main]
+                    words = ("better", "worse") if main in ERRORS else ("worse", "better")
+                    row["differs"] = words[0] if high < overall else words[1] if low > overall else None
             rows.append(row)
         return rows
-
-
-def _columns(
-    table: Table, labels: NDArray[Any], probabilities: NDArray[Any], first: int, names: Sequence[str]
-) -> dict[str, NDArray[Any] | ClassColumn]:
-    """The columns that an expression may use. Those of the evaluation hide columns of the source with the same name."""
-    predicted = probabilities.argmax(axis=1)
-    added: dict[str, NDArray[Any] | ClassColumn] = {
-        "label": ClassColumn(labels, names),
-        "predicted": ClassColumn(predicted, names),
-        "confidence": probabilities.max(axis=1),
-        "row": np.arange(first, first + len(labels)),
-    }
-    return added | {name: column for name, column in table.items() if name not in added}
 
 
 def _text(cell: Any) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from atelier_client.comparison.mcnemar import POWER_Z
+from atelier_client.comparison.paired import POWER_Z
 from atelier_client.evaluation.intervals import Interval, Z
 from atelier_client.gate import words
 from atelier_client.gate.check import Check, Outcome

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from atelier_client.client import Client
 from atelier_client.data.table import Table
-from atelier_client.evaluation.classification import Classification
 from atelier_client.evaluation.intervals import Interval
+from atelier_client.evaluation.question import Question
 from atelier_client.gate.measured import Change, Measurement
 
 # The p99 of 1,000 requests has ten above it. Where it decides nothing, fewer show what it is about.
@@ -29,8 +29,8 @@ _ENDS = (2.5, 97.5)
 def measure_latency(
     client: Client,
     table: Table,
-    candidate: Classification,
-    stable: Classification | None,
+    candidate: Question,
+    stable: Question | None,
     requests: int,
 ) -> tuple[Measurement, int]:
     """The p99 in milliseconds with a bootstrap interval, and how many requests each version got. Raises `ClientError`.
@@ -76,13 +76,13 @@ def _ends(values: NDArray[Any]) -> Interval:
     return float(low), float(high)
 
 
-def _rows(side: Classification, table: Table) -> Sequence[dict[str, NDArray[Any]]]:
+def _rows(side: Question, table: Table) -> Sequence[dict[str, NDArray[Any]]]:
     inputs = side.inputs({name: column[:_ROWS] for name, column in table.items()}, 0)
     count = len(next(iter(inputs.values())))
     return [{name: array[row : row + 1] for name, array in inputs.items()} for row in range(count)]
 
 
-def _seconds(client: Client, side: Classification, inputs: dict[str, NDArray[Any]]) -> float:
+def _seconds(client: Client, side: Question, inputs: dict[str, NDArray[Any]]) -> float:
     asked = side.request
     started = time.perf_counter()
     client.predict(inputs, signature=asked.signature, outputs=asked.outputs, version=asked.version)

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier_client.client import Client
-from atelier_client.comparison.counts import PairCounts
+from atelier_client.comparison.measures import pair_measures
+from atelier_client.comparison.paired import PairMeasures
 from atelier_client.comparison.pairs import Pairs
 from atelier_client.data.table import Reader
 from atelier_client.errors import DataError, InputError
-from atelier_client.evaluation.classification import Classification, Settings
-from atelier_client.evaluation.evaluate import evaluate
-from atelier_client.evaluation.metrics import MetricCounts
+from atelier_client.evaluation.findings import Measures
+from atelier_client.evaluation.passes.ask import ask
+from atelier_client.evaluation.passes.evaluate import evaluate
 from atelier_client.evaluation.progress import Progress
+from atelier_client.evaluation.settings import Settings
 from atelier_client.evaluation.slices import Slice, SliceMasks
 from atelier_client.gate.latency import DECIDING, OBSERVED, measure_latency
 from atelier_client.gate.measured import Change, Measured, Measurement, Part, part_of
@@ -43,11 +45,14 @@ def measure(
 ) -> Measured:
     """Send the examples of `reader` to both versions and measure what `rules` ask for.
 
-    What cannot be measured (there are no examples, the classes differ, the model is no classifier) is missing in the
-    result, which says why. Raises `ClientError` when the server fails.
+    What cannot be measured (there are no examples, the classes or the tasks differ, the output holds something else) is
+    missing in the result, which says why. Raises `ClientError` when the server fails.
     """
     measured = Measured(
-        candidate.settings.version, stable.settings.version if stable else None, size=_size(candidate, stable)
+        candidate.settings.version,
+        stable.settings.version if stable else None,
+        size=_size(candidate, stable),
+        task=candidate.settings.task,
     )
     if reader is None:
         return dataclasses.replace(measured, reason="there are no labelled examples")
@@ -60,8 +65,8 @@ def measure(
         latency, requests = measure_latency(
             client,
             table,
-            Classification(client, reader, settings, progress.say),
-            Classification(client, reader, stable.settings, progress.say) if stable else None,
+            ask(client, reader, settings, progress.say),
+            ask(client, reader, stable.settings, progress.say) if stable else None,
             OBSERVED if rules.latency.observe else DECIDING,
         )
         measured = dataclasses.replace(measured, latency=latency, requests=requests)
@@ -79,19 +84,19 @@ def _compared(
     client: Client, reader: Reader, candidate: Settings, stable: Settings, progress: Progress
 ) -> tuple[Part, dict[Slice, Part]]:
     pairs = Pairs(client, reader, stable, candidate, progress)
-    names = pairs.class_names
     masks = SliceMasks(candidate.slices)
-    whole = (MetricCounts(len(names)), PairCounts(len(names)))
-    slices: dict[Slice, tuple[MetricCounts, PairCounts]] = {}
+    whole = (pairs.b.counts(), pair_measures(pairs.b))
+    slices: dict[Slice, tuple[Measures, PairMeasures]] = {}
     for pair in pairs:
-        whole[0].add(pair.b, pair.labels)
-        whole[1].add(pair.labels, pair.a, pair.b)
-        # The rules name no column of answers, so it is all one whose probabilities are given here.
-        for part, mask in masks.of(pair.table, pair.labels, pair.b, pair.first, names):
-            single, paired = slices.setdefault(part, (MetricCounts(len(names)), PairCounts(len(names))))
+        labels, of_stable = pair.elements.labels, pair.elements.answers
+        whole[0].add(pair.b, labels)
+        whole[1].add(labels, of_stable, pair.b)
+        # The rules name no column of answers, so it is all one whose answers are in these columns.
+        for part, mask in masks.of(pairs.a.columns(pair.elements)) if candidate.slices else ():
+            single, paired = slices.setdefault(part, (pairs.b.counts(), pair_measures(pairs.b)))
             if mask.any():
-                single.add(pair.b[mask], pair.labels[mask])
-                paired.add(pair.labels[mask], pair.a[mask], pair.b[mask])
+                single.add(pair.b[mask], labels[mask])
+                paired.add(labels[mask], of_stable[mask], pair.b[mask])
     return part_of(None, *whole), {part: part_of(part.name, *counts) for part, counts in slices.items()}
 
 
@@ -101,7 +106,7 @@ def _alone(
     result = evaluate(client, reader, candidate, progress)
     if result.stopped:
         raise result.stopped
-    return part_of(None, result.counts, None), {
+    return part_of(None, result.findings.counts, None), {
         part: part_of(part.name, counts, None) for part, counts in result.slices.counts.items()
     }
 

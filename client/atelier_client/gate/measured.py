@@ -5,40 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from atelier_client.comparison.counts import PairCounts
-from atelier_client.comparison.mcnemar import PairedAccuracy
+from atelier_client._layout import Task
+from atelier_client.comparison.paired import PairedTest, PairMeasures
+from atelier_client.evaluation.classification.metrics import MetricCounts, of_classes
+from atelier_client.evaluation.findings import Measures
 from atelier_client.evaluation.intervals import Interval
-from atelier_client.evaluation.metrics import MetricCounts, of_classes
 
 
 @dataclass(frozen=True)
 class Change:
     """The stable version's value, and the candidate's less it with the 95 % interval.
 
-    `relative` is the interval of the change as a share of stable's value, None when that is 0. `paired` are the counts
-    of McNemar's test, for accuracy. The interval of what varies not at all has the width 0.
+    `relative` is the interval of the change as a share of stable's value, None when that is 0. `paired` is the test of
+    the task's main metric. The interval of what varies not at all has the width 0.
     """
 
     stable: float
     difference: float
     interval: Interval
     relative: Interval | None
-    paired: PairedAccuracy | None = None
+    paired: PairedTest | None = None
 
     @classmethod
     def of(
-        cls, stable: float, difference: float, interval: Interval, paired: PairedAccuracy | None = None
+        cls, stable: float, difference: float, interval: Interval, paired: PairedTest | None = None
     ) -> Change:
         """A change whose relative interval takes stable's value as it was measured."""
         low, high = interval
         relative = (low / abs(stable), high / abs(stable)) if stable else None
         return cls(stable, difference, interval, relative, paired)
-
-    @classmethod
-    def of_accuracy(cls, paired: PairedAccuracy) -> Change:
-        """The change of the accuracy, stable being a and the candidate b."""
-        stable = (paired.both + paired.only_a) / paired.examples
-        return cls.of(stable, paired.difference, paired.interval(), paired)
 
 
 @dataclass(frozen=True)
@@ -77,20 +72,21 @@ class Measured:
     size: Measurement | None = None
     dataset: Mapping[str, str] | None = None
     reason: str = ""
+    task: Task = "classification"
 
 
-def part_of(name: str | None, counts: MetricCounts, pairs: PairCounts | None) -> Part:
+def part_of(name: str | None, counts: Measures, pairs: PairMeasures | None) -> Part:
     """The metrics of the candidate's counts, and their changes when there are counts of pairs."""
     if not counts.examples:
         return Part(name, 0, {})
     values, bounds = counts.metrics()
-    if counts.classes == 2:
+    if isinstance(counts, MetricCounts) and counts.classes == 2:
         of_second = of_classes(counts.confusion)[1]
         values, bounds = values | of_second[0], bounds | of_second[1]
     changes: dict[str, Change] = {}
+    main, test = pairs.main() if pairs else (None, None)
     for row in pairs.differences() if pairs else ():
-        changes[row.name] = Change.of(row.a, row.b - row.a, row.interval)
-    if pairs:
-        changes["accuracy"] = Change.of_accuracy(pairs.accuracy())
+        paired = test if row.name == main else None
+        changes[row.name] = Change.of(row.a, row.b - row.a, row.interval, paired)
     metrics = {key: Measurement(value, bounds[key], changes.get(key)) for key, value in values.items()}
     return Part(name, counts.examples, metrics)

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from atelier_client.evaluation.metrics import ERRORS
+from atelier_client._layout import Task
+from atelier_client.evaluation.metric_names import ERRORS
 
 LATENCY = "latency_p99_ms"
 SIZE = "size_mb"
 # Compared example by example.
-PAIRED = ("accuracy", "loss", "macro_precision", "macro_recall", "macro_f1", "precision", "recall", "f1")
+PAIRED = (
+    "accuracy",
+    "loss",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "precision",
+    "recall",
+    "f1",
+    "mae",
+    "rmse",
+    "r2",
+    "subset_accuracy",
+)
 # Measured of the candidate only.
-SINGLE = ("top_3_accuracy", "top_5_accuracy", "weighted_precision", "weighted_recall", "weighted_f1", "ece")
+SINGLE = (
+    "top_3_accuracy",
+    "top_5_accuracy",
+    "weighted_precision",
+    "weighted_recall",
+    "weighted_f1",
+    "ece",
+    "median_absolute_error",
+    "micro_precision",
+    "micro_recall",
+    "micro_f1",
+)
 
 
 def higher_is_better(metric: str) -> bool:
@@ -53,7 +79,12 @@ class Rule:
     observe: bool = False
 
 
-# Promote only what is better.
-DEFAULT_ACCURACY = Rule("accuracy", change=ChangeThreshold(absolute=0.0))
+# Promote only what is better; each task has a metric that says so.
+DEFAULT = Rule("main", change=ChangeThreshold(absolute=0.0))
+DEFAULTS: Mapping[Task, Rule] = {
+    "classification": Rule("accuracy", change=ChangeThreshold(absolute=0.0)),
+    "regression": Rule("mae", change=ChangeThreshold(absolute=0.0)),
+    "multi_label": Rule("subset_accuracy", change=ChangeThreshold(absolute=0.0)),
+}
 OBSERVED_LATENCY = Rule(LATENCY, observe=True)
 OBSERVED_SIZE = Rule(SIZE, observe=True)

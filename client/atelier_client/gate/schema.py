@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from atelier_client.errors import InputError, SettingsError
 from atelier_client.evaluation.expression import Expression
-from atelier_client.evaluation.metrics import METRICS
+from atelier_client.evaluation.metric_names import METRICS, limits
 from atelier_client.gate.place import Place
 from atelier_client.gate.rule import (
-    DEFAULT_ACCURACY,
+    DEFAULT,
     LATENCY,
     PAIRED,
     SINGLE,
@@ -25,16 +25,16 @@ from atelier_client.gate.rule import (
 _RULE_KEYS = ("value_threshold", "change_threshold", "observe")
 _NOT_COMPARED = "`evaluate` measures it; the gate does not, for it is not compared example by example."
 # Of these a slice would be other examples in one version than in the other.
-_ANSWERS = ("predicted", "confidence")
+_ANSWERS = ("predicted", "confidence", "error", "wrong")
 # Words of both directions, as TensorFlow Model Analysis has them.
 _DIRECTIONS = {True: "higher_is_better", False: "lower_is_better"}
 
 
 def metrics(place: Place) -> tuple[Rule, ...]:
-    """The rules of the key `metrics`; that of the accuracy stands until the file names it."""
+    """The rules of the key `metrics`, with the default one."""
     hints = {name: _NOT_COMPARED for name in METRICS if name not in (*PAIRED, *SINGLE)}
     named = place.mapping((*PAIRED, *SINGLE), hints)
-    rules = [] if "accuracy" in named else [DEFAULT_ACCURACY]
+    rules = [DEFAULT]
     for metric, entry in named.items():
         keys = entry.mapping((*_RULE_KEYS, "slices"))
         if "slices" not in keys or len(keys) > 1:
@@ -73,15 +73,17 @@ def _rule(metric: str, place: Place, keys: Mapping[str, Place], part: str | None
 def _value(metric: str, place: Place) -> ValueThreshold:
     if metric in (LATENCY, SIZE):
         keys = place.mapping(("upper_bound",))
-        high, words = math.inf, "a number from 0"
+        low, high, words = 0.0, math.inf, "a number from 0"
     else:
         keys = place.mapping(("lower_bound", "upper_bound"))
-        share = metric != "loss"
-        high, words = (1.0, "a number from 0 to 1 (0.88, not 88)") if share else (math.inf, "a number from 0")
+        low, high = limits(metric)
+        words = "a number up to 1" if low < 0 else "a number from 0"
+        if (low, high) == (0.0, 1.0):
+            words = "a number from 0 to 1 (0.88, not 88)"
     if not keys:
         raise place.wrong("a lower_bound or an upper_bound" if high < math.inf else "an upper_bound")
-    bounds = {name: entry.number(0.0, high, words) for name, entry in keys.items()}
-    if bounds.get("lower_bound", 0.0) > bounds.get("upper_bound", math.inf):
+    bounds = {name: entry.number(low, high, words) for name, entry in keys.items()}
+    if bounds.get("lower_bound", low) > bounds.get("upper_bound", math.inf):
         raise SettingsError(
             f"{place.file}: {place.key}: lower_bound {bounds['lower_bound']:g} is above upper_bound "
             f"{bounds['upper_bound']:g}: no value would pass."
@@ -100,7 +102,7 @@ def _change(metric: str, place: Place) -> ChangeThreshold:
         words = "a share of stable's value above -1 (-0.01 is one percent less)"
         relative = keys["relative"].number(math.nextafter(-1, 0), math.inf, words)
         return ChangeThreshold(relative=relative)
-    if metric in (LATENCY, SIZE, "loss"):
+    if metric in (LATENCY, SIZE) or limits(metric) != (0.0, 1.0):
         return ChangeThreshold(absolute=keys["absolute"].number())
     return ChangeThreshold(
         absolute=keys["absolute"].number(-1, 1, "a number from -1 to 1 (0.01 is one point)")

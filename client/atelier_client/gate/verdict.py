@@ -60,9 +60,10 @@ def judge(rules: Rules, measured: Measured) -> Verdict:
     One rejecting check rejects; else one that could not be measured leaves the candidate not evaluated; else one that
     the examples do not decide holds it.
     """
+    asked = rules.for_task(measured.task)
     checks = tuple(
         check
-        for rule in (*rules.metrics, *_unasked(rules, measured), rules.latency, rules.size)
+        for rule in (*asked, *_unasked(asked, measured), rules.latency, rules.size)
         for check in checks_of(rule, measured)
     )
     deciding = [check for check in checks if not check.observed]
@@ -84,9 +85,9 @@ def judge(rules: Rules, measured: Measured) -> Verdict:
     )
 
 
-def _unasked(rules: Rules, measured: Measured) -> list[Rule]:
+def _unasked(rules: Sequence[Rule], measured: Measured) -> list[Rule]:
     """What is measured anyway is shown."""
-    asked = {rule.metric for rule in rules.metrics if rule.slice is None}
+    asked = {rule.metric for rule in rules if rule.slice is None}
     known = measured.whole.metrics if measured.whole else {}
     return [Rule(metric, observe=True) for metric in PAIRED if metric in known and metric not in asked]
 

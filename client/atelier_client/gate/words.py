@@ -47,7 +47,7 @@ def change(
     interval: Interval,
     relative: bool,
 ) -> str:
-    """Both values, the change and its interval, and McNemar's p for the accuracy."""
+    """Both values, the change and its interval, and the paired test of the main metric."""
 
     def shown(value: float) -> str:
         return f"{100 * value:+.1f} %" if relative else number(metric, value, "+")
@@ -55,8 +55,7 @@ def change(
     paired = measured.paired
     inside = [f"95 %: {shown(interval[0])} to {shown(interval[1])}"] if interval[0] < interval[1] else []
     if paired:
-        inside.append(f"{paired.only_b:,} examples right only now, {paired.only_a:,} only in stable")
-        inside.append(f"McNemar: p = {paired.p_value():.2g}")
+        inside += paired.in_words()
     return (
         f"{what} {number(metric, found.value)}, in stable {number(metric, measured.stable)}, change {shown(size)}"
         + (f" ({'; '.join(inside)})" if inside else "")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client.evaluation.metric_names import limits
+
 _CELLS = 440.0
 CONFUSED = 10
 
@@ -106,11 +108,75 @@ def latency(histogram: Mapping[str, Sequence[float]], percentiles: Mapping[str, 
     }
 
 
-def slice_rows(rows: Sequence[Mapping[str, Any]], overall: float) -> dict[str, Any]:
-    """Each slice with its accuracy and interval, on one axis with the accuracy of all examples."""
-    ends = [row["intervals"]["accuracy"][0] for row in rows if row["examples"]]
-    start = max(0.0, math.floor(min([*ends, overall]) * 10) / 10)
-    return {"rows": rows, "overall": overall, "start": start, "ticks": _ticks(start, 1.0)}
+def slice_rows(
+    rows: Sequence[Mapping[str, Any]], metrics: Mapping[str, float], main: str, names: Sequence[str]
+) -> dict[str, Any]:
+    """The axis that slices are drawn on by their `main` metric, with that of all examples, and the metrics shown."""
+    overall = metrics[main]
+    ends = [end for row in rows if row["examples"] for end in row["intervals"][main]]
+    if limits(main) == (0.0, 1.0):
+        start, end = max(0.0, math.floor(min([*ends, overall]) * 10) / 10), 1.0
+    else:
+        start, end = 0.0, max([*ends, overall]) or 1.0
+    return {"overall": overall, "start": start, "end": end, "main": main, "shown": list(names)}
+
+
+def points(given: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Predicted over true numbers, both axes on one scale, in a square of 360 by 360."""
+    pairs = list(zip(given["label"], given["predicted"], strict=True))
+    low = min(min(pair) for pair in pairs)
+    high = max(max(pair) for pair in pairs)
+    spread = (high - low) or 1.0
+
+    def across(value: float) -> float:
+        return 360 * (value - low) / spread
+
+    return {
+        "points": [
+            {"x": across(label), "y": 360 - across(predicted), "label": label, "predicted": predicted}
+            for label, predicted in pairs
+        ],
+        "ticks": [
+            {"x": across(value), "y": 360 - across(value), "text": f"{value:g}"}
+            for value in _round_values(low, high)
+        ],
+    }
+
+
+def residuals(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A histogram with a linear axis, in a viewBox of 520 by 180; `zero` is the place of no error, None outside."""
+    edges, counts = given["edges"], given["counts"]
+    low, high = float(edges[0]), float(edges[-1])
+    tallest = max(*counts, 1)
+
+    def across(value: float) -> float:
+        return 520 * (value - low) / ((high - low) or 1.0)
+
+    return {
+        "bars": [
+            {
+                "x": across(edges[index]),
+                "width": max(across(edges[index + 1]) - across(edges[index]) - 1, 0.5),
+                "height": 150 * count / tallest,
+                "count": count,
+                "low": edges[index],
+                "high": edges[index + 1],
+            }
+            for index, count in enumerate(counts)
+        ],
+        "zero": across(0.0) if low <= 0 <= high else None,
+        "ticks": [{"x": across(value), "text": f"{value:g}"} for value in _round_values(low, high)],
+    }
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """About five round numbers from `low` to `high`."""
+    if not low < high:
+        return [low]
+    rough = (high - low) / 5
+    power = math.pow(10.0, math.floor(math.log10(rough)))
+    step: float = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    return [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _ticks(start: float, end: float) -> list[float]:

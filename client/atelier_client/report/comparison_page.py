@@ -7,6 +7,8 @@ from typing import Any
 
 from atelier_client.comparison.changes import Change
 from atelier_client.comparison.compare import ComparisonResult
+from atelier_client.comparison.moves import Move
+from atelier_client.evaluation.metric_names import limits
 from atelier_client.report.example import shown
 from atelier_client.report.template import render
 
@@ -19,24 +21,46 @@ _TITLES = {
     "precision": "precision",
     "recall": "recall",
     "f1": "F1",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "r2": "R2",
+    "subset_accuracy": "subset accuracy",
 }
 
 
 def as_html(document: Mapping[str, Any], result: ComparisonResult) -> str:
-    """The page: the verdict, the metrics, the classes that moved most, and the examples that changed class."""
+    """The page: the verdict and the metrics.
+
+    Of classes also those that moved most and the examples that changed class, of numbers those whose error changed
+    most.
+    """
     names = result.class_names
-    largest = max((max(map(abs, row["interval"])) for row in document["classes"]), default=0.0)
+    rows = document.get("classes", ())
+    largest = max((max(map(abs, row["interval"])) for row in rows), default=0.0)
     return render(
         "comparison.html.j2",
         document=document,
         titles=_TITLES,
+        in_percent={name for name in _TITLES if name != "loss" and limits(name) == (0.0, 1.0)},
         positive=names[1] if len(names) == 2 else None,
         reach=max(largest, 0.001),
         changes={
             kind: [_example(change, names) for change in kept]
             for kind, kept in result.changes.clearest.items()
         },
+        moves={kind: [_move(move) for move in kept] for kind, kept in result.moves.largest.items()},
     )
+
+
+def _move(move: Move) -> dict[str, Any]:
+    return {
+        "index": move.index,
+        **shown(move.inputs),
+        "label": move.label,
+        "a": move.a,
+        "b": move.b,
+        "change": move.change,
+    }
 
 
 def _example(change: Change, names: Sequence[str]) -> dict[str, Any]:

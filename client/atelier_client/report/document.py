@@ -11,8 +11,7 @@ import numpy as np
 
 from atelier_client._model_card import ModelCard
 from atelier_client.data.table import Reader
-from atelier_client.evaluation import metrics
-from atelier_client.evaluation.evaluate import EvaluationResult
+from atelier_client.evaluation.passes.evaluate import EvaluationResult
 
 _CARD = (
     "model",
@@ -41,40 +40,35 @@ def report_of(
     `model` describes the model that was evaluated (`name`, `version`, `label`, `target`). `skew` is the result of
     `skew.measure`. `own_test_split` is True when the trainer tested the model on the same examples.
     """
-    counts = result.counts
-    values, intervals = counts.metrics()
-    classes = metrics.per_class(counts.confusion, result.class_names, result.scores.curves())
-    areas, areas_intervals = metrics.areas(classes)
-    values = values | areas
-    intervals = intervals | areas_intervals
-    if counts.classes == 2:
-        positive, positive_intervals = metrics.of_positive_class(classes)
-        values = values | positive
-        intervals = intervals | positive_intervals
+    asked = result.question
+    counts = result.findings.counts
+    found = result.findings.document()
     partial = result.stopped is not None
+    examples = result.examples
     return {
         "model": dict(model),
         "dataset": {
             "name": card.data if card and own_test_split else reader.name,
             "split": "test" if own_test_split else None,
-            "examples": counts.examples,
-            "of": reader.rows if reader.rows is not None or partial else counts.examples,
+            "examples": examples,
+            "of": reader.rows if reader.rows is not None or partial else examples,
+            # Of sequences each step is measured, of several numbers a row each number.
+            **({"elements": counts.examples} if counts.examples != examples else {}),
             "sha256": None if partial else reader.sha256(),
         },
         "partial": partial,
-        "metrics": values,
-        "intervals": intervals,
-        "exact_areas": result.scores.exact,
-        "trained": _trained_metrics(values, card.metrics if card and own_test_split and not partial else {})
+        "task": asked.task,
+        "output": asked.output,
+        **found,
+        "trained": _trained_metrics(
+            found["metrics"], card.metrics if card and own_test_split and not partial else {}
+        )
         | {"sha256": card.test_sha256 if card and own_test_split else None},
-        "per_class": classes,
-        "confusion_matrix": counts.confusion.tolist(),
-        "calibration": counts.calibration.bins(),
-        "slices": result.slices.rows(counts),
-        "latency_ms": metrics.percentiles(result.latencies),
+        "slices": result.slices.rows(counts, asked.main, asked.shown),
+        "latency_ms": _percentiles(result.latencies),
         "latency_histogram": _histogram(result.latencies),
         "throughput": {
-            "examples_per_s": round(counts.examples / result.seconds, 1),
+            "examples_per_s": round(examples / result.seconds, 1),
             "requests_per_s": round(len(result.latencies) / result.seconds, 1),
             "seconds": round(result.seconds, 3),
         },
@@ -92,6 +86,12 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """p50, p95 and p99 in milliseconds."""
+    values = np.percentile(np.asarray(seconds) * 1000, [50, 95, 99])
+    return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99"), values, strict=True)}
 
 
 def _histogram(seconds: Sequence[float], bins: int = 24) -> dict[str, list[float]]:

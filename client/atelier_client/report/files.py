@@ -68,7 +68,7 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     intervals = report["intervals"]
     for metric, value in report["metrics"].items():
         yield ("all", "", metric, value, *intervals[metric], report["dataset"]["examples"])
-    for row in report["per_class"]:
+    for row in report.get("per_class", ()):
         for metric, interval in row["intervals"].items():
             low_high = interval or ("", "")
             value = "" if row[metric] is None else row[metric]

@@ -1,4 +1,4 @@
-"""Ten of the examples that a version was tested on, of as many classes as there are."""
+"""Ten of the examples that a version was tested on, of as many classes as there are; of a regression the first ten."""
 
 from __future__ import annotations
 
@@ -42,13 +42,20 @@ def read_examples(data: Path, card: ModelCard, signature: Signature) -> list[Exa
     layout = card.test_layout
     table = next(iter(reader.tables(_LOOKED_AT)))
     binding = Binding(signature, reader.name, row_word=reader.row_word, layout=layout)
-    names = card.class_names
-    numbers = binding.labels(table, 0, names, len(names))
     arrays = binding.inputs(table, 0)
+    chosen: Mapping[int, str]
+    if card.task == "regression":
+        chosen = {
+            row: f"{value:.6g}" for row, value in enumerate(binding.quantities(table, 0)[:COUNT].tolist())
+        }
+    else:
+        names = card.class_names
+        numbers = binding.labels(table, 0, names, len(names)).tolist()
+        chosen = {row: names[numbers[row]] for row in _one_of_each(numbers)}
     found = []
-    for index in _one_of_each(numbers.tolist()):
+    for index, label in chosen.items():
         row = {name: array[index : index + 1] for name, array in arrays.items()}
-        found.append(Example(index, names[numbers[index]], row, *_shown(card, row, table, index)))
+        found.append(Example(index, label, row, *_shown(card, row, table, index)))
     return found
 
 

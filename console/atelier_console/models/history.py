@@ -11,7 +11,7 @@ from atelier_client._model_card import ModelCard
 from atelier_client.errors import DataError
 
 WIDTH, HEIGHT = 320, 120
-_PAIRS = (("accuracy", "val_accuracy"), ("loss", "val_loss"))
+_PAIRS = (("accuracy", "val_accuracy"), ("mae", "val_mae"), ("loss", "val_loss"))
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class Plot:
 
 
 def plots(runs: Path, card: ModelCard) -> list[Plot]:
-    """Accuracy and loss over the epochs, of training and validation; none where the run is not there or damaged."""
+    """Accuracy or mean absolute error, and loss, over the epochs, of training and validation.
+
+    None where the run is not there or damaged.
+    """
     rows = _rows(runs, card)
     found = []
     for pair in _PAIRS:

@@ -46,7 +46,7 @@ def show(request: Request) -> Response:
         problem=values.pop("problem") or problem,
         version=version,
         signatures={name: skeleton(signature) for name, signature in signatures.items()},
-        bars=min(TOP, len(classes)) if classes else TOP,
+        bars=min(TOP, len(classes)) if classes else 0 if values["regression"] else TOP,
         stable=STABLE,
         feedback=console.settings.feedback,
         **values,
@@ -55,7 +55,14 @@ def show(request: Request) -> Response:
 
 def _known(model: ServedModel, version: int | None) -> dict[str, Any]:
     """What the repository says of the version: its kind, its classes, its columns; and what is wrong with that."""
-    values: dict[str, Any] = {"kind": "json", "classes": (), "columns": [], "size": None, "problem": None}
+    values: dict[str, Any] = {
+        "kind": "json",
+        "classes": (),
+        "columns": [],
+        "size": None,
+        "problem": None,
+        "regression": False,
+    }
     if version is None:
         return values
     try:
@@ -64,6 +71,7 @@ def _known(model: ServedModel, version: int | None) -> dict[str, Any]:
         if card is not None:
             values |= {
                 "classes": card.class_names,
+                "regression": card.task == "regression",
                 "columns": _columns(card.layout),
                 "size": card.layout.shape,
             }

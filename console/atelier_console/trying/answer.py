@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,9 @@ _LONGEST_OUTPUTS = 4000
 
 @dataclass(frozen=True)
 class Answer:
-    """`probabilities` are of all classes by name, the most probable first; empty for a model that gives none.
+    """`label` is the class, or the number of a model that answers a number alone.
+
+    `probabilities` are of all classes by name, the most probable first; empty for a model that gives none.
 
     `outputs` are those of the first row by name, `text` those of all rows; `seconds` is the whole request's time.
     """
@@ -67,16 +69,27 @@ def ask(client: Client, asked: Asked, inputs: Inputs, method: str, class_names: 
     first = readable[0] if readable else {"top": [], "label": None, "outputs": {}}
     probabilities = {str(name): float(value) for name, value in first["top"]}
     label = first["label"]
+    value = _number(first["outputs"])
     if not probabilities and {"classes", "scores"} <= set(prediction):
         scores = zip(first["outputs"]["classes"], first["outputs"]["scores"], strict=True)
         probabilities = dict(sorted(scores, key=lambda item: -item[1]))
         label = next(iter(probabilities), None)
+    if label is None and value is not None:
+        label = value
     text = json.dumps(
         [row["outputs"] for row in readable] if rows > 1 else first["outputs"], indent=1, default=str
     )
     if len(text) > _LONGEST_OUTPUTS:
         text = f"{text[:_LONGEST_OUTPUTS]} .."
     return Answer(asked, label, probabilities, first["outputs"], text, sum(prediction.seconds))
+
+
+def _number(outputs: Mapping[str, Any]) -> str | None:
+    """The one number that the model answers, as of a regression; None when it answers other things too."""
+    values = [
+        value[0] if isinstance(value, list) and len(value) == 1 else value for value in outputs.values()
+    ]
+    return f"{values[0]:.6g}" if len(values) == 1 and isinstance(values[0], float) else None
 
 
 def _shown(value: float) -> str:

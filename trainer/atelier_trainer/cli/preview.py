@@ -13,7 +13,7 @@ SIDE = 5
 
 
 def rows(data_set: DataSet, count: int) -> list[str]:
-    """The first examples of text or a table, one line each: the class's name, a colon, the inputs."""
+    """The first examples of text or a table, one line each: the class's name or the number, a colon, the inputs."""
     inputs, labels = _first(data_set, count)
     if data_set.features:
         lines = [
@@ -27,11 +27,11 @@ def rows(data_set: DataSet, count: int) -> list[str]:
             ", ".join(f"{name}={value:g}" for name, value in zip(data_set.columns, row, strict=True))
             for row in inputs
         ]
-    return [f"{data_set.class_names[label]}: {line}" for label, line in zip(labels, lines, strict=True)]
+    return [f"{_label(data_set, label)}: {line}" for label, line in zip(labels.tolist(), lines, strict=True)]
 
 
 def draw_images(data_set: DataSet, path: Path) -> None:
-    """The first 25 images, five by five, each with its class's name below it, as PNG."""
+    """The first 25 images, five by five, each with its label below it, as PNG."""
     from matplotlib.figure import Figure
 
     images, labels = _first(data_set, SIDE * SIDE)
@@ -42,7 +42,7 @@ def draw_images(data_set: DataSet, path: Path) -> None:
         axis.grid(False)
     for axis, image, label in zip(axes.flat, images, labels, strict=False):
         axis.imshow(image.squeeze(), cmap="binary")
-        axis.set_xlabel(data_set.class_names[label])
+        axis.set_xlabel(_label(data_set, label))
     write_figure(path, figure)
 
 
@@ -50,3 +50,7 @@ def _first(data_set: DataSet, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first training inputs and labels; where training examples are streamed, the first test ones."""
     examples = data_set.train if isinstance(data_set.train, Examples) else data_set.test
     return examples.inputs[:count], examples.labels[:count]
+
+
+def _label(data_set: DataSet, label: float) -> str:
+    return data_set.class_names[int(label)] if data_set.class_names else f"{label:g}"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -117,18 +117,19 @@ def restore(
     Example: atelier-trainer restore --from saved/imdb.weights.h5 --evaluate
     """
     silence_startup()
+    from atelier_trainer.metrics.measure import in_words
     from atelier_trainer.training import model_files
 
     restored = model_files.restore(from_)
     restored.fitted.model.summary(print_fn=say)
-    result: dict[str, object] = {"format": restored.format}
+    result: dict[str, Any] = {"format": restored.format}
     if evaluate and restored.format == "json":
         say("An architecture has no weights: there are no answers to compare. Its layers are above.")
     elif evaluate:
         result = model_files.check(restored, data_folder)
         say(
             f"{result['examples']:,} predictions, largest difference from the saved ones {result['max_abs_diff']:g}; "
-            f"accuracy {result['accuracy']:.4f}  loss {result['loss']:.4f}"
+            f"{in_words(result)}"
         )
     print(json.dumps(result), flush=True)
     if result.get("equal") is False:

@@ -1,4 +1,4 @@
-"""Images in arrays: an .npz under Keras's names, or a folder of IDX files under MNIST's."""
+"""Arrays: an .npz under Keras's names or a folder of IDX files under MNIST's. Images, or a regression's rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from atelier_trainer.data import quantities
+from atelier_trainer.data.csv_cells import LARGEST
 from atelier_trainer.data.dataset import DataSet, Examples, findings, sha256_of
 from atelier_trainer.data.held_out_file import write_test_file
 from atelier_trainer.data.idx import parse_idx
@@ -35,27 +37,38 @@ def load(job: Job, data_folder: Path) -> DataSet:
     arrays = read_npz(path) if section.npz else [read_idx_file(path, name) for name in IDX_NAMES]
     x_train, y_train, x_test, y_test = arrays
     sides = ("y_train", "y_test") if section.npz else (IDX_NAMES[1], IDX_NAMES[3])
-    y_train = integer_labels(y_train, path, sides[0])
-    y_test = integer_labels(y_test, path, sides[1])
-    _check_images(x_train, y_train, path)
-    _check_images(x_test, y_test, path)
-    names = tuple(section.class_names or class_numbers(y_train, path))
-    train = _examples(x_train, y_train, names, path, sides[0])
-    test = _examples(x_test, y_test, names, path, sides[1])
-    require_two(np.bincount(train.labels, minlength=len(names)), names, path)
-    if train.inputs.shape[1:] != test.inputs.shape[1:]:
+    regression = job.task == "regression"
+    table = regression and x_train.ndim == x_test.ndim == 2
+    of_inputs = _table if table else _images
+    read = quantities.of_array if regression else integer_labels
+    y_train, y_test = read(y_train, path, sides[0]), read(y_test, path, sides[1])
+    x_train, x_test = of_inputs(x_train, y_train, path), of_inputs(x_test, y_test, path)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        kind = "rows" if table else "images"
         raise DataInvalid(
-            f"{path}: training images are {list(train.inputs.shape[1:])}, test images {list(test.inputs.shape[1:])}."
+            f"{path}: training {kind} are {list(x_train.shape[1:])}, test {kind} {list(x_test.shape[1:])}."
         )
+    names: tuple[str, ...] = ()
+    suspicious = []
+    if regression:
+        train, test = _measured(x_train, y_train), _measured(x_test, y_test)
+        suspicious = quantities.check(y_train, path, sides[0])
+    else:
+        names = tuple(section.class_names or class_numbers(y_train, path))
+        train = _examples(x_train, y_train, names, path, sides[0])
+        test = _examples(x_test, y_test, names, path, sides[1])
+        require_two(np.bincount(train.labels, minlength=len(names)), names, path)
     data_set = DataSet(
         name=path.stem,
-        kind="image",
+        kind="table" if table else "image",
         class_names=names,
         shape=train.inputs.shape[1:],
+        columns=tuple(f"x{place}" for place in range(train.inputs.shape[1])) if table else (),
+        task=job.task,
         train=train,
         test=test,
         test_file={},
-        warnings=findings(train, test, names),
+        warnings=(*findings(train, test, names), *suspicious),
     )
     return replace(data_set, test_file=write_test_file(data_set, data_folder))
 
@@ -98,7 +111,8 @@ def read_idx_file(folder: Path, name: str) -> np.ndarray:
         raise DataInvalid(f"{folder / name} cannot be read: {error}") from None
 
 
-def _check_images(images: np.ndarray, labels: np.ndarray, path: Path) -> None:
+def _images(images: np.ndarray, labels: np.ndarray, path: Path) -> np.ndarray:
+    """The images as they are. Raises `DataInvalid` when they are none."""
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
         raise DataInvalid(
             f"{path}: expected images as uint8 [N,H,W] or [N,H,W,C], each of them at least 1, "
@@ -106,6 +120,26 @@ def _check_images(images: np.ndarray, labels: np.ndarray, path: Path) -> None:
         )
     if len(images) != len(labels):
         raise DataInvalid(f"{path}: {len(images)} images but {len(labels)} labels.")
+    return np.ascontiguousarray(images)
+
+
+def _table(rows: np.ndarray, labels: np.ndarray, path: Path) -> np.ndarray:
+    """Rows of numbers as float32 [N,columns]. Raises `DataInvalid`."""
+    if rows.dtype.kind not in "iuf" or not rows.size:
+        raise DataInvalid(
+            f"{path}: expected rows of numbers [N,columns], or images uint8 [N,H,W], got {rows.dtype} "
+            f"{list(rows.shape)}."
+        )
+    if len(rows) != len(labels):
+        raise DataInvalid(f"{path}: {len(rows)} rows but {len(labels)} labels.")
+    wrong = ~(np.abs(rows.astype(np.float64)) <= LARGEST)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0].tolist()
+        raise DataInvalid(
+            f"{path}, row {row + 1}, column {column}: expected a finite number of float32's range, got "
+            f"{rows[row, column]}."
+        )
+    return np.ascontiguousarray(rows, np.float32)
 
 
 def _advice(images: np.ndarray) -> str:
@@ -121,7 +155,11 @@ def _advice(images: np.ndarray) -> str:
 def _examples(
     images: np.ndarray, labels: np.ndarray, names: Sequence[str], path: Path, side: str
 ) -> Examples:
-    images = np.ascontiguousarray(images)
     labels = np.ascontiguousarray(labels)
     ids = check_numbers(labels, names, path, unit=f"{side}, row")
     return Examples(images, ids, sha256_of(images.data, labels.data))
+
+
+def _measured(inputs: np.ndarray, values: np.ndarray) -> Examples:
+    """Examples of a regression."""
+    return Examples(inputs, values, sha256_of(inputs.data, np.ascontiguousarray(values).data))

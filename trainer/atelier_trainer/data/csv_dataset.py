@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from atelier_trainer.data import quantities
 from atelier_trainer.data.column_check import ColumnCheck, leaks
 from atelier_trainer.data.columns import Column, identifiers, seen_in_training, unknown_categories
 from atelier_trainer.data.csv_reader import CsvReader
@@ -17,8 +18,9 @@ from atelier_trainer.data.csv_shards import CsvShards
 from atelier_trainer.data.dataset import DataSet, Examples, findings
 from atelier_trainer.data.held_out_file import write_test_file
 from atelier_trainer.data.labels import doubtful_names, require_two
+from atelier_trainer.data_section import DataSection
 from atelier_trainer.errors import DataInvalid
-from atelier_trainer.job import DataSection, Job
+from atelier_trainer.job import Job
 
 # The held-out rows do not depend on the job's seed: every run is measured on the same ones.
 SPLIT_SEED = 0
@@ -30,7 +32,7 @@ def load(job: Job, data_folder: Path) -> DataSet:
     paths = shards(section.csv or "", job.folder)
     if section.text and section.image:
         raise DataInvalid("data: text and image exclude each other.")
-    reader = CsvReader(section, paths)
+    reader = CsvReader(section, paths, job.task)
     test_path = job.folder / section.test if section.test else None
     train: Examples | CsvShards
     features: tuple[Column, ...] = ()
@@ -44,14 +46,20 @@ def load(job: Job, data_folder: Path) -> DataSet:
     else:
         check = ColumnCheck(reader.schema.numbers) if reader.is_table else None
         train, names = reader.read(paths, section.class_names, check)
-        require_two(np.bincount(train.labels, minlength=len(names)), names, paths[0])
+        said = []
+        if job.task == "regression":
+            said = quantities.check(train.labels, paths[0], section.label)
+        else:
+            require_two(np.bincount(train.labels, minlength=len(names)), names, paths[0])
         if test_path:
             test = reader.read([test_path], names)[0]
         else:
             train, test = _split(train, section.test_split, paths[0])
-        suspicious = check.findings(paths[0]) if check else []
+        suspicious = said + (check.findings(paths[0]) if check else [])
         if section.by_column:
             features = _with_training(reader.columns, train.inputs)
+        elif reader.is_table and job.task == "regression":
+            suspicious += quantities.leaks(reader.schema.numbers, train.inputs, train.labels)
         elif reader.is_table:
             suspicious += leaks(reader.schema.numbers, train.inputs, train.labels, len(names))
     validation = reader.read([job.folder / section.validation], names)[0] if section.validation else None
@@ -75,6 +83,7 @@ def load(job: Job, data_folder: Path) -> DataSet:
         ),
         features=features,
         csv_format=_csv_format(section, features),
+        task=job.task,
     )
     return replace(data_set, test_file=write_test_file(data_set, data_folder))
 

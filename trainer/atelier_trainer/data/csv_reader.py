@@ -10,24 +10,26 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier_trainer.data import csv_file, csv_header
+from atelier_trainer.data import csv_file, csv_header, quantities
 from atelier_trainer.data.column_check import ColumnCheck
 from atelier_trainer.data.columns import Column, rows_of
 from atelier_trainer.data.csv_cells import Dialect
 from atelier_trainer.data.csv_file import Schema
 from atelier_trainer.data.dataset import Examples, file_digest
 from atelier_trainer.data.labels import class_ids, classes_of, hold_numbers
+from atelier_trainer.data_section import DataSection
 from atelier_trainer.errors import DataInvalid
-from atelier_trainer.job import DataSection
 from atelier_trainer.printable import printable
+from atelier_trainer.task import Task
 
 
 class CsvReader:
     """Reads a job's files. All of them must have the columns of the first one."""
 
-    def __init__(self, section: DataSection, paths: Sequence[Path]) -> None:
+    def __init__(self, section: DataSection, paths: Sequence[Path], task: Task = "classification") -> None:
         """Raises `DataInvalid` when the header of a file does not fit the job or the first file."""
         self._section = section
+        self._task = task
         self._paths = list(paths)
         self._dialect = Dialect(
             section.separator,
@@ -56,7 +58,8 @@ class CsvReader:
     def read(
         self, paths: Sequence[Path], names: Sequence[str] | None, check: ColumnCheck | None = None
     ) -> tuple[Examples, tuple[str, ...]]:
-        """The examples of the files, and the class names: `names`, or those found where it is None.
+        """The examples of the files, and the class names: `names`, or those found where it is None; none of a
+        regression.
 
         `check` is given the columns of numbers. Raises `DataInvalid` with row and column.
         """
@@ -74,6 +77,12 @@ class CsvReader:
             inputs.append(np.concatenate([part for part, _ in parts]))
             cells.append(np.concatenate([part for _, part in parts]))
         label = self._section.label
+        if self._task == "regression":
+            values = [
+                quantities.of_cells(part, path, label, self._dialect)
+                for part, path in zip(cells, paths, strict=True)
+            ]
+            return Examples(np.concatenate(inputs), np.concatenate(values), file_digest(*paths)), ()
         found = tuple(names or classes_of(np.concatenate(cells), paths[0], label))
         labels = [class_ids(part, found, path, label) for part, path in zip(cells, paths, strict=True)]
         for part, path in zip(cells, paths, strict=True):

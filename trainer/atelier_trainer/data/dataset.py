@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from atelier_trainer.data.columns import Column
+from atelier_trainer.task import Task
 
 Kind = Literal["image", "text", "table"]
 # A class this many times rarer than the most frequent one is worth a warning.
@@ -20,7 +21,7 @@ IMBALANCE = 10
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and their class numbers int64 [N].
+    """Inputs and their labels: class numbers int64 [N], or of a regression the numbers float64 [N].
 
     Inputs are uint8 [N,H,W] or [N,H,W,C] (images), bytes objects [N] (text, UTF-8), float32 [N,columns] (tables of
     numbers), or a structured array [N] with a field a column (tables with categories or missing values, columns.py).
@@ -63,6 +64,7 @@ class DataSet:
     """The examples that a job trains, validates and tests on. `shape` is one input's shape; text has none.
 
     `test_file` says where the client finds the test examples: `format`, `path` under the data folder, and `labels`.
+    `class_names` are empty when the `task` is a regression.
     `features` are the columns of a model with one input a column, else empty. `csv_format` is what the
     model card says of the user's CSV files.
     """
@@ -79,6 +81,7 @@ class DataSet:
     warnings: tuple[str, ...] = ()
     features: tuple[Column, ...] = ()
     csv_format: Mapping[str, Any] = field(default_factory=dict)
+    task: Task = "classification"
 
     def with_validation_split(self, share: float, seed: int) -> DataSet:
         """Set that share of the training examples aside for validation, chosen by the seed."""
@@ -95,16 +98,9 @@ def class_counts(train: Examples | Stream, classes: int) -> np.ndarray:
 
 
 def findings(train: Examples | Stream, test: Examples, class_names: tuple[str, ...]) -> tuple[str, ...]:
-    """What is suspicious but no error: the same example in training and test, and rare classes."""
-    warnings = []
-    counts = class_counts(train, len(class_names))
-    if counts.min() * IMBALANCE <= counts.max():
-        rare = class_names[int(counts.argmin())]
-        common = class_names[int(counts.argmax())]
-        warnings.append(
-            f"class imbalance: {counts.min():,} examples of {rare}, {counts.max():,} of {common}; "
-            "fit.class_weight: balanced weighs them equally"
-        )
+    """What is suspicious but no error: the same example in training and test, and rare classes; without classes, test
+    labels that are all equal."""
+    warnings = _rare_classes(train, class_names) if class_names else _equal_labels(test)
     if test.inputs.dtype == np.uint8 and test.inputs.max(initial=0) <= 1 and _all_0_or_1(train):
         warnings.append(
             "no pixel is above 1: images go from 0 (black) to 255 (white); were they scaled before?"
@@ -115,6 +111,24 @@ def findings(train: Examples | Stream, test: Examples, class_names: tuple[str, .
         if shared:
             warnings.append(f"{shared:,} of {len(test):,} test examples are among the training examples too")
     return tuple(warnings)
+
+
+def _rare_classes(train: Examples | Stream, class_names: tuple[str, ...]) -> list[str]:
+    counts = class_counts(train, len(class_names))
+    if counts.min() * IMBALANCE > counts.max():
+        return []
+    rare = class_names[int(counts.argmin())]
+    common = class_names[int(counts.argmax())]
+    return [
+        f"class imbalance: {counts.min():,} examples of {rare}, {counts.max():,} of {common}; "
+        "fit.class_weight: balanced weighs them equally"
+    ]
+
+
+def _equal_labels(test: Examples) -> list[str]:
+    if test.labels.min() < test.labels.max():
+        return []
+    return [f"every test label is {test.labels[0]:g}: R2, the share of their variance, is not defined"]
 
 
 def _all_0_or_1(train: Examples | Stream) -> bool:

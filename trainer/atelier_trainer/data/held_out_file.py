@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from atelier_trainer.data import csv_file, csv_header, fashion_mnist, imdb
+from atelier_trainer.data import csv_file, csv_header, fashion_mnist, imdb, quantities
 from atelier_trainer.data.columns import Column, rows_of
 from atelier_trainer.data.csv_cells import PLAIN, Dialect
 from atelier_trainer.data.csv_file import Schema
@@ -27,6 +27,7 @@ def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
 
     Images become an .npz of `images` and `labels` (class numbers); text and tables a CSV: `label` (the class's name;
     `label_` beside an input of that name) and `text`, or `label` and the columns. An empty cell is a missing value.
+    The labels of a regression are its numbers.
     """
     suffix = "npz" if data_set.kind == "image" else "csv"
     # Other data get another file name, so that an older model still finds the examples it was tested on.
@@ -36,6 +37,8 @@ def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
         data_set.columns,
         [column.kind for column in data_set.features],
     ]
+    if data_set.task != "classification":
+        content.append(data_set.task)
     digest = sha256_of(json.dumps(content).encode())
     path = Path(data_set.name, f"test-{digest[:12]}-{len(data_set.test)}.{suffix}")
     target = data_folder / path
@@ -49,8 +52,9 @@ def write_test_file(data_set: DataSet, data_folder: Path) -> dict[str, str]:
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-    told = {"labels": "numbers"} if suffix == "npz" else {"label": _label_column(data_set), "labels": "names"}
-    return {"format": suffix, "path": str(path), **told, "sha256": file_digest(target)}
+    labels = "values" if data_set.task == "regression" else "numbers" if suffix == "npz" else "names"
+    column = {} if suffix == "npz" else {"label": _label_column(data_set)}
+    return {"format": suffix, "path": str(path), **column, "labels": labels, "sha256": file_digest(target)}
 
 
 def read_test_file_of(version: Path, data_folder: Path) -> Examples:
@@ -112,8 +116,9 @@ def read_test_file(
             f"{path} has another SHA-256 than the model card says: these are not the examples that the model was "
             "tested on. Training the job again writes them."
         )
+    values = file.get("labels") == "values"
     if file["format"] == "npz":
-        return _read_images(path)
+        return _read_images(path, values=values)
     if kind == "text":
         inputs, cells = csv_file.read_text(path, label, "text")
     else:
@@ -124,10 +129,12 @@ def read_test_file(
         dialect = Dialect(missing=("",)) if features else PLAIN
         chunks = list(csv_file.chunks(path, Schema(label, numbers, categories, dialect=dialect)))
         cells = np.concatenate([chunk.labels for chunk in chunks])
-        values = np.concatenate([chunk.numbers for chunk in chunks])
-        inputs = values.astype(np.float32)
+        numbers_read = np.concatenate([chunk.numbers for chunk in chunks])
+        inputs = numbers_read.astype(np.float32)
         if features:
-            inputs = rows_of(features, values, np.concatenate([chunk.categories for chunk in chunks]))
+            inputs = rows_of(features, numbers_read, np.concatenate([chunk.categories for chunk in chunks]))
+    if values:
+        return Examples(inputs, quantities.of_cells(cells, path, label, PLAIN), "")
     if file.get("labels") == "names":
         return Examples(inputs, class_ids(cells, names, path, label), "")
     return Examples(inputs, class_ids(cells, [str(number) for number in range(len(names))], path, label), "")
@@ -144,8 +151,8 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
 
 
-def _read_images(path: Path) -> Examples:
-    """The test examples in an .npz. Raises `DataInvalid`."""
+def _read_images(path: Path, *, values: bool) -> Examples:
+    """The test examples in an .npz, whose labels are class numbers or `values`. Raises `DataInvalid`."""
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             images, labels = arrays["images"], arrays["labels"]
@@ -153,9 +160,11 @@ def _read_images(path: Path) -> Examples:
         raise DataInvalid(
             f"{path} is no readable .npz of images and labels: {error}. Training the job again writes it."
         ) from None
-    if len(images) != len(labels) or labels.dtype.kind not in "iu":
-        raise DataInvalid(f"{path}: expected as many labels, whole numbers, as images.")
-    return Examples(images, labels.astype(np.int64), "")
+    if len(images) != len(labels) or labels.dtype.kind not in ("f" if values else "iu"):
+        raise DataInvalid(
+            f"{path}: expected as many labels, {'floats' if values else 'whole numbers'}, as images."
+        )
+    return Examples(images, labels if values else labels.astype(np.int64), "")
 
 
 def _label_column(data_set: DataSet) -> str:
@@ -168,7 +177,7 @@ def _label_column(data_set: DataSet) -> str:
 def _write_csv(path: Path, data_set: DataSet) -> None:
     with open(path, "w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)
-        labels = [data_set.class_names[number] for number in data_set.test.labels]
+        labels = [_label(data_set, value) for value in data_set.test.labels.tolist()]
         if data_set.kind == "text":
             writer.writerow(["label", "text"])
             writer.writerows(
@@ -178,6 +187,11 @@ def _write_csv(path: Path, data_set: DataSet) -> None:
         writer.writerow([_label_column(data_set), *data_set.columns])
         for label, row in zip(labels, data_set.test.inputs, strict=True):
             writer.writerow([label, *(_cell(value) for value in row)])
+
+
+def _label(data_set: DataSet, value: float) -> str:
+    """The class's name; of a regression the number's shortest text that gives the float64 back."""
+    return repr(value) if data_set.task == "regression" else data_set.class_names[int(value)]
 
 
 def _cell(value: float | str) -> str:

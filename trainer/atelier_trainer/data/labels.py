@@ -157,8 +157,8 @@ def doubtful_names(names: Sequence[str]) -> list[str]:
     numbers = sum(number_of(name) is not None for name in names)
     if numbers > _MANY_CLASSES:
         said.append(
-            f"the label has {numbers} different numbers, each a class of its own; if it measures something, make a few "
-            "ranges of it (pandas.cut)"
+            f"the label has {numbers} different numbers, each a class of its own; if it measures something, "
+            "task: regression predicts a number"
         )
     lower: dict[str, str] = {}
     for name in names:
@@ -231,9 +231,8 @@ def _refuse_measurements(labels: Sequence[Decimal | str], examples: int, path: P
         kind = "numbers" if len(numbers) == len(labels) else "labels"
         raise DataInvalid(
             f"{path}, column {column}: {len(labels)} different {kind} in {examples} rows are no classes: a quantity "
-            "to be predicted, an identifier, or another column than the label. The trainer classifies: make a few "
-            "ranges of a quantity (pandas.cut), name the right column in data.label, or, if each one is a class, "
-            "list them in data.class_names."
+            "to be predicted, an identifier, or another column than the label. Of a quantity task: regression predicts "
+            "one; else name the right column in data.label, or, if each one is a class, list them in data.class_names."
         )
 
 

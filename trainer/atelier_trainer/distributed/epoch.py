@@ -13,7 +13,7 @@ from atelier_trainer.distributed.group import Group
 from atelier_trainer.job import Job
 from atelier_trainer.training.feed import Share, TrainingFeed, in_order
 from atelier_trainer.training.fit import Preparation, class_weights
-from atelier_trainer.training.network import loss_for, metrics_for
+from atelier_trainer.training.network import loss_for, loss_weight, metrics_for
 
 
 class Epoch:
@@ -35,14 +35,14 @@ class Epoch:
         self.feed = feed
         self._model, self._group, self._made = model, group, made
         self._validation = data_set.validation
-        classes = len(made.spec.class_names)
-        self._loss = keras.losses.get(loss_for(classes))
+        self._loss = keras.losses.get(loss_for(made.spec))
+        self._loss_weight = loss_weight(made.spec) or 1.0
         weights = class_weights(job.fit, data_set)
         self._class_weights = (
             tf.constant([weights[number] for number in sorted(weights)]) if weights else None
         )
         self._mean_loss = keras.metrics.Mean("loss")
-        self._metrics = metrics_for(job.network, classes)
+        self._metrics = metrics_for(job.network, made.spec)
         self._at_once = min(job.fit.steps_per_execution, feed.steps)
         share = Share(group.first, group.local, group.replicas)
         self._batches = group.strategy.distribute_datasets_from_function(lambda _: feed.shares(share))
@@ -94,7 +94,7 @@ class Epoch:
             weights = counted * tf.gather(self._class_weights, labels[:, 0])
         with tf.GradientTape() as tape:
             outputs = self._model(features, training=True)
-            part = tf.reduce_sum(self._loss(labels, outputs) * weights) / size
+            part = self._loss_weight * tf.reduce_sum(self._loss(labels, outputs) * weights) / size
             # All replicas have the same penalty: together they count it once.
             part += self._penalty() / self._group.replicas
         variables = self._model.trainable_variables
@@ -103,7 +103,7 @@ class Epoch:
 
     def _validated(self, features: Any, labels: Any) -> None:
         outputs = self._model(features, training=False)
-        loss = tf.reduce_mean(self._loss(labels, outputs)) + self._penalty()
+        loss = self._loss_weight * tf.reduce_mean(self._loss(labels, outputs)) + self._penalty()
         self._mean_loss.update_state(loss, sample_weight=tf.shape(labels)[0])
         for metric in self._metrics:
             metric.update_state(labels, outputs)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from atelier_trainer import metrics
 from atelier_trainer.data.columns import Column
 from atelier_trainer.data.dataset import DataSet, Examples
 from atelier_trainer.errors import AtelierTrainerError, ImportRefused
 from atelier_trainer.importing import task
 from atelier_trainer.importing.examples.given import Given
 from atelier_trainer.importing.task import Purpose
+from atelier_trainer.metrics import measure
 from atelier_trainer.publishing.exported_model import EVALUATION_BATCH, ExportedModel
 from atelier_trainer.publishing.extra_assets import GOLDEN_EXAMPLES, predict_log, save_golden
 from atelier_trainer.publishing.model_signature import DEFAULT, Signature
@@ -73,7 +73,9 @@ class Measured:
                 f"The model answers row {row + 1} of the examples with what is no finite number."
             )
         if purpose.task == "classification":
-            return dict(metrics.evaluate(task.probabilities(answers), purpose.labels))
+            return measure.evaluate("classification", task.probabilities(answers), purpose.labels)
+        if purpose.task == "regression":
+            return measure.evaluate("regression", answers.reshape(-1), purpose.labels)
         return {}
 
     def write_extra(

@@ -1,4 +1,4 @@
-"""Exporting a classifier as a SavedModel with named signatures (docs/contracts.md, section 1)."""
+"""Exporting a model as a SavedModel with named signatures (docs/contracts.md, section 1)."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from atelier_trainer.publishing.heads import head_of
 from atelier_trainer.publishing.signature_names import placeholder, set_method, set_names
 from atelier_trainer.training.data_spec import Spec
 from atelier_trainer.training.encoding import Encoding
 
-# tensorflow_serving/servables/tensorflow/classifier.cc accepts a signature of this method name, with the input key
-# "inputs" and the output keys "classes" and "scores" (tensorflow/python/saved_model/signature_constants.py).
-CLASSIFY_METHOD = "tensorflow/serving/classify"
 
-
-class ServedClassifier(tf.Module):
-    """The graph that is served: encoding, network and class names, behind named signatures."""
+class ServedModel(tf.Module):
+    """The graph that is served: encoding, network and head, behind named signatures."""
 
     def __init__(self, model: keras.Model, encoding: Encoding, spec: Spec) -> None:
         super().__init__()
         self._model = model
         self._encoding = encoding
         self._spec = spec
+        self._head = head_of(spec)
         # The weights are listed here, so that the export finds them without Keras's help.
         self.weights = [weight.value for weight in model.weights]
 
@@ -39,16 +37,17 @@ class ServedClassifier(tf.Module):
         def serving_default(value: Any) -> dict[str, Any]:
             return self._answer(self._encoded(value))
 
-        def classify(inputs: Any) -> dict[str, Any]:
+        def of_examples(inputs: Any) -> dict[str, Any]:
             value = tf.io.parse_example(inputs, {name: feature})[name]
             shape = [-1, *self._spec.shape]
             raw_value = value if self._spec.kind == "text" else tf.reshape(tf.cast(value, raw.dtype), shape)
-            scores = self._probabilities(self._encoded(raw_value))
-            classes = tf.tile(tf.constant([self._spec.class_names]), [tf.shape(scores)[0], 1])
-            return {"classes": classes, "scores": scores}
+            return self._head.example_answer(self._output(self._encoded(raw_value)))
 
         examples = tf.TensorSpec([None], tf.string, name="inputs")
-        signatures = {"serving_default": _named(serving_default, raw), "classify": _named(classify, examples)}
+        signatures = {
+            "serving_default": _named(serving_default, raw),
+            self._head.signature: _named(of_examples, examples),
+        }
         if self._spec.kind == "image":
             pixels = tf.TensorSpec([None, math.prod(self._spec.shape)], tf.float32, name="pixels")
             signatures["scaled"] = _named(self._answer, pixels)
@@ -63,14 +62,14 @@ class ServedClassifier(tf.Module):
                 self._encoded({column.name: inputs[placeholder(n)] for n, column in enumerate(columns)})
             )
 
-        def classify(inputs: Any) -> dict[str, Any]:
+        def of_examples(inputs: Any) -> dict[str, Any]:
             features = {
                 column.name: tf.io.FixedLenFeature([], types[column.kind][0], types[column.kind][1])
                 for column in columns
             }
-            scores = self._probabilities(self._encoded(tf.io.parse_example(inputs, features)))
-            classes = tf.tile(tf.constant([self._spec.class_names]), [tf.shape(scores)[0], 1])
-            return {"classes": classes, "scores": scores}
+            return self._head.example_answer(
+                self._output(self._encoded(tf.io.parse_example(inputs, features)))
+            )
 
         specs = {
             placeholder(n): tf.TensorSpec([None], types[column.kind][0], name=placeholder(n))
@@ -78,7 +77,7 @@ class ServedClassifier(tf.Module):
         }
         return {
             "serving_default": tf.function(serving_default, autograph=False).get_concrete_function(**specs),
-            "classify": _named(classify, tf.TensorSpec([None], tf.string, name="inputs")),
+            self._head.signature: _named(of_examples, tf.TensorSpec([None], tf.string, name="inputs")),
         }
 
     def _raw_input(self) -> tuple[tf.TensorSpec, Any]:
@@ -99,24 +98,20 @@ class ServedClassifier(tf.Module):
     def _encoded(self, raw: Any) -> Any:
         return self._encoding.features(self._encoding.stored(raw))
 
-    def _probabilities(self, features: Any) -> Any:
-        answer = self._model(features, training=False)
-        # One sigmoid is the probability of class 1; what is served has a column for each class.
-        return tf.concat([1.0 - answer, answer], axis=1) if len(self._spec.class_names) == 2 else answer
+    def _output(self, features: Any) -> Any:
+        return self._model(features, training=False)
 
     def _answer(self, features: Any) -> dict[str, Any]:
-        probabilities = self._probabilities(features)
-        class_id = tf.argmax(probabilities, axis=-1, output_type=tf.int64)
-        label = tf.gather(tf.constant(self._spec.class_names), class_id)
-        return {"probabilities": probabilities, "class_id": class_id, "label": label}
+        return self._head.answer(self._output(features))
 
 
 def export(model: keras.Model, encoding: Encoding, spec: Spec, folder: Path) -> None:
     """Write the SavedModel (saved_model.pb, variables/, assets/) into `folder`."""
-    served = ServedClassifier(model, encoding, spec)
+    served = ServedModel(model, encoding, spec)
     tf.saved_model.save(served, str(folder), signatures=served.signatures())
     path = folder / "saved_model.pb"
-    set_method(path, "classify", CLASSIFY_METHOD)
+    head = head_of(spec)
+    set_method(path, head.signature, head.method)
     set_names(
         path, "serving_default", {placeholder(n): column.name for n, column in enumerate(spec.features)}
     )

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from atelier_trainer import metrics
 from atelier_trainer.data.dataset import Examples
 from atelier_trainer.errors import AtelierTrainerError
+from atelier_trainer.metrics import measure
+from atelier_trainer.task import OUTPUTS, Task
 
 EVALUATION_BATCH = 1000
 
@@ -37,15 +38,25 @@ class ExportedModel:
         outputs = self._loaded.signatures[signature](**tensors)
         return {name: np.asarray(value.numpy()) for name, value in outputs.items()}
 
-    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """Float32 [N,classes] of `serving_default`. `inputs` is its one input, or has a field for each input."""
+    @property
+    def task(self) -> Task:
+        """By its outputs."""
+        served = self._loaded.signatures["serving_default"].structured_outputs
+        return "regression" if OUTPUTS["regression"] in served else "classification"
+
+    def answers(self, inputs: np.ndarray) -> np.ndarray:
+        """Probabilities float32 [N,classes] of `serving_default`, or its prediction float32 [N].
+
+        `inputs` is its one input, or has a field for each input.
+        """
+        output = OUTPUTS[self.task]
         name = next(iter(self._loaded.signatures["serving_default"].structured_input_signature[1]))
         parts = []
         for start in range(0, len(inputs), EVALUATION_BATCH):
             rows = inputs[start : start + EVALUATION_BATCH]
             named = {field: rows[field] for field in rows.dtype.names} if rows.dtype.names else {name: rows}
             try:
-                parts.append(self.predict(named)["probabilities"])
+                parts.append(self.predict(named)[output])
             except (tf.errors.InvalidArgumentError, TypeError, ValueError, KeyError) as error:
                 reason = (str(error).splitlines() or [""])[0][:200]
                 raise AtelierTrainerError(
@@ -55,5 +66,5 @@ class ExportedModel:
         return np.concatenate(parts)
 
     def evaluate(self, examples: Examples) -> dict[str, float | int]:
-        """The metrics of `serving_default` on labelled examples (see metrics.py)."""
-        return metrics.evaluate(self.probabilities(examples.inputs), examples.labels)
+        """The metrics of `serving_default` on labelled examples (metrics/)."""
+        return measure.evaluate(self.task, self.answers(examples.inputs), examples.labels)

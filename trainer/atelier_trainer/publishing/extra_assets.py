@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from atelier_trainer.publishing.exported_model import ExportedModel
+from atelier_trainer.publishing.heads import head_of
 from atelier_trainer.training.data_spec import Spec
 
 GOLDEN_EXAMPLES = 16
@@ -26,13 +27,13 @@ def write_warmup(path: Path, model: str, spec: Spec) -> None:
     """
     with tf.io.TFRecordWriter(str(path)) as writer:
         # TensorFlow prepares each set of outputs anew, so both sets that clients ask for are warmed.
-        for outputs in ([], ["probabilities"]):
+        for outputs in ([], [spec.output_name]):
             inputs = _blank(spec, WARMUP_ROWS)
             writer.write(predict_log(model, "serving_default", inputs, outputs))
         if spec.kind == "image":
             pixels = np.zeros([WARMUP_ROWS, math.prod(spec.shape)], np.float32)
             writer.write(predict_log(model, "scaled", {"pixels": pixels}, []))
-        writer.write(_classify_log(model, spec))
+        writer.write(_example_log(model, spec))
 
 
 def write_golden(path: Path, exported: ExportedModel, spec: Spec, inputs: np.ndarray) -> None:
@@ -83,11 +84,13 @@ def predict_log(
     return log.SerializeToString()
 
 
-def _classify_log(model: str, spec: Spec) -> bytes:
+def _example_log(model: str, spec: Spec) -> bytes:
+    """A request with a tf.Example for the task's signature."""
+    signature = head_of(spec).signature
     log = prediction_log_pb2.PredictionLog()
-    request = log.classify_log.request
+    request = (log.regress_log if signature == "regress" else log.classify_log).request
     request.model_spec.name = model
-    request.model_spec.signature_name = "classify"
+    request.model_spec.signature_name = signature
     features = request.input.example_list.examples.add().features.feature
     for column in spec.features:
         if column.kind == "number":

@@ -32,7 +32,7 @@ def model_card(
         "source_digest": source_digest,
         "run": run and run.name,
         "run_id": run and run.id,
-        "task": "classification",
+        "task": data_set.task,
         "class_names": list(data_set.class_names),
         "input": {
             "kind": data_set.kind,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from atelier_trainer.data.dataset import DataSet, file_digest
 from atelier_trainer.errors import TrainingFailed
@@ -29,7 +30,7 @@ def write(
 
     The loaded export, not the fitted model, computes the card's metrics, the golden examples and the reference.
     """
-    from atelier_trainer import metrics
+    from atelier_trainer.metrics import measure
     from atelier_trainer.publishing.export import export
     from atelier_trainer.publishing.exported_model import ExportedModel
     from atelier_trainer.publishing.extra_assets import write_golden, write_warmup
@@ -42,24 +43,21 @@ def write(
     extra.mkdir()
     write_warmup(extra / "tf_serving_warmup_requests", job.model, fitted.spec)
     exported = ExportedModel(folder)
-    probabilities = exported.probabilities(data_set.test.inputs)
-    measured = metrics.evaluate(probabilities, data_set.test.labels)
-    if not math.isfinite(measured["loss"]):
+    answers = exported.answers(data_set.test.inputs)
+    measured = measure.evaluate(data_set.task, answers, data_set.test.labels)
+    if not np.isfinite(answers).all():
         raise TrainingFailed(
-            f"The trained model answers the test examples with a loss of {measured['loss']}, so some probabilities are "
-            "no numbers. A smaller optimizer.learning_rate may help. Nothing was published."
+            f"Some of the trained model's answers to the test examples ({fitted.spec.output_name}) are no finite "
+            "numbers. A smaller optimizer.learning_rate may help. Nothing was published."
         )
     write_golden(extra / "golden.npz", exported, fitted.spec, data_set.test.inputs)
     words = fitted.encoding.words if isinstance(fitted.encoding, TextEncoding) else ()
     run_id = run.id if run else None
     write_reference(
         extra / "reference.json",
-        reference(data_set, probabilities, model=job.model, run_id=run_id, words=words),
+        reference(data_set, answers, model=job.model, run_id=run_id, words=words),
     )
-    print(
-        f"test: accuracy {measured['accuracy']:.4f}  loss {measured['loss']:.4f}  (exported model)",
-        file=sys.stderr,
-    )
+    print(f"test: {measure.in_words(measured)}  (exported model)", file=sys.stderr)
     return model_card(job, data_set, source_digest, fitted.model, run, measured)
 
 

@@ -14,6 +14,7 @@ from atelier_trainer.data.columns import Column
 from atelier_trainer.data.dataset import DataSet, Examples
 from atelier_trainer.reference import pictures, summaries, texts
 from atelier_trainer.reference.calibration import calibration
+from atelier_trainer.task import OUTPUTS
 
 FORMAT = 1
 # These bound the file: with them it stays under 4 MB whatever the data are.
@@ -24,7 +25,7 @@ MOST_WORDS = 50_000
 
 def reference(
     data_set: DataSet,
-    probabilities: np.ndarray,
+    answers: np.ndarray,
     *,
     model: str,
     run_id: str | None,
@@ -32,11 +33,16 @@ def reference(
 ) -> dict[str, Any]:
     """What the test examples, which are not trained on, look like, and what the model says of them.
 
-    `probabilities` float32 [N,C] are the exported model's for `data_set.test`; `words` a text model's vocabulary, most
-    frequent first.
+    `answers` are the exported model's for `data_set.test`, probabilities float32 [N,C] or numbers float32 [N]; `words`
+    a text model's vocabulary, most frequent first.
     """
+    regression = data_set.task == "regression"
     known = list(words[:MOST_WORDS])
-    columns = [*_outputs(data_set.class_names, probabilities)]
+    columns = (
+        [summaries.number(OUTPUTS["regression"], "value", answers)]
+        if regression
+        else [*_outputs(data_set.class_names, answers)]
+    )
     inputs = _inputs(data_set, known)
     columns += inputs[:MOST_COLUMNS]
     examples = data_set.test
@@ -46,12 +52,15 @@ def reference(
         "run_id": run_id,
         "class_names": list(data_set.class_names),
         "examples": {"split": "test", "count": len(examples), "trained_on": False},
-        "labels": np.bincount(examples.labels, minlength=len(data_set.class_names)).tolist(),
+        "labels": []
+        if regression
+        else np.bincount(examples.labels, minlength=len(data_set.class_names)).tolist(),
         "columns": columns,
         "left_out": len(inputs[MOST_COLUMNS:]),
         "background": _background(examples) if data_set.kind == "image" else None,
         "vocabulary": [word.decode(errors="replace") for word in known],
-        "calibration": calibration(probabilities, examples.labels),
+        # Of a number there is no confidence, from which accuracy could be estimated.
+        "calibration": None if regression else calibration(answers, examples.labels),
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from atelier_trainer.data.column_check import Moments
 from atelier_trainer.data.columns import Column
 from atelier_trainer.data.dataset import DataSet, Examples, Kind
+from atelier_trainer.task import OUTPUTS, Task
 
 # The name of the one input of `serving_default`, by kind.
 INPUT_NAMES = {"image": "images", "text": "text", "table": "features"}
@@ -21,7 +22,7 @@ class Spec:
     """Kind, classes and shape of the data.
 
     For tables also mean and variance of each value of the network's input; `features` are the columns of a model
-    with one input a column, else empty.
+    with one input a column, else empty. `target` are mean and standard deviation of a regression's training labels.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Spec:
     variance: tuple[float, ...]
     test_file: dict[str, str]
     features: tuple[Column, ...] = ()
+    task: Task = "classification"
+    target: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def of(cls, data_set: DataSet) -> Spec:
@@ -48,6 +51,8 @@ class Spec:
             variance,
             data_set.test_file,
             data_set.features,
+            data_set.task,
+            _target(data_set),
         )
 
     @classmethod
@@ -67,6 +72,19 @@ class Spec:
     def input_name(self) -> str:
         """The one input of `serving_default`, where it has no input for each column."""
         return INPUT_NAMES[self.kind]
+
+    @property
+    def output_name(self) -> str:
+        """The output of `serving_default` that is measured."""
+        return OUTPUTS[self.task]
+
+
+def _target(data_set: DataSet) -> tuple[float, float]:
+    """Of a regression: the network learns labels of mean 0 and deviation 1, whatever their unit."""
+    if data_set.task != "regression":
+        return 0.0, 1.0
+    assert isinstance(data_set.train, Examples)
+    return float(data_set.train.labels.mean()), float(data_set.train.labels.std())
 
 
 def _column_moments(data_set: DataSet) -> tuple[tuple[float, ...], tuple[float, ...]]:

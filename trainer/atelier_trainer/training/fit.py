@@ -22,7 +22,7 @@ from atelier_trainer.training.checkpoint import Checkpoints
 from atelier_trainer.training.data_spec import Spec
 from atelier_trainer.training.encoding import Encoding, encoding_for, vocabulary_of
 from atelier_trainer.training.feed import TrainingFeed, in_order
-from atelier_trainer.training.network import build, loss_for, metrics_for, optimizer
+from atelier_trainer.training.network import build, loss_for, loss_weight, metrics_for, optimizer
 from atelier_trainer.training.run import Run
 
 
@@ -115,12 +115,13 @@ def restore(run: Run) -> Fitted:
 
 
 def compiled(job: Job, spec: Spec, encoding: Encoding, steps: int) -> keras.Model:
-    """The untrained model with optimizer, loss and accuracy, for epochs of `steps` updates."""
+    """The untrained model with optimizer, loss and metrics, for epochs of `steps` updates."""
     model = build(job, spec, encoding)
     model.compile(
         optimizer=optimizer(job.optimizer, steps * job.fit.epochs),
-        loss=loss_for(len(spec.class_names)),
-        metrics=metrics_for(job.network, len(spec.class_names)),
+        loss=loss_for(spec),
+        loss_weights=loss_weight(spec),
+        metrics=metrics_for(job.network, spec),
         steps_per_execution=min(job.fit.steps_per_execution, steps),
         jit_compile=job.fit.jit_compile,
     )

@@ -1,9 +1,10 @@
-"""A picture of runs: accuracy and loss over the epochs."""
+"""A picture of runs: accuracy (of a regression the mean absolute error) and loss over the epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ STYLES = (("", "training", "--"), ("val_", "validation", "-"))
 
 
 def draw_history(runs: Sequence[Run], path: Path) -> None:
-    """Accuracy and loss of each run, training against validation, as one picture (PNG, or by the path's suffix)."""
+    """Accuracy or MAE, and loss of each run, training against validation: a picture (PNG, or by the path's suffix)."""
     # A figure of its own, not one of pyplot: it needs no display, and nothing has to close it.
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     axes = figure.subplots(1, 2)
@@ -25,16 +26,22 @@ def draw_history(runs: Sequence[Run], path: Path) -> None:
         rows = run.history()
         color = colors[run_number % len(colors)]
         epochs = [row["epoch"] for row in rows]
-        for axis, metric in zip(axes, ("accuracy", run.loss_name()), strict=True):
+        for axis, metric in zip(axes, (_first(rows), run.loss_name()), strict=True):
             for prefix, side, style in STYLES:
                 if rows and prefix + metric in rows[0]:
                     label = side if len(runs) == 1 else f"{run.name} {side}"
                     marker = "o" if len(rows) == 1 else None
                     values = [row[prefix + metric] for row in rows]
                     axis.plot(epochs, values, style, color=color, label=label, marker=marker)
-    for axis, metric in zip(axes, ("accuracy", "loss"), strict=True):
-        axis.set(title=f"{metric.capitalize()} by epoch", xlabel="epoch", ylabel=metric)
+    shown = {_first(run.history()) for run in runs}
+    for axis, metrics in zip(axes, (sorted(shown), ["loss"]), strict=True):
+        metric = " and ".join(metrics)
+        axis.set(title=f"{metric[0].upper()}{metric[1:]} by epoch", xlabel="epoch", ylabel=metric)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
     write_figure(path, figure)
+
+
+def _first(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "mae" if rows and "mae" in rows[0] else "accuracy"

@@ -1,7 +1,7 @@
 """Saving a run's model in every format of the tutorial, and restoring it with a check that nothing was lost.
 
 Beside an artifact `NAME` there is a sidecar file `NAME.atelier.npz`. It holds the job, the data's spec, the vocabulary
-and the probabilities that the saved model gave for the test examples. With it a model can be built again from weights
+and what the saved model answered for the test examples. With it a model can be built again from weights
 alone, and every restored model can be checked.
 """
 
@@ -17,16 +17,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from atelier_trainer import metrics
 from atelier_trainer.data.dataset import Examples
 from atelier_trainer.data.held_out_file import read_test_file
 from atelier_trainer.errors import RunError
 from atelier_trainer.job import Job
+from atelier_trainer.metrics import measure
+from atelier_trainer.training import inference
 from atelier_trainer.training.data_spec import Spec
 from atelier_trainer.training.encoding import encoding_for
 from atelier_trainer.training.fit import Fitted, compiled
 from atelier_trainer.training.fit import restore as restore_run
-from atelier_trainer.training.inference import probabilities
 from atelier_trainer.training.run import Run
 
 Format = Literal["weights", "checkpoint", "keras", "h5", "json"]
@@ -41,7 +41,7 @@ SUFFIXES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Restored:
-    """A restored model; `reference` are the saved model's probabilities, and the job and spec it was saved with."""
+    """A restored model; `reference` are the saved model's answers to the test examples; the job it was trained by."""
 
     fitted: Fitted
     job: Job
@@ -81,7 +81,7 @@ def save(run: Run, format: Format, to: Path, data_folder: Path) -> Path:
             handle,
             allow_pickle=False,
             document=np.frombuffer(json.dumps(document).encode(), np.uint8),
-            probabilities=probabilities(fitted, test),
+            **{fitted.spec.output_name: inference.answers(fitted, test)},
         )
     return to
 
@@ -116,11 +116,11 @@ def check(restored: Restored, data_folder: Path) -> dict[str, Any]:
     """The restored model's metrics on the test examples, and the largest difference from the saved one's answers."""
     spec = restored.fitted.spec
     test = _test_examples(spec, data_folder)
-    answers = probabilities(restored.fitted, test)
+    answers = inference.answers(restored.fitted, test)
     difference = float(np.abs(answers - restored.reference).max())
     return {
         "format": restored.format,
-        **metrics.evaluate(answers, test.labels),
+        **measure.evaluate(spec.task, answers, test.labels),
         "max_abs_diff": difference,
         "equal": difference == 0.0,
     }
@@ -155,7 +155,8 @@ def _sidecar(path: Path) -> Path:
 def _read_sidecar(path: Path) -> tuple[dict[str, Any], np.ndarray]:
     try:
         with np.load(_sidecar(path), allow_pickle=False) as arrays:
-            return json.loads(arrays["document"].tobytes()), arrays["probabilities"]
+            document = json.loads(arrays["document"].tobytes())
+            return document, arrays[Spec.from_json(document["spec"]).output_name]
     except FileNotFoundError:
         if path.suffix in (".onnx", ".tflite"):
             raise RunError(
@@ -165,7 +166,7 @@ def _read_sidecar(path: Path) -> tuple[dict[str, Any], np.ndarray]:
         raise RunError(
             f"{_sidecar(path)} is missing: expected what `atelier-trainer save` wrote, its sidecar beside it."
         ) from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(f"{_sidecar(path)} is damaged: {_first_line(error)}") from None
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from keras import layers
 
 from atelier_trainer.job import Job, Network, Optimizer
-from atelier_trainer.metrics import CROSSENTROPY
+from atelier_trainer.metrics.classification import CROSSENTROPY
+from atelier_trainer.metrics.regression import RMSE
 from atelier_trainer.training.data_spec import Spec
 from atelier_trainer.training.encoding import Encoding
 
@@ -34,13 +35,13 @@ OPTIMIZERS = {
 
 
 def build(job: Job, spec: Spec, encoding: Encoding) -> keras.Model:
-    """An untrained model: features [N,width] to `probabilities` float32, weights drawn from the job's seed.
+    """An untrained model: features [N,width] to `probabilities` or `prediction` float32, weights from the job's seed.
 
-    Two classes have one sigmoid output [N,1], the probability of class 1; more have a softmax [N,classes].
+    Two classes have one sigmoid output [N,1], the probability of class 1; more have a softmax [N,classes]. A regression
+    has one linear output [N,1], which a last layer without weights brings to the label's own unit.
     """
     keras.utils.set_random_seed(job.fit.seed)
     network = job.network
-    classes = len(spec.class_names)
     inputs = keras.Input(
         (encoding.width,), dtype="int32" if network.embedding else "float32", name="features"
     )
@@ -51,10 +52,18 @@ def build(job: Job, spec: Spec, encoding: Encoding) -> keras.Model:
         )
         if network.dropout:
             hidden = layers.Dropout(network.dropout)(hidden)
-    # The last layer is float32 also under mixed precision: a float16 probability has only three digits.
+    return keras.Model(inputs, _last_layers(spec, hidden), name=job.model)
+
+
+def _last_layers(spec: Spec, hidden: keras.KerasTensor) -> keras.KerasTensor:
+    """They are float32 also under mixed precision: a float16 probability has only three digits."""
+    if spec.task == "regression":
+        mean, deviation = spec.target
+        scaled = layers.Dense(1, dtype="float32", name="scaled_prediction")(hidden)
+        return layers.Rescaling(deviation, offset=mean, dtype="float32", name=spec.output_name)(scaled)
+    classes = len(spec.class_names)
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
-    outputs = layers.Dense(units, activation=activation, dtype="float32", name="probabilities")(hidden)
-    return keras.Model(inputs, outputs, name=job.model)
+    return layers.Dense(units, activation=activation, dtype="float32", name=spec.output_name)(hidden)
 
 
 def _first_layers(network: Network, spec: Spec, inputs: keras.KerasTensor) -> keras.KerasTensor:
@@ -92,16 +101,33 @@ def _regularizer(network: Network) -> keras.regularizers.Regularizer | None:
     return keras.regularizers.L1L2(network.l1, network.l2) if network.l1 or network.l2 else None
 
 
-def loss_for(classes: int) -> str:
+def loss_for(spec: Spec) -> str:
     """Keras's name of the loss that fits `build`'s last layer."""
-    return "binary_crossentropy" if classes == 2 else "sparse_categorical_crossentropy"
+    if spec.task == "regression":
+        return "mean_squared_error"
+    return "binary_crossentropy" if len(spec.class_names) == 2 else "sparse_categorical_crossentropy"
 
 
-def metrics_for(network: Network, classes: int) -> list[keras.metrics.Metric]:
-    """Accuracy; with L1 or L2 also the cross entropy, because the loss then includes the penalty."""
+def loss_weight(spec: Spec) -> float | None:
+    """What the loss is multiplied by. Over the labels' variance a squared error has no unit, so that one learning rate
+    fits labels of any size."""
+    return 1 / spec.target[1] ** 2 if spec.task == "regression" else None
+
+
+def metrics_for(network: Network, spec: Spec) -> list[keras.metrics.Metric]:
+    """Accuracy; with L1 or L2 also the cross entropy, because the loss then includes the penalty.
+
+    Of a regression MAE and RMSE in the label's unit, and R2.
+    """
+    if spec.task == "regression":
+        return [
+            keras.metrics.MeanAbsoluteError(name="mae"),
+            keras.metrics.RootMeanSquaredError(name=RMSE),
+            keras.metrics.R2Score(name="r2"),
+        ]
     kinds = (
         (keras.metrics.SparseCategoricalAccuracy, keras.metrics.SparseCategoricalCrossentropy)
-        if classes > 2
+        if len(spec.class_names) > 2
         else (keras.metrics.BinaryAccuracy, keras.metrics.BinaryCrossentropy)
     )
     accuracy, crossentropy = kinds

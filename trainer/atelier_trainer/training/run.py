@@ -23,7 +23,8 @@ from atelier_trainer.errors import RunError
 from atelier_trainer.file_lock import try_lock
 from atelier_trainer.files import read_text, remove_halves, write_durably
 from atelier_trainer.job import Job
-from atelier_trainer.metrics import CROSSENTROPY
+from atelier_trainer.metrics.classification import CROSSENTROPY
+from atelier_trainer.metrics.regression import RMSE
 
 STATES = ("fitting", "fitted", "published")
 
@@ -75,7 +76,7 @@ class Run:
         return made_from == (job.digest(), source_digest)
 
     def results(self) -> tuple[int | None, float | None]:
-        """The number of weights and the test accuracy, both None when its training ended before they were known.
+        """The number of weights, and the test accuracy or R2; None what was not known when its training ended.
 
         Raises `RunError` when run.json lacks what every such run has.
         """
@@ -83,13 +84,14 @@ class Run:
         needed = ("job", "parameters", "metrics") if self.state == "published" else ("job",)
         missing = [key for key in needed if key not in document]
         parameters = document.get("parameters")
-        accuracy = document.get("metrics", {}).get("test", {}).get("accuracy")
-        if missing or not isinstance(parameters, int | None) or not isinstance(accuracy, int | float | None):
+        measured = document.get("metrics", {}).get("test", {})
+        score = measured.get("accuracy", measured.get("r2"))
+        if missing or not isinstance(parameters, int | None) or not isinstance(score, int | float | None):
             wrong = f"it has no {', '.join(missing)}" if missing else "its results are no numbers"
             raise RunError(
                 f"{self.folder / 'run.json'} is damaged: {wrong}. Remove the run's folder, and train the job again."
             )
-        return parameters, accuracy
+        return parameters, score
 
     def update(self, **values: Any) -> None:
         """Change the document, in one step on disk."""
@@ -117,7 +119,7 @@ class Run:
     def loss_name(self) -> str:
         """The history's column by which runs can be compared: the loss, without a penalty."""
         rows = self.history()
-        return CROSSENTROPY if rows and CROSSENTROPY in rows[0] else "loss"
+        return next((name for name in (CROSSENTROPY, RMSE) if rows and name in rows[0]), "loss")
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         """Replace history.json and history.csv."""

@@ -14,26 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client.evaluation import intervals
-from atelier_client.evaluation.calibration import Calibration
-from atelier_client.evaluation.curves import Curve
-from atelier_client.evaluation.intervals import Interval
+from atelier_client.evaluation.classification.calibration import Calibration
+from atelier_client.evaluation.classification.curves import Curve
+from atelier_client.evaluation.findings import Intervals, Metrics
 
 # Keras clips probabilities to this before it takes the logarithm (keras.config.epsilon()).
 EPSILON = 1e-7
 TOP = (3, 5)
-# For these metrics a lower value is better.
-ERRORS = ("loss", "ece")
 _EACH = ("precision", "recall", "f1", "roc_auc", "pr_auc")
-# For these metrics a higher value is better. Names without a prefix are those of class 1 of a binary classifier.
-METRICS = (
-    "accuracy",
-    *(f"top_{k}_accuracy" for k in TOP),
-    *(f"{kind}_{name}" for kind in ("macro", "weighted") for name in _EACH),
-    *_EACH,
-)
-
-Metrics = dict[str, float]
-Intervals = dict[str, Interval]
 
 
 class MetricCounts:
@@ -167,12 +155,6 @@ def of_positive_class(classes: Sequence[Mapping[str, Any]]) -> tuple[Metrics, In
     """The metrics of class 1 of a binary classifier, with their plain names."""
     names = [name for name in _EACH if classes[1][name] is not None]
     return {name: classes[1][name] for name in names}, {name: classes[1]["intervals"][name] for name in names}
-
-
-def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """p50, p95 and p99 in milliseconds."""
-    values = np.percentile(np.asarray(seconds) * 1000, [50, 95, 99])
-    return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99"), values, strict=True)}
 
 
 def _averages(confusion: NDArray[Any]) -> tuple[Metrics, Intervals]:

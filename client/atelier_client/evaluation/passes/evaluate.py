@@ -1,4 +1,4 @@
-"""Evaluates a served model: sends labelled examples and counts the predictions."""
+"""Evaluates a served model: sends labelled examples and counts the answers."""
 
 from __future__ import annotations
 
@@ -19,25 +19,28 @@ from atelier_client.errors import (
     InvalidRequest,
     TooLarge,
 )
-from atelier_client.evaluation.classification import Classification, Settings
-from atelier_client.evaluation.curves import Scores
-from atelier_client.evaluation.metrics import MetricCounts
-from atelier_client.evaluation.mistakes import Mistakes
+from atelier_client.evaluation.findings import Findings
+from atelier_client.evaluation.outputs import not_measured
+from atelier_client.evaluation.passes.ask import ask
 from atelier_client.evaluation.progress import Progress
+from atelier_client.evaluation.question import Question
 from atelier_client.evaluation.retrying_sender import RetryingSender
+from atelier_client.evaluation.settings import Settings
 from atelier_client.evaluation.slices import Slices
 from atelier_client.responses import Prediction
 
 
 @dataclass
 class EvaluationResult:
-    """What was measured. `stopped` is the error that ended counting before the last example, or None."""
+    """What was measured: `examples` rows were counted, each as one element or, of sequences, as one a step.
 
-    class_names: tuple[str, ...]
-    counts: MetricCounts
-    scores: Scores
+    `stopped` is the error that ended counting before the last example, or None.
+    """
+
+    question: Question
+    findings: Findings
     slices: Slices
-    mistakes: Mistakes = field(default_factory=Mistakes)
+    examples: int = 0
     latencies: list[float] = field(default_factory=list)
     started_at: str = ""
     seconds: float = 0.0
@@ -62,52 +65,51 @@ def evaluate(client: Client, reader: Reader, settings: Settings, progress: Progr
     Ctrl-C, or a server that does not come back, ends the evaluation early. Then the result has the examples counted so
     far. If there are none, the error is raised.
     """
-    asked = Classification(client, reader, settings, progress.say)
-    slices = Slices(settings.slices)
-    result: EvaluationResult | None = None
+    asked = ask(client, reader, settings, progress.say)
+    for sentence in not_measured(asked.served, asked.output):
+        progress.say(sentence)
+    result = EvaluationResult(
+        asked,
+        asked.findings(),
+        Slices(settings.slices, asked.counts),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     started = time.perf_counter()
-    started_at = datetime.now(UTC).isoformat(timespec="seconds")
     sender: RetryingSender[_Batch] = RetryingSender(
         client, asked.request, settings.patience, progress.waiting
     )
     try:
-        for batch, prediction in sender.predictions(_batches(reader, asked, slices)):
-            probabilities = asked.probabilities(prediction, batch.first, len(batch.labels))
-            if result is None:
-                names = asked.names or tuple(str(number) for number in range(probabilities.shape[1]))
-                result = EvaluationResult(
-                    names, MetricCounts(len(names)), Scores(len(names)), slices, started_at=started_at
-                )
-            _count(result, batch, probabilities, prediction)
+        for batch, prediction in sender.predictions(_batches(reader, asked, settings, result.slices)):
+            _count(result, batch, prediction, sliced=bool(settings.slices))
             result.seconds = time.perf_counter() - started
             progress.advance(len(batch.labels))
     except (ClientError, KeyboardInterrupt) as stopped:
         # When the user made a mistake, there is no partial result.
-        if result is None or isinstance(stopped, (InputError, DataError, InvalidRequest, TooLarge)):
+        if not result.examples or isinstance(stopped, (InputError, DataError, InvalidRequest, TooLarge)):
             raise
         result.stopped = stopped
-    if result is None:
+    if not result.examples:
         raise InputError(f"{reader.name} holds no examples.")
     return result
 
 
-def _batches(reader: Reader, asked: Classification, slices: Slices) -> Iterator[_Batch]:
+def _batches(reader: Reader, asked: Question, settings: Settings, slices: Slices) -> Iterator[_Batch]:
     first = 0
     for table in reader.tables(asked.rows_at_once):
         inputs = asked.inputs(table, first)
         labels = asked.labels(table, first)
-        if not first:
-            slices.check(table, asked.names or [str(number) for number in range(asked.classes)])
+        if not first and settings.slices:
+            slices.check(asked.columns(asked.elements(0, table, inputs, labels, asked.blank(labels))))
         yield _Batch(first, inputs, labels, table)
         first += len(labels)
 
 
-def _count(
-    result: EvaluationResult, batch: _Batch, probabilities: NDArray[Any], prediction: Prediction
-) -> None:
-    labels = batch.labels
-    result.counts.add(probabilities, labels)
-    result.scores.add(probabilities, labels)
-    result.slices.add(batch.table, labels, probabilities, batch.first, result.class_names)
-    result.mistakes.add(batch.inputs, labels, probabilities, batch.first)
+def _count(result: EvaluationResult, batch: _Batch, prediction: Prediction, *, sliced: bool) -> None:
+    asked = result.question
+    answers = asked.answers(prediction, batch.first, batch.labels)
+    elements = asked.elements(batch.first, batch.table, batch.inputs, batch.labels, answers)
+    result.findings.add(elements)
+    if sliced:
+        result.slices.add(asked.columns(elements), elements.answers, elements.labels)
     result.latencies.extend(prediction.seconds)
+    result.examples += len(batch.labels)

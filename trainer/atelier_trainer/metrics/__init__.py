@@ -1,0 +1,1 @@
+"""Internal: how good a model is on labelled examples, a module a task."""
