@@ -58,6 +58,8 @@ class Bench:
             raise RuntimeError(f"{version} has no reference")
         self._client = client
         self.reference = reference
+        # A reference of a classifier has one.
+        assert reference.calibration is not None
         self.calibration = reference.calibration
         self.images, self.labels = images, labels
         self.random = np.random.default_rng(0)
