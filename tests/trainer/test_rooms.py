@@ -14,11 +14,25 @@ from tests.support.import_graph import ImportGraph
 ARROWS = {
     "training": {"data", "metrics"},
     "reference": {"data", "training"},
-    "publishing": {"data", "training", "reference", "metrics"},
+    "distributed": {"data", "training"},
+    "publishing": {"data", "training", "distributed", "reference", "metrics"},
+    "importing": {"examples", "data", "metrics", "publishing", "reference"},
+    # Of a model that is imported.
+    "examples": {"data", "publishing"},
     "studies": {"data", "training"},
     "portable": {"data", "training", "publishing"},
     "tracking": {"training", "publishing"},
-    "cli": {"data", "training", "publishing", "studies", "portable", "tracking", "metrics"},
+    "cli": {
+        "data",
+        "training",
+        "distributed",
+        "publishing",
+        "importing",
+        "studies",
+        "portable",
+        "tracking",
+        "metrics",
+    },
 }
 
 
