@@ -119,7 +119,9 @@ TEXT = {
     "docs/releases.md: Version 8 is blessed against version 7 on 10,000 examples: accuracy 0.8900, in stable 0.8800, "
     "change +0.0100 (95 %: +0.0056 to": "what a command prints; tests/client/test_gate_verdict.py compares it",
 }
-JOBS = {"docs/trainer.md: name: wine"}
+# Jobs, and parts of jobs, which are read with the other keys of this one.
+JOBS = {"docs/trainer.md: name: wine", "docs/trainer.md: task: regression"}
+REST = {"name": "wine", "model": "wine", "network": {"hidden": [8]}, "fit": {"batch_size": 8, "epochs": 1}}
 GATES = {"docs/releases.md: examples: holdout.csv", "docs/tracking.md: hooks:"}
 
 ALL = blocks()
@@ -199,7 +201,9 @@ def test_a_document_is_json(block: Block) -> None:
 @pytest.mark.parametrize("name", sorted(JOBS))
 def test_a_job_is_read_by_the_trainer(name: str, tmp_path: Path) -> None:
     [block] = [block for block in ALL if block.name == name]
-    assert Job.from_document(yaml.safe_load(block.text), tmp_path).model == "wine"
+    document = yaml.safe_load(block.text)
+    assert len(document) >= 2
+    assert Job.from_document(REST | document, tmp_path).model == "wine"
 
 
 @pytest.mark.parametrize("name", sorted(GATES))
