@@ -129,7 +129,7 @@ class Server:
         pool = ThreadPool(threads(flags), "request")
         recorder = self._make_recorder()
         self._tls = tls = Tls(Path(flags.ssl_config_file)) if flags.ssl_config_file else None
-        models = ServedModels(self._manager, self._health)
+        models = ServedModels(self._manager, self._cluster or self._manager, self._health.ready)
         services = {**tensorflow_services(api), **inference_service(models)}
         grpc_server = _front(flags, services, recorder, pool, tls)
         if not flags.rest_api_port:

@@ -6,14 +6,16 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Iterator
+import urllib.error
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 
 from tests.support.models import publish_untrained
+from tests.support.open_inference import ask, call, infer_body, infer_message, outputs_of
 from tests.support.peer import AVAILABLE, END, LOADING, ONCE, Peer, entry, replace
 from tests.support.ports import free_port
 from tests.support.server import COMMAND, running_server
@@ -164,29 +166,49 @@ def test_an_empty_configuration_file_starts_a_server_that_waits_for_a_reload(mod
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_requests_in_flight(own: Peer, which: signal.Signals) -> None:
-    results: list[float | grpc.StatusCode] = []
+    x = {"x": np.ones(1, np.float32)}
+    message, (body, headers) = infer_message(x, raw=True), infer_body(x, binary=True)
     stop = threading.Event()
 
-    def load() -> None:
+    def infer() -> float:
+        return float(outputs_of(call(own.channel, "ModelInfer", message))["y"][0])
+
+    def infer_over_http() -> float:
+        return float(ask(own.server.rest, "/v2/models/toy/infer", body, headers).outputs()["y"][0])
+
+    def load(question: Callable[[], float], results: list[object]) -> None:
         while not stop.is_set():
             try:
-                results.append(own.scale()[0])
+                results.append(question())
             except grpc.RpcError as error:
                 results.append(error.code())
                 return
+            except urllib.error.URLError as error:
+                results.append(type(error.reason))
+                return
 
-    threads = [threading.Thread(target=load) for _ in range(4)]
+    # What ends a load: a clean refusal, of a call or of a connection.
+    ends = [
+        (lambda: own.scale()[0], grpc.StatusCode.UNAVAILABLE),
+        (infer, grpc.StatusCode.UNAVAILABLE),
+        (infer_over_http, ConnectionRefusedError),
+    ]
+    seen: list[list[object]] = [[] for _ in ends * 2]
+    threads = [
+        threading.Thread(target=load, args=(question, results))
+        for (question, _), results in zip(ends * 2, seen, strict=True)
+    ]
     for thread in threads:
         thread.start()
-    time.sleep(0.3)
+    own.wait(lambda: all(len(results) > 10 for results in seen))
     own.server.process.send_signal(which)
     assert own.server.process.wait(timeout=15) == 0
     stop.set()
     for thread in threads:
         thread.join()
-    # Answers until the signal, then a clean refusal: nothing accepted was dropped with another status.
-    assert set(results) <= {1.0, grpc.StatusCode.UNAVAILABLE}
-    assert results.count(1.0) > 10
+    # Answers until then: nothing that was accepted was dropped.
+    for (_, end), results in zip(ends * 2, seen, strict=True):
+        assert (set(results[:-1]), results[-1]) == ({1.0}, end)
 
 
 def test_a_taken_port_is_named(models: Path) -> None:

@@ -24,6 +24,7 @@ from atelier_client import Client
 from atelier_serving.workers.cluster_view import combined
 
 from tests.support.http import get
+from tests.support.open_inference import call, infer_body, infer_message, outputs_of
 from tests.support.peer import AVAILABLE, BOTH, END, LOADING, ONCE, Peer, entry, label, refused, replace
 from tests.support.ports import free_port
 from tests.support.server import COMMAND, RunningServer, running_server
@@ -66,6 +67,15 @@ class GrpcConnection(Peer, Connection):
     def close(self) -> None:
         """No more calls."""
         self.channel.close()
+
+
+class InferConnection(GrpcConnection):
+    """One channel, over which the Open Inference Protocol is spoken."""
+
+    def call(self) -> float:
+        """ModelInfer."""
+        message = infer_message({"x": np.ones(1, np.float32)}, raw=True, model_name=self.name)
+        return float(outputs_of(call(self.channel, "ModelInfer", message))["y"][0])
 
 
 class RestConnection(Connection):
@@ -146,6 +156,18 @@ def connect(kind: type[_Connection], peer: Peer) -> _Connection:
     assert opened.call() >= 1
     (opened.pid,) = {pid for port, pid in owners(peer.server).items() if port not in before}
     return opened
+
+
+class InferRestConnection(RestConnection):
+    """One keep-alive connection, over which the Open Inference Protocol is spoken."""
+
+    def call(self) -> float:
+        """An inference."""
+        body = infer_body({"x": np.ones(1, np.float32)}, binary=False)[0].decode()
+        return json.loads(self.ask(f"/v2/models/{self.name}/infer", body))["outputs"][0]["data"][0]
+
+
+BOTH_PROTOCOLS = (GrpcConnection, RestConnection, InferConnection, InferRestConnection)
 
 
 @contextlib.contextmanager
@@ -239,7 +261,7 @@ def test_a_killed_worker_fails_only_calls_on_its_own_connections_and_is_replaced
                 results.append(float(client.predict(np.ones(1, np.float32))["y"][0]))
 
     of_clients: list[list[float]] = [[] for _ in range(4)]
-    with to_each(peer, GrpcConnection, RestConnection) as connections:
+    with to_each(peer, *BOTH_PROTOCOLS) as connections:
         victim = connections[0].pid
         for connection in connections:
             connection.results = []
@@ -257,7 +279,7 @@ def test_a_killed_worker_fails_only_calls_on_its_own_connections_and_is_replaced
             for thread in threads:
                 thread.join(timeout=30)
         spared = [one for one in connections if one.pid != victim]
-        assert {type(one) for one in spared} == {GrpcConnection, RestConnection}
+        assert {type(one) for one in spared} == set(BOTH_PROTOCOLS)
         assert all(set(one.results) == {1.0} for one in spared)
         assert all(set(results) == {1.0} for results in of_clients)
         for one in (one for one in connections if one.pid == victim):
@@ -309,6 +331,13 @@ def test_a_configuration_is_all_workers_and_their_successors(peer: Peer) -> None
         peer.wait(lambda: peer.states() == {1: AVAILABLE, 2: AVAILABLE})
         peer.reload(peer.config(BOTH, label(1)))
         assert {one.scale(label="stable") for one in connections} == {(1.0, 1)}
+        # The Open Inference Protocol in each of them too.
+        for one in connections:
+            tells = [
+                list(call(one.channel, "ModelMetadata", name=peer.name, version=version).versions)
+                for version in ("stable", "2", "")
+            ]
+            assert tells == [["1"], ["2"], ["2", "1"]]
         victim = connections[0].pid
     kill(peer, victim)
     deadline = time.monotonic() + 60
@@ -376,6 +405,10 @@ def test_a_worker_that_is_stuck_keeps_no_scrape_waiting_and_nothing_is_available
             # Idle for 5 s, the HTTP connection would be closed.
             lively.wait(lambda: rest.call() == lively.scale()[0] == 2.0)
             assert lively.states()[2] == START
+            # It answers here, but a client that waits for it may come to the other worker next.
+            ready = [call(lively.channel, "ModelReady", name=peer.name, version=v).ready for v in ("", "2")]
+            assert ready == [True, False]
+            assert list(call(lively.channel, "ModelMetadata", name=peer.name).versions) == ["2"]
             assert available + "0" in rest.ask(METRICS).splitlines()
             assert refused(lively, lively.config(BOTH)) == (
                 grpc.StatusCode.UNAVAILABLE,
@@ -384,6 +417,7 @@ def test_a_worker_that_is_stuck_keeps_no_scrape_waiting_and_nothing_is_available
         finally:
             os.kill(stuck, signal.SIGCONT)
         lively.wait(lambda: lively.states() == {2: AVAILABLE, 1: END})
+        assert call(lively.channel, "ModelReady", name=peer.name, version="2").ready
         # A client that has waited for it may be any worker's.
         assert {one.scale() for one in connections if isinstance(one, GrpcConnection)} == {(2.0, 2)}
         with contextlib.closing(connect(RestConnection, peer)) as rest:
@@ -468,28 +502,30 @@ def test_all_workers_drain_when_the_supervisor_is_told_to_end_or_has_died(
 ) -> None:
     with own_session(tmp_path) as peer:
         pids, stop = workers(peer.server), threading.Event()
-        results: list[float | grpc.StatusCode] = []
 
         def load(connection: GrpcConnection) -> None:
             while not stop.is_set():
                 try:
-                    results.append(connection.call())
+                    connection.results.append(connection.call())
                 except grpc.RpcError as error:
-                    results.append(error.code())
+                    connection.results.append(error.code())
                     return
 
-        with to_each(peer, GrpcConnection) as connections:
+        with to_each(peer, GrpcConnection, InferConnection) as connections:
+            for one in connections:
+                one.results = []
             threads = [threading.Thread(target=load, args=(one,)) for one in connections]
             for thread in threads:
                 thread.start()
-            peer.wait(lambda: len(results) > 50)
+            peer.wait(lambda: all(len(one.results) > 10 for one in connections))
             end(peer, pids)
             peer.wait(lambda: all(gone(pid) for pid in pids))
             stop.set()
             for thread in threads:
                 thread.join(timeout=30)
         # Answers until then, and a clean refusal: nothing that was accepted was dropped.
-        assert set(results) <= {1.0, grpc.StatusCode.UNAVAILABLE}
+        ends = [(set(one.results[:-1]), one.results[-1]) for one in connections]
+        assert ends == [({1.0}, grpc.StatusCode.UNAVAILABLE)] * len(connections)
         assert peer.server.log_text().count("Draining: ") == 2
         assert peer.server.log_text().count("Stopped.") == 2
         assert "replaced" not in peer.server.log_text()

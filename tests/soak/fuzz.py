@@ -13,81 +13,37 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
-import numpy as np
 from google.protobuf import text_format
 from google.protobuf.message import Message
-from grpc_health.v1 import health_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, model_management_pb2
+from tensorflow_serving.apis import model_management_pb2
 
 from tests.soak.mutate import mutate_bytes, mutate_json, mutate_message
-from tests.support import wire
+from tests.soak.seeds import (
+    ALL,
+    DOCUMENTS,
+    INFER_BODIES,
+    INFER_PAGES,
+    INFER_PATHS,
+    MODEL,
+    PATHS,
+    SEEDS,
+    WEIGHTS,
+)
 from tests.support.conformance_model import CONFIG
+from tests.support.open_inference import HEADER
 from tests.support.server import RunningServer
 
 HANG_SECONDS = 30
-PREDICTION, MODEL = "/tensorflow.serving.PredictionService", "/tensorflow.serving.ModelService"
-_TEXT = np.array([b"a", b"\xff"], object)
-# `large` is left out: a model that makes gigabytes of what it is asked for does so when asked.
-_PREDICTS = [
-    wire.predict_request(x=wire.X),
-    wire.predict_request(version=1, x=wire.X, outputs=["y"]),
-    wire.predict_request(label="stable", x=wire.tensor(float_val=[1.0])),
-    wire.predict_request(signature="echo", text=_TEXT, number=np.array([1, 2])),
-    wire.predict_request(signature="defaulted", x=wire.X),
-    wire.predict_request(signature="matrix", x=np.ones([3, 2], np.float32)),
-    wire.predict_request(signature="bytes", text=_TEXT),
-    *(
-        wire.predict_request(signature=f"type_{kind}", x=np.ones([2, 2], kind))
-        for kind in ("int8", "float16", "bool")
-    ),
-]
-_ONE = wire.example(value=0.5, bonus=2)
-_TASKS = [("classify", {"signature": "classify"}), ("regress", {"signature": "regress"})]
-SEEDS = {
-    f"{PREDICTION}/Predict": _PREDICTS,
-    f"{PREDICTION}/Classify": [
-        wire.classify_request(_ONE, signature="classify"),
-        wire.classify_request(_ONE, _ONE, context=_ONE, signature="classify_scores"),
-    ],
-    f"{PREDICTION}/Regress": [wire.regress_request(_ONE, _ONE, signature="regress")],
-    f"{PREDICTION}/MultiInference": [wire.multi_request(_TASKS, _ONE)],
-    f"{PREDICTION}/GetModelMetadata": [
-        wire.spec(get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"]))
-    ],
-    f"{MODEL}/GetModelStatus": [wire.status_request(), wire.status_request(version=1)],
-    "/grpc.health.v1.Health/Check": [health_pb2.HealthCheckRequest(service="PredictionService")],
-}
-_WEIGHTS = (10, 3, 3, 3, 1, 1, 1)
-_ALL = [message.SerializeToString() for messages in SEEDS.values() for message in messages]
-DOCUMENTS: dict[str, list[Any]] = {
-    "predict": [
-        {"instances": [1, 2.5]},
-        {"instances": [{"x": [1, 2]}, {"x": [3, 4]}]},
-        {"inputs": {"x": [1]}, "signature_name": "serving_default"},
-        {"signature_name": "echo", "instances": [{"text": {"b64": "aGk="}, "number": 4}]},
-        {"signature_name": "type_int64", "inputs": [[1, 2], [3, 4]]},
-        {"signature_name": "bytes", "inputs": {"text": [["a"], [{"b64": "/w=="}]]}},
-        {"signature_name": "scalar", "inputs": True},
-    ],
-    "classify": [{"signature_name": "classify", "context": {"bonus": 1}, "examples": [{"value": 0.5}, {}]}],
-    "regress": [{"signature_name": "regress", "examples": [{"value": [1.5], "bonus": 3}]}],
-}
-PATHS = (
-    b"/v1/models/toy:",
-    b"/v1/models/toy/versions/1:",
-    b"/v1/models/toy/labels/stable:",
-    b"/v1/models/toy",
-    b"/v1/models/toy/metadata",
-    b"/v1/models/toy/versions/1/metadata",
-)
 _RESETS = 10
 _EMPTY = model_management_pb2.ReloadConfigRequest()
 _EMPTY.config.model_config_list.SetInParent()
 _NO_MODELS = _EMPTY.SerializeToString()
+# What the Open Inference Protocol says while another thread's reload is under way.
+_RELOADING = ("has no version that answers.", "is being loaded.")
+OTHER_VERBS = ("PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "PATCH", "BREW")
 # 500 is missing on purpose: no request may find a mistake in the server.
 STATUSES = {200, 400, 404, 405, 411, 413, 414, 422, 431, 501, 505}
 
@@ -124,8 +80,10 @@ def fuzz(server: RunningServer, models: Path, numbers: Iterable[int], threads: i
             _reload(local.channel, chosen, reload, number, findings)
         elif kind < 0.5:
             _grpc(local.channel, chosen, number, findings)
-        elif kind < 0.99:
+        elif kind < 0.75:
             _rest(local.rest, chosen, number, findings)
+        elif kind < 0.99:
+            _infer(local.rest, chosen, number, findings)
         else:
             _garbage(server.rest, chosen, number, findings)
 
@@ -155,15 +113,16 @@ def _mutated(chosen: random.Random, message: Message) -> bytes:
 
 
 def _grpc(channel: grpc.Channel, chosen: random.Random, number: int, findings: Findings) -> None:
-    (path,) = chosen.choices(list(SEEDS), _WEIGHTS)
+    (path,) = chosen.choices(list(SEEDS), WEIGHTS)
     message = chosen.choice(SEEDS[path])
     if chosen.random() < 0.25:
-        data = mutate_bytes(chosen, message.SerializeToString(), _ALL)
+        data = mutate_bytes(chosen, message.SerializeToString(), ALL)
     else:
         data = _mutated(chosen, message)
     code, text = _call(channel, path, data, HANG_SECONDS)
     # What is no message of the protocol at all is the library's to refuse.
     unreadable = code == grpc.StatusCode.INTERNAL and text == "Exception deserializing request!"
+    reloading = code == grpc.StatusCode.UNAVAILABLE and text.endswith(_RELOADING)
     bad = code in (
         grpc.StatusCode.INTERNAL,
         grpc.StatusCode.UNKNOWN,
@@ -171,7 +130,7 @@ def _grpc(channel: grpc.Channel, chosen: random.Random, number: int, findings: F
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.CANCELLED,
     )
-    failure = f"{path} {code.name} {text}\n{data!r}" if bad and not unreadable else None
+    failure = f"{path} {code.name} {text}\n{data!r}" if bad and not unreadable and not reloading else None
     findings.add(code.name, number, failure)
 
 
@@ -185,7 +144,7 @@ def _reload(
     """A mutated configuration; it may be a valid one, so the good one follows. Only its own deadline is short."""
     path = f"{MODEL}/HandleReloadConfigRequest"
     mutated = chosen.random() < 0.7
-    data = _mutated(chosen, good) if mutated else mutate_bytes(chosen, good.SerializeToString(), _ALL)
+    data = _mutated(chosen, good) if mutated else mutate_bytes(chosen, good.SerializeToString(), ALL)
     code, text = _call(channel, path, data, 0.2)
     known = code == grpc.StatusCode.UNKNOWN and "did not become available" in text
     unreadable = code == grpc.StatusCode.INTERNAL and text == "Exception deserializing request!"
@@ -225,18 +184,67 @@ def _rest(
         # The line itself has to stay one; `_garbage` is for the others.
         path = b"/" + bytes(letter for letter in path[1:] if 0x21 <= letter <= 0x7E)
     elif kind < 0.65:
-        verb = chosen.choice(("PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "PATCH", "BREW"))
+        verb = chosen.choice(OTHER_VERBS)
+    _request(connection, verb, path, body, headers, number, findings)
+
+
+def _infer(
+    connection: http.client.HTTPConnection, chosen: random.Random, number: int, findings: Findings
+) -> None:
+    """A mutated request of the Open Inference Protocol; the size of its JSON stays right, mostly."""
+    body, headers = chosen.choice(INFER_BODIES)
+    headers = dict(headers)
+    binary = HEADER in headers
+    size = int(headers.get(HEADER, len(body)))
+    head, tail = body[:size], body[size:]
+    verb, path = "POST", chosen.choice(INFER_PATHS)
+    kind = chosen.random()
+    if kind < 0.4:
+        head = json.dumps(mutate_json(chosen, json.loads(head))).encode()
+    elif kind < 0.6:
+        head = mutate_bytes(chosen, head, [item for item, _ in INFER_BODIES])
+    elif kind < 0.7:
+        tail = mutate_bytes(chosen, tail, [item for item, _ in INFER_BODIES])
+    elif kind < 0.8:
+        path = chosen.choice((*INFER_PATHS, *INFER_PAGES))
+        path = mutate_bytes(chosen, path, [*INFER_PATHS, *PATHS])
+        path = b"/" + bytes(letter for letter in path[1:] if 0x21 <= letter <= 0x7E)
+    elif kind < 0.85:
+        verb = chosen.choice(("GET", *OTHER_VERBS))
+    elif kind < 0.9:
+        verb, path = "GET", chosen.choice(INFER_PAGES)
+    if binary:
+        sizes = (len(head), len(head), len(head), 0, -1, len(head) + 1, len(head) - 1, 2**63, "x", "")
+        headers[HEADER] = str(chosen.choice(sizes) if kind >= 0.9 else len(head))
+    body = head + tail
+    if chosen.random() < 0.1:
+        body = gzip.compress(body)
+        body = mutate_bytes(chosen, body, [b"gzip"]) if chosen.random() < 0.3 else body
+        headers["Content-Encoding"] = "gzip"
+    _request(connection, verb, path, b"" if verb == "GET" else body, headers, number, findings)
+
+
+def _request(
+    connection: http.client.HTTPConnection,
+    verb: str,
+    path: bytes,
+    body: bytes,
+    headers: dict[str, str],
+    number: int,
+    findings: Findings,
+) -> None:
     try:
         connection.request(verb, path.decode("latin-1"), body, headers)
         with connection.getresponse() as answer:
             text, status = answer.read(), answer.status
     except (OSError, http.client.HTTPException) as error:
         connection.close()
-        findings.add(type(error).__name__, number, f"{verb} {path!r} {error!r}\n{body!r}")
+        findings.add(type(error).__name__, number, f"{verb} {path!r} {error!r}\n{headers}\n{body!r}")
         return
-    findings.add(
-        str(status), number, None if status in STATUSES else f"{verb} {path!r} {status} {text!r}\n{body!r}"
-    )
+    reloading = status == 503 and any(sentence.encode() in text for sentence in _RELOADING)
+    known = status in STATUSES or reloading
+    failure = None if known else f"{verb} {path!r} {status} {text!r}\n{headers}\n{body!r}"
+    findings.add(f"v2 {status}" if path.startswith(b"/v2") else str(status), number, failure)
 
 
 def _garbage(rest: str, chosen: random.Random, number: int, findings: Findings) -> None:
@@ -245,7 +253,7 @@ def _garbage(rest: str, chosen: random.Random, number: int, findings: Findings) 
     request = (
         b'POST /v1/models/toy:predict HTTP/1.1\r\nHost: h\r\nContent-Length: 18\r\n\r\n{"instances": [1]}'
     )
-    data = mutate_bytes(chosen, request, _ALL)
+    data = mutate_bytes(chosen, request, ALL)
     with socket.create_connection((url.hostname, url.port), timeout=HANG_SECONDS) as connection:
         try:
             connection.sendall(data)

@@ -61,12 +61,12 @@ def inference_service(models: ServedModels) -> Services:
 
 def _is_ready(models: ServedModels, name: str, version: str) -> bool:
     try:
-        with models.use(name, version):
-            return True
+        models.check_ready(name, version)
     except ServingError as error:
         if error.code in (Code.NOT_FOUND, Code.UNAVAILABLE):
             return False
         raise
+    return True
 
 
 def _tensors(forms: Sequence[TensorForm]) -> list[Any]:

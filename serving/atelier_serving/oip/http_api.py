@@ -106,8 +106,8 @@ class InferenceApi:
         if part == "/infer":
             return self._infer(name, version, request)
         if part == "/ready":
-            with self._models.use(name, version):
-                return self._document(200, {"name": name, "ready": True})
+            self._models.check_ready(name, version)
+            return self._document(200, {"name": name, "ready": True})
         told = self._models.metadata(name, version)
         document = {
             "name": told.name,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import atelier_serving
 from atelier_serving.inference.predict import DEFAULT_SIGNATURE
+from atelier_serving.models.cluster_view import ClusterView
 from atelier_serving.models.manager import Manager
 from atelier_serving.models.servable import Servable
 from atelier_serving.models.version import VersionState
-from atelier_serving.monitoring.health import Health
 from atelier_serving.oip.signature import TensorForm, listed, signature_of
 from atelier_serving.status import Code, ServingError, invalid
 
@@ -25,7 +25,7 @@ _DIGITS = 19
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What is told of a model: its versions that answer, highest first, and the tensors of `serving_default`."""
+    """What is told of a model: versions that answer, highest first, and the tensors of `serving_default`."""
 
     name: str
     versions: list[str]
@@ -36,13 +36,14 @@ class ModelMetadata:
 class ServedModels:
     """What the protocol asks of the models. Thread-safe."""
 
-    def __init__(self, manager: Manager, health: Health) -> None:
-        self._manager = manager
-        self._health = health
+    def __init__(self, manager: Manager, cluster: ClusterView, ready: Callable[[], bool]) -> None:
+        """`ready` says whether every configured model has a version that answers.
 
-    def ready(self) -> bool:
-        """Whether every configured model has a version that answers."""
-        return self._health.ready()
+        `cluster` gives the states of versions in all processes; it is the manager itself when there is only one.
+        """
+        self._manager = manager
+        self._cluster = cluster
+        self.ready = ready
 
     @contextmanager
     def use(self, name: str, version: str) -> Iterator[tuple[Servable, int]]:
@@ -62,15 +63,33 @@ class ServedModels:
             yield chosen
 
     def metadata(self, name: str, version: str) -> ModelMetadata:
-        """Raises `ServingError` as `use`."""
-        with self.use(name, version) as (servable, _):
+        """What is told of one version, which alone is listed then, or of the newest, with all that answer.
+
+        Raises `ServingError` as `use`.
+        """
+        with self.use(name, version) as (servable, number):
             if DEFAULT_SIGNATURE not in servable.signatures:
                 inputs, outputs = [], []
             else:
                 form = signature_of(servable, DEFAULT_SIGNATURE)
                 inputs, outputs = list(form.inputs.values()), list(form.outputs.values())
-        versions = self._health.available().get(name, [])
-        return ModelMetadata(name, list(map(str, versions)), inputs, outputs)
+        # While a swap is under way, there may be no version that answers everywhere.
+        versions = [] if version else self._available(name)
+        return ModelMetadata(name, list(map(str, versions or [number])), inputs, outputs)
+
+    def check_ready(self, name: str, version: str) -> None:
+        """Raises `ServingError` as `use`; also for a version that other processes do not answer with yet.
+
+        A client that has waited for a version may get its next connection from any of them.
+        """
+        with self.use(name, version) as (_, number):
+            pass
+        if version and number not in self._available(name):
+            raise _loading(name, number)
+
+    def _available(self, name: str) -> list[int]:
+        """The versions that answer in every process, highest first."""
+        return [item.number for item in self._cluster.versions(name) if item.state == VersionState.AVAILABLE]
 
     def _why_not(self, name: str, number: int | None, label: str | None) -> ServingError:
         """Why there is no such servable."""
@@ -89,8 +108,12 @@ class ServedModels:
         if number is None:
             return ServingError(Code.UNAVAILABLE, f'The model "{name}" has no version that answers.')
         if states.get(number, VersionState.END) < VersionState.AVAILABLE:
-            return ServingError(Code.UNAVAILABLE, f'Version {number} of the model "{name}" is being loaded.')
+            return _loading(name, number)
         return ServingError(Code.NOT_FOUND, f'The model "{name}" has no version {number} that answers.')
+
+
+def _loading(name: str, number: int) -> ServingError:
+    return ServingError(Code.UNAVAILABLE, f'Version {number} of the model "{name}" is being loaded.')
 
 
 def _choice(version: str) -> tuple[int | None, str | None]:
