@@ -44,6 +44,11 @@ def check_target(option: str, path: Path) -> None:
 
 
 def write_text(text: str, path: Path) -> None:
+    """As `write_bytes`, in UTF-8."""
+    write_bytes(text.encode("utf-8"), path)
+
+
+def write_bytes(data: bytes, path: Path) -> None:
     """Replace a file in one step, so that nobody reads half of it.
 
     Raises `OSError` that names the file, and `SettingsError` where its folder cannot be.
@@ -53,7 +58,7 @@ def write_text(text: str, path: Path) -> None:
         check_folder(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_halves(path)
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
         os.replace(temporary, path)
     except OSError as error:
         # An error while writing (a full disk) does not name the file.

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from atelier_client.cli import labelled_examples
-from atelier_client.cli.options import add_command, add_folder, connect, say, version_asked
+from atelier_client.cli.options import add_command, add_folder, connect, connection, say, version_asked
+from atelier_client.distributed import options as engine
+
+if TYPE_CHECKING:
+    from atelier_client.client import Client
+    from atelier_client.data.table import Reader
+    from atelier_client.evaluation.passes.evaluate import EvaluationResult
+    from atelier_client.evaluation.progress import Progress
+    from atelier_client.evaluation.settings import Settings
 
 
 def register(commands: Any) -> None:
@@ -23,9 +32,11 @@ def register(commands: Any) -> None:
         "atelier-client evaluate --json --fail-under accuracy=0.88 --fail-under macro_f1=0.85",
         "atelier-client evaluate holdout.csv --target v2+grpc://triton:8001 --model flowers",
         "atelier-client evaluate houses.csv --fail-over mae=20000 --slice 'error > 50000'",
+        "atelier-client evaluate shards/ --engine ray --actors 8 --target host-a:8500,host-b:8500",
         "atelier-client evaluate photos.npz --task multi_label --output tags --class-names beach,sea,dog",
     )
     labelled_examples.add_options(command)
+    engine.add_options(command)
     add_folder(command, "reports", "where evaluation.html, .json, .csv and .xml go")
     command.add_argument(
         "--slice",
@@ -68,6 +79,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     thresholds += [Threshold.parse_highest(text) for text in options.fail_over]
     for text in options.slices:
         Expression(text)
+    by_ray = engine.by_ray(options)
     reader = open_reader(options.file) if options.file else None
     with connect(options) as client:
         version = version_asked(options, client)
@@ -85,11 +97,43 @@ def _evaluate(options: argparse.Namespace) -> int:
         settings = examples.settings(options, version, card, slices=tuple(options.slices))
         chosen = examples.reader
         with Progress(chosen.rows, f"evaluate {options.model}") as progress:
-            result = evaluate(client, chosen, settings, progress)
+            if by_ray:
+                path = options.file or options.data / (card.test_file["path"] if card else "")
+                result = _evaluate_by_ray(options, client, chosen, path, settings, progress)
+            else:
+                result = evaluate(client, chosen, settings, progress)
         skewed = skew.measure(client, version, golden) if result.stopped is None else skew.UNKNOWN
         asked = {"name": client.model, "version": version, "label": options.label, "target": client.target}
     report = report_of(chosen, result, model=asked, card=card, skew=skewed, own_test_split=reader is None)
     return _finish(options, report, result, verdicts(thresholds, report["metrics"]))
+
+
+def _evaluate_by_ray(
+    options: argparse.Namespace,
+    client: Client,
+    reader: Reader,
+    path: Path,
+    settings: Settings,
+    progress: Progress,
+) -> EvaluationResult:
+    from atelier_client.data.parts import require_parts
+    from atelier_client.distributed.cluster import connected
+    from atelier_client.distributed.evaluate import evaluate
+    from atelier_client.distributed.pool import Connection
+
+    # Before Ray is started, which takes seconds.
+    require_parts(reader, path)
+    with connected(options.ray_address, options.actors) as actors:
+        return evaluate(
+            client,
+            reader,
+            settings,
+            progress,
+            connection=Connection(options.target, options.model, connection(options)),
+            path=path,
+            actors=actors,
+            folder=options.reports / "evaluation-parts",
+        )
 
 
 def _finish(

@@ -6,17 +6,20 @@ The dialect is that of docs/contracts.md, section 2; a model card may name anoth
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import gzip
 import itertools
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
 
 from atelier_client._layout import UNKNOWN, LabelKind, Layout
+from atelier_client.data.parts import Part
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
@@ -29,6 +32,22 @@ _CUT_SHORT = (
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat")
 
 
+@dataclass
+class _Text:
+    """An open file, of which so many rows were taken."""
+
+    handle: IO[str]
+    rows: int
+
+    def lines(self) -> Iterator[str]:
+        """The lines. `tell` works between them, as it does not when the file itself is the iterator."""
+        return iter(self.handle.readline, "")
+
+    def tell(self) -> int:
+        """Where the next line begins, for `seek`."""
+        return self.handle.tell()
+
+
 class CsvReader:
     """Columns of str, named by the header."""
 
@@ -38,6 +57,7 @@ class CsvReader:
 
     def __init__(self, path: Path, layout: Layout = UNKNOWN) -> None:
         self.name = path.stem
+        self.files = [path]
         self._path = path
         self._layout = layout
         by_tabs = layout == UNKNOWN and path.suffix.lower() in (".tsv", ".tab")
@@ -45,22 +65,61 @@ class CsvReader:
 
     def tables(self, rows: int) -> Iterator[Table]:
         """See `Reader`."""
+        with self._reading() as (handle, found):
+            header = self._header(next(found, None))
+            while part := list(itertools.islice(found, rows)):
+                yield self._table(header, part, handle.rows, found)
+                handle.rows += len(part)
+
+    def parts(self, rows: int) -> list[Part]:
+        """See `PartsReader`; a quoted cell may hold line ends, so all is read for it. A gzipped file is one part."""
+        most = None if self._path.suffix.lower() == ".gz" else rows
+        found: list[Part] = []
+        with self._reading() as (handle, all_rows):
+            self._header(next(all_rows, None))
+            while True:
+                at = handle.tell()
+                count = sum(1 for _ in itertools.islice(all_rows, most))
+                if not count:
+                    return found
+                found.append(Part(0, len(found), handle.rows, handle.rows, count, at))
+                handle.rows += count
+
+    def tables_of(self, part: Part, rows: int) -> Iterator[Table]:
+        """See `PartsReader`."""
+        header = self.columns()
+        with self._reading(part) as (handle, found):
+            end = part.before + part.rows
+            while cells := list(itertools.islice(found, min(rows, end - handle.rows))):
+                yield self._table(header, cells, handle.rows, found)
+                handle.rows += len(cells)
+
+    def columns(self) -> list[str]:
+        """The names of the columns, in their order. Raises `DataError`."""
+        with self._reading() as (_, found):
+            return self._header(next(found, None))
+
+    @contextlib.contextmanager
+    def _reading(self, part: Part | None = None) -> Iterator[tuple[_Text, Iterator[list[str]]]]:
+        """The open file and its rows, the header among them; or those from the beginning of a part.
+
+        Who takes rows counts them in the file's `rows`, by which an error is placed.
+        """
         csv.field_size_limit(_LONGEST_CELL)
-        done = 0
+        text: _Text | None = None
         try:
             with self._opened() as handle:
-                found = self._rows(handle)
-                header = self._header(next(found, None))
-                while part := list(itertools.islice(found, rows)):
-                    yield self._table(header, part, done, found)
-                    done += len(part)
+                text = _Text(handle, part.before if part else 0)
+                if part:
+                    handle.seek(part.at)
+                yield text, self._rows(text, part.before + 1 if part else 0)
         except UnicodeError as error:
             raise DataError(
-                f"{self._path}, after row {done}: it is no {self._layout.encoding} text ({error}). Save it as "
-                "UTF-8, or name its encoding in the job the model is trained with (data: encoding)."
+                f"{self._path}, after row {text.rows if text else 0}: it is no {self._layout.encoding} text ({error}). "
+                "Save it as UTF-8, or name its encoding in the job the model is trained with (data: encoding)."
             ) from None
         except (OSError, EOFError, zlib.error, LookupError) as error:
-            raise DataError(f"{self._path}, after row {done}: {error}.") from None
+            raise DataError(f"{self._path}, after row {text.rows if text else 0}: {error}.") from None
 
     def sha256(self) -> str:
         """See `Reader`; of a gzipped file the digest of the compressed bytes."""
@@ -101,11 +160,13 @@ class CsvReader:
         grid[:] = part
         return {name: grid[:, index] for index, name in enumerate(header)}
 
-    def _rows(self, handle: IO[str]) -> Iterator[list[str]]:
-        """The header and the rows, without lines that are empty or have only spaces. Raises `DataError`."""
-        count = 0
+    def _rows(self, text: _Text, count: int) -> Iterator[list[str]]:
+        """The header and the rows, without lines that are empty or have only spaces. Raises `DataError`.
+
+        `count` is the number of the first, that of the header 0.
+        """
         try:
-            for row in csv.reader(handle, delimiter=self._separator, strict=True):
+            for row in csv.reader(text.lines(), delimiter=self._separator, strict=True):
                 # A line of two quotes is a row: an empty text.
                 if row and (len(row) > 1 or not row[0] or row[0].strip(" \t")):
                     yield row

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from atelier_client._files import require_file
 from atelier_client._layout import LabelKind
+from atelier_client.data.parts import Part
 from atelier_client.data.table import Table
 from atelier_client.errors import DataError
 
@@ -40,11 +41,28 @@ class ImageFolderReader:
                 "A folder of other data is named by one of its files."
             )
         self.rows: int | None = len(self._files)
+        self.files = self._files
 
     def tables(self, rows: int) -> Iterator[Table]:
         """See `Reader`."""
-        for first in range(0, len(self._files), rows):
-            files = self._files[first : first + rows]
+        yield from self._tables(rows, self._files)
+
+    def parts(self, rows: int) -> list[Part]:
+        """See `PartsReader`: runs of files."""
+        # A picture takes longer than a row of numbers.
+        each = max(1, rows // 64)
+        return [
+            Part(0, block, first, first, min(each, len(self._files) - first), first)
+            for block, first in enumerate(range(0, len(self._files), each))
+        ]
+
+    def tables_of(self, part: Part, rows: int) -> Iterator[Table]:
+        """See `PartsReader`."""
+        yield from self._tables(rows, self._files[part.at : part.at + part.rows])
+
+    def _tables(self, rows: int, all_files: Sequence[Path]) -> Iterator[Table]:
+        for first in range(0, len(all_files), rows):
+            files = all_files[first : first + rows]
             images = np.empty(len(files), object)
             images[:] = [file.read_bytes() for file in files]
             yield {

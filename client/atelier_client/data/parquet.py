@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atelier_client._layout import UNKNOWN, LabelKind, Layout
+from atelier_client.data.parts import Part
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
@@ -32,6 +33,7 @@ class ParquetReader:
                 "pip install 'atelier-client[parquet]'."
             ) from None
         self.name = path.stem
+        self.files = [path]
         self._path = path
         self._may_be_empty = layout.kinds
         try:
@@ -43,9 +45,30 @@ class ParquetReader:
 
     def tables(self, rows: int) -> Iterator[Table]:
         """See `Reader`."""
-        done = 0
+        yield from self._tables(rows, range(self._file.num_row_groups), 0)
+
+    def parts(self, rows: int) -> list[Part]:
+        """See `PartsReader`: the row groups, whatever their size."""
+        found: list[Part] = []
+        first = 0
+        for group in range(self._file.num_row_groups):
+            count = self._file.metadata.row_group(group).num_rows
+            if count:
+                found.append(Part(0, group, first, first, count, group))
+            first += count
+        return found
+
+    def tables_of(self, part: Part, rows: int) -> Iterator[Table]:
+        """See `PartsReader`."""
+        yield from self._tables(rows, [part.at], part.before)
+
+    def columns(self) -> list[str]:
+        """The names of the columns, in their order."""
+        return list(self._file.schema_arrow.names)
+
+    def _tables(self, rows: int, groups: Sequence[int], done: int) -> Iterator[Table]:
         try:
-            for batch in self._file.iter_batches(batch_size=rows):
+            for batch in self._file.iter_batches(batch_size=rows, row_groups=list(groups)):
                 yield {
                     name: self._column(name, column, done)
                     for name, column in zip(batch.schema.names, batch.columns, strict=True)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from atelier_client._files import require_file
 from atelier_client._layout import LabelKind
+from atelier_client.data.parts import Part
 from atelier_client.data.table import Table, file_sha256
 from atelier_client.errors import DataError
 
@@ -48,14 +49,14 @@ class TfrecordReader:
     rows: int | None = None
 
     def __init__(self, paths: Sequence[Path], name: str | None = None) -> None:
-        self._paths = list(paths)
-        for path in self._paths:
+        self.files = list(paths)
+        for path in self.files:
             require_file(path)
-        self.name = name or self._paths[0].stem
+        self.name = name or self.files[0].stem
 
     def tables(self, rows: int) -> Iterator[Table]:
         """See `Reader`."""
-        for path in self._paths:
+        for path in self.files:
             records = read_records(path)
             first = 0
             while part := _next(path, records, rows):
@@ -64,23 +65,48 @@ class TfrecordReader:
             if not first:
                 raise DataError(f"{path} is empty: expected records of tf.Example.")
 
+    def parts(self, rows: int) -> list[Part]:
+        """See `PartsReader`; only the lengths are read. A gzipped file is one part."""
+        found: list[Part] = []
+        for number, path in enumerate(self.files):
+            before = 0
+            for block, (at, count) in enumerate(_runs(path, rows)):
+                first = found[-1].first + found[-1].rows if found else 0
+                found.append(Part(number, block, first, before, count, at))
+                before += count
+            if not before:
+                raise DataError(f"{path} is empty: expected records of tf.Example.")
+        return found
+
+    def tables_of(self, part: Part, rows: int) -> Iterator[Table]:
+        """See `PartsReader`."""
+        path = self.files[part.file]
+        records = itertools.islice(read_records(path, at=part.at, number=part.before + 1), part.rows)
+        first = part.before
+        while cells := _next(path, records, rows):
+            yield _table(path, cells, first)
+            first += len(cells)
+
     def sha256(self) -> str:
         """The file's digest; of several files, the digest of their digests in a row."""
-        digests = [file_sha256(path) for path in self._paths]
+        digests = [file_sha256(path) for path in self.files]
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def read_records(path: Path, damaged: Callable[[str], None] | None = None) -> Iterator[bytes]:
+def read_records(
+    path: Path, damaged: Callable[[str], None] | None = None, *, at: int = 0, number: int = 1
+) -> Iterator[bytes]:
     """The records' bytes, checksums checked; gzipped or not. Raises `DataError`.
 
-    With `damaged`, a record whose bytes are damaged and whose length is not is passed over, and the sentence about it
-    goes there.
+    They begin with record `number`, at the byte `at` of the (uncompressed) file. With `damaged`, a record whose bytes
+    are damaged and whose length is not is passed over, and the sentence about it goes there.
     """
     import google_crc32c
 
-    number, end = 1, 0
+    end = at
     try:
         with _opened(path) as handle:
+            handle.seek(at)
             while head := handle.read(_HEAD.size):
                 if len(head) < _HEAD.size:
                     raise CutShortError(f"{path}, record {number}: the file ends within it.", end)
@@ -107,6 +133,31 @@ def read_records(path: Path, damaged: Callable[[str], None] | None = None) -> It
                 end += _HEAD.size + length + _FOOT.size
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}, record {number}: {error}.") from None
+
+
+def _runs(path: Path, rows: int) -> Iterator[tuple[int, int]]:
+    """Runs of at most so many records: where each begins, and how many it has. Raises `DataError`.
+
+    Nothing is checked: of a damaged record, reading says what is wrong with it.
+    """
+    packed = path.suffix == ".gz"
+    at = position = count = 0
+    try:
+        with _opened(path) as handle:
+            while head := handle.read(_HEAD.size):
+                if count == rows and not packed:
+                    yield at, count
+                    at, count = position, 0
+                count += 1
+                length = _HEAD.unpack(head)[0] if len(head) == _HEAD.size else _LONGEST + 1
+                if length > _LONGEST:
+                    break
+                position += _HEAD.size + length + _FOOT.size
+                handle.seek(position)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: {error}.") from None
+    if count:
+        yield at, count
 
 
 def framed(record: bytes) -> bytes:

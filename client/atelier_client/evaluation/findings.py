@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from numpy.typing import NDArray
 
@@ -23,6 +23,9 @@ class Measures(Protocol):
     def add(self, answers: NDArray[Any], labels: NDArray[Any], /) -> None:
         """Add elements (elements.py)."""
 
+    def merge(self, other: Self, /) -> None:
+        """Add the elements of another one of the same kind, which come after those added so far."""
+
     def metrics(self) -> tuple[Metrics, Intervals]:
         """The metrics of what was added, and their 95 % intervals; for at least one element."""
 
@@ -36,6 +39,12 @@ class Findings(Protocol):
 
     def add(self, elements: Elements) -> None:
         """Add elements."""
+
+    def merge(self, other: Self, /) -> None:
+        """Add what was found of elements that come after those added so far; the result is that of adding them."""
+
+    def compact(self, examples: int) -> None:
+        """Hold no more than is needed when this is merged into the findings of so many examples."""
 
     def document(self) -> dict[str, Any]:
         """The task's part of evaluation.json: `metrics` and `intervals`, and what belongs to the task alone."""

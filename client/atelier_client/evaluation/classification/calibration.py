@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atelier_client.evaluation import sums
 from atelier_client.evaluation.intervals import Interval
 
 BINS = 15
@@ -23,13 +24,22 @@ def _zeros() -> NDArray[Any]:
     return np.zeros(BINS)
 
 
+def _no_units() -> NDArray[Any]:
+    return np.zeros(BINS, object)
+
+
 @dataclass
 class Calibration:
-    """For each bin: the number of examples, the number of right predictions, the sum of confidences."""
+    """For each bin: the number of examples, the number of right predictions, the sum of confidences (sums.py)."""
 
     counts: NDArray[Any] = field(default_factory=_zeros)
     right: NDArray[Any] = field(default_factory=_zeros)
-    confidence: NDArray[Any] = field(default_factory=_zeros)
+    units: NDArray[Any] = field(default_factory=_no_units)
+
+    @property
+    def confidence(self) -> NDArray[Any]:
+        """The sum of confidences of each bin, float64 [BINS]."""
+        return np.array([sums.as_float(total) for total in self.units])
 
     def add(self, confidence: NDArray[Any], right: NDArray[Any]) -> None:
         """Count examples: confidence [N] in [0,1], right bool [N]."""
@@ -37,7 +47,13 @@ class Calibration:
         at = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
         self.counts += np.bincount(at, minlength=BINS)
         self.right += np.bincount(at, weights=right, minlength=BINS)
-        self.confidence += np.bincount(at, weights=confidence, minlength=BINS)
+        self.units += sums.units_by_bin(np.clip(confidence, 0.0, 1.0), at, BINS)
+
+    def merge(self, other: Calibration) -> None:
+        """Add the examples that another one counted."""
+        self.counts += other.counts
+        self.right += other.right
+        self.units += other.units
 
     def error(self) -> float:
         """The expected calibration error, in [0,1]."""

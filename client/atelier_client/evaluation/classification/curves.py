@@ -100,12 +100,23 @@ class Scores:
         self._kept.append((probabilities, labels))
         self._kept_scores += probabilities.size
         if self._kept_scores > (self._exact if self._counts is None else _COUNTED_TOGETHER):
-            self._count()
+            self.count()
+
+    def merge(self, other: Scores) -> None:
+        """Add the scores that another one of the same classes holds."""
+        self._kept += other._kept
+        self._kept_scores += other._kept_scores
+        if other._counts is not None:
+            self.count()
+            assert self._counts is not None
+            self._counts += other._counts
+        if self._kept_scores > self._exact:
+            self.count()
 
     def curves(self) -> list[Curve]:
         """One curve for each class."""
         if self._counts is not None:
-            self._count()
+            self.count()
             levels = self._counts[:, :, ::-1]
             return [
                 Curve(levels[number, 1], levels[number, 0], binned=True) for number in range(self._classes)
@@ -113,7 +124,7 @@ class Scores:
         probabilities, labels = self._taken()
         return [_exact_curve(probabilities[:, number], labels == number) for number in range(self._classes)]
 
-    def _count(self) -> None:
+    def count(self) -> None:
         """Count the kept scores in bins and forget them."""
         if self._counts is None:
             half = (_SMALLEST_EXPONENT - 1) << self._bits

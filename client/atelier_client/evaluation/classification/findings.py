@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from atelier_client.evaluation.classification import metrics
-from atelier_client.evaluation.classification.curves import Scores
+from atelier_client.evaluation.classification.curves import EXACT, Scores
 from atelier_client.evaluation.classification.metrics import MetricCounts
 from atelier_client.evaluation.classification.mistakes import Mistakes
 from atelier_client.evaluation.elements import Elements
@@ -26,6 +26,17 @@ class ClassificationFindings:
         self.counts.add(elements.answers, elements.labels)
         self.scores.add(elements.answers, elements.labels)
         self.mistakes.add(elements)
+
+    def merge(self, other: ClassificationFindings) -> None:
+        """See `Findings`."""
+        self.counts.merge(other.counts)
+        self.scores.merge(other.scores)
+        self.mistakes.merge(other.mistakes)
+
+    def compact(self, examples: int) -> None:
+        """See `Findings`; the scores are counted in bins now, when those of so many examples will be."""
+        if examples * self.counts.classes > EXACT:
+            self.scores.count()
 
     def document(self) -> dict[str, Any]:
         """See `Findings`."""

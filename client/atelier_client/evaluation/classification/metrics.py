@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atelier_client.evaluation import intervals
+from atelier_client.evaluation import intervals, sums
 from atelier_client.evaluation.classification.calibration import Calibration
 from atelier_client.evaluation.classification.curves import Curve
 from atelier_client.evaluation.findings import Intervals, Metrics
@@ -31,7 +31,8 @@ class MetricCounts:
         self.classes = classes
         self.confusion: NDArray[Any] = np.zeros([classes, classes], np.int64)
         self.calibration = Calibration()
-        self._loss = self._loss_squares = 0.0
+        # In units, which add exactly (sums.py).
+        self._loss = self._loss_squares = 0
         self._top = {k: 0 for k in TOP if classes > k}
 
     @property
@@ -47,8 +48,8 @@ class MetricCounts:
         rows = np.arange(len(labels))
         chosen = probabilities[rows, labels]
         losses = -np.log(np.clip(chosen.astype(np.float64), EPSILON, 1 - EPSILON))
-        self._loss += float(losses.sum())
-        self._loss_squares += float((losses**2).sum())
+        self._loss += sums.units(losses)
+        self._loss_squares += sums.units(losses**2)
         if self._top:
             # The true class is in the top k when fewer than k classes are more probable.
             rank = (probabilities > chosen[:, None]).sum(axis=1)
@@ -56,14 +57,24 @@ class MetricCounts:
                 self._top[k] += int((rank < k).sum())
         self.calibration.add(probabilities[rows, predicted].astype(np.float64), predicted == labels)
 
+    def merge(self, other: MetricCounts) -> None:
+        """Add the examples that another one counted."""
+        self.confusion += other.confusion
+        self.calibration.merge(other.calibration)
+        self._loss += other._loss
+        self._loss_squares += other._loss_squares
+        for k in self._top:
+            self._top[k] += other._top[k]
+
     def metrics(self) -> tuple[Metrics, Intervals]:
         """The metrics of the examples added, and their 95 % intervals."""
         count = self.examples
+        loss, squares = sums.as_float(self._loss), sums.as_float(self._loss_squares)
         right = int(np.trace(self.confusion))
-        values: Metrics = {"accuracy": right / count, "loss": self._loss / count}
+        values: Metrics = {"accuracy": right / count, "loss": loss / count}
         bounds: Intervals = {
             "accuracy": intervals.wilson(right, count),
-            "loss": intervals.mean(self._loss, self._loss_squares, count),
+            "loss": intervals.mean(loss, squares, count),
         }
         for k, hits in self._top.items():
             values[f"top_{k}_accuracy"] = hits / count

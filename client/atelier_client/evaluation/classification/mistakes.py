@@ -51,6 +51,10 @@ class Mistakes:
         if len(wrong):
             self.worst = sorted(self.worst, key=self._truth)[:KEPT]
 
+    def merge(self, other: Mistakes) -> None:
+        """Add the worst mistakes of rows that come after those added so far."""
+        self.worst = sorted(self.worst + other.worst, key=self._truth)[:KEPT]
+
     @staticmethod
     def _truth(mistake: Mistake) -> float:
         return float(mistake.probabilities[mistake.label])

@@ -58,6 +58,14 @@ class MultiLabelFindings:
             )
         self.worst = sorted(self.worst, key=lambda item: -item.wrong)[:KEPT]
 
+    def merge(self, other: MultiLabelFindings) -> None:
+        """See `Findings`."""
+        self.counts.merge(other.counts)
+        self.worst = sorted(self.worst + other.worst, key=lambda item: -item.wrong)[:KEPT]
+
+    def compact(self, examples: int) -> None:
+        """See `Findings`; nothing is held that is not needed."""
+
     def document(self) -> dict[str, Any]:
         """See `Findings`."""
         values, bounds = self.counts.metrics()

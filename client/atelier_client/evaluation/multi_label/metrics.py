@@ -47,6 +47,13 @@ class LabelCounts:
         self.examples += len(labels)
         self.exact += int((predicted == labels).all(axis=1).sum())
 
+    def merge(self, other: LabelCounts) -> None:
+        """Add the rows that another one counted."""
+        self._sums += other._sums
+        self._products += other._products
+        self.examples += other.examples
+        self.exact += other.exact
+
     def metrics(self) -> tuple[Metrics, Intervals]:
         """See `Measures`."""
         values: Metrics = {"subset_accuracy": self.exact / self.examples}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,9 @@ from atelier_client.evaluation.settings import Settings
 from atelier_client.evaluation.slices import Slices
 from atelier_client.responses import Prediction
 
+# What the user did wrong ends a pass without a result.
+MISTAKES = (InputError, DataError, InvalidRequest, TooLarge)
+
 
 @dataclass
 class EvaluationResult:
@@ -45,6 +48,16 @@ class EvaluationResult:
     started_at: str = ""
     seconds: float = 0.0
     stopped: BaseException | None = None
+
+    @classmethod
+    def of(cls, asked: Question, settings: Settings) -> EvaluationResult:
+        """A result without any example yet, that begins now."""
+        return cls(
+            asked,
+            asked.findings(),
+            Slices(settings.slices, asked.counts),
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
 
 
 @dataclass(frozen=True)
@@ -68,24 +81,15 @@ def evaluate(client: Client, reader: Reader, settings: Settings, progress: Progr
     asked = ask(client, reader, settings, progress.say)
     for sentence in not_measured(asked.served, asked.output):
         progress.say(sentence)
-    result = EvaluationResult(
-        asked,
-        asked.findings(),
-        Slices(settings.slices, asked.counts),
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    result = EvaluationResult.of(asked, settings)
     started = time.perf_counter()
-    sender: RetryingSender[_Batch] = RetryingSender(
-        client, asked.request, settings.patience, progress.waiting
-    )
     try:
-        for batch, prediction in sender.predictions(_batches(reader, asked, settings, result.slices)):
-            _count(result, batch, prediction, sliced=bool(settings.slices))
+        for examples in add(result, client, reader.tables(asked.rows_at_once), 0, settings, progress.waiting):
             result.seconds = time.perf_counter() - started
-            progress.advance(len(batch.labels))
+            progress.advance(examples)
     except (ClientError, KeyboardInterrupt) as stopped:
         # When the user made a mistake, there is no partial result.
-        if not result.examples or isinstance(stopped, (InputError, DataError, InvalidRequest, TooLarge)):
+        if not result.examples or isinstance(stopped, MISTAKES):
             raise
         result.stopped = stopped
     if not result.examples:
@@ -93,13 +97,40 @@ def evaluate(client: Client, reader: Reader, settings: Settings, progress: Progr
     return result
 
 
-def _batches(reader: Reader, asked: Question, settings: Settings, slices: Slices) -> Iterator[_Batch]:
-    first = 0
-    for table in reader.tables(asked.rows_at_once):
+def add(
+    result: EvaluationResult,
+    client: Client,
+    tables: Iterable[Table],
+    first: int,
+    settings: Settings,
+    waiting: Callable[[str | None], None],
+) -> Iterator[int]:
+    """Send the rows of `tables`, of which the first has the number `first` (from 0), and add their answers to `result`.
+
+    Gives the number of rows each time that some were added. `waiting` is `notify` of `RetryingSender`. Raises
+    `ClientError`.
+    """
+    asked = result.question
+    sender: RetryingSender[_Batch] = RetryingSender(client, asked.request, settings.patience, waiting)
+    for batch, prediction in sender.predictions(_batches(tables, first, result, settings)):
+        _count(result, batch, prediction, sliced=bool(settings.slices))
+        yield len(batch.labels)
+
+
+def check_first(result: EvaluationResult, table: Table, settings: Settings) -> None:
+    """Read the first table of a source, which decides how all are read, and send nothing. Raises `ClientError`."""
+    next(_batches([table], 0, result, settings))
+
+
+def _batches(
+    tables: Iterable[Table], first: int, result: EvaluationResult, settings: Settings
+) -> Iterator[_Batch]:
+    asked = result.question
+    for table in tables:
         inputs = asked.inputs(table, first)
         labels = asked.labels(table, first)
         if not first and settings.slices:
-            slices.check(asked.columns(asked.elements(0, table, inputs, labels, asked.blank(labels))))
+            result.slices.check(asked.columns(asked.elements(0, table, inputs, labels, asked.blank(labels))))
         yield _Batch(first, inputs, labels, table)
         first += len(labels)
 

@@ -52,6 +52,14 @@ class RegressionFindings:
             self.worst.append(Miss(row, step, label, predicted, elements.example(element)))
         self.worst = sorted(self.worst, key=lambda miss: -abs(miss.error))[:KEPT]
 
+    def merge(self, other: RegressionFindings) -> None:
+        """See `Findings`."""
+        self.counts.merge(other.counts)
+        self.worst = sorted(self.worst + other.worst, key=lambda miss: -abs(miss.error))[:KEPT]
+
+    def compact(self, examples: int) -> None:
+        """See `Findings`; nothing is held that is not needed."""
+
     def document(self) -> dict[str, Any]:
         """See `Findings`; also the residuals (predicted less true) as counts, and some examples to draw."""
         values, bounds = self.counts.metrics()

@@ -39,6 +39,11 @@ class Errors:
         self._predicted.append(predicted.astype(np.float64))
         self._truth.append(truth)
 
+    def merge(self, other: Errors) -> None:
+        """Add the numbers of another one after those added so far."""
+        self._predicted += other._predicted
+        self._truth += other._truth
+
     def arrays(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """All predicted and all true numbers, float64 [N]."""
         return np.concatenate(self._predicted), np.concatenate(self._truth)

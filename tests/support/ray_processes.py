@@ -1,0 +1,56 @@
+"""The processes that Ray has started under a process, read from /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The command lines of all processes under `pid`, by process id."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        # It may end meanwhile.
+        with contextlib.suppress(OSError):
+            after_name = (folder / "stat").read_text().rpartition(")")[2].split()
+            if after_name[0] != "Z":
+                parents[int(folder.name)] = int(after_name[1])
+    found: dict[int, str] = {}
+    above = {pid}
+    while above := {child for child, parent in parents.items() if parent in above}:
+        for child in above:
+            with contextlib.suppress(OSError):
+                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+def actors(pid: int) -> list[int]:
+    """The actors that work for `pid`, which is connected to a Ray that it started."""
+    return [child for child, line in descendants(pid).items() if line.startswith("ray::MapWorker")]
+
+
+def await_end(pids: dict[int, str], seconds: float = 20) -> list[str]:
+    """Wait until the processes have ended; the command lines of those that have not."""
+    deadline = time.monotonic() + seconds
+    while left := [line for pid, line in pids.items() if Path(f"/proc/{pid}/exe").exists()]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return left
+
+
+def listened_on(pids: dict[int, str]) -> set[str]:
+    """The addresses, in hexadecimal as in /proc/net/tcp, on which the processes listen."""
+    sockets: set[str] = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                sockets.add(str(descriptor.readlink()))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            cells = line.split()
+            if cells[3] == "0A" and f"socket:[{cells[9]}]" in sockets:
+                found.add(cells[1].partition(":")[0])
+    return found
