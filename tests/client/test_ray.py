@@ -212,12 +212,19 @@ def test_a_killed_replica_loses_no_example(server: Any, models: Path, tmp_path: 
     data = parquet_shards(tmp_path / "data")
     plain = measured(tmp_path / "plain", data, "--target", server.grpc, "--models", models)
     with running_server(models) as doomed:
-        parts_folder = tmp_path / "ray" / "evaluation-parts"
+        plan = tmp_path / "ray" / "evaluation-parts" / "plan.json"
+        port = int(doomed.grpc.rpartition(":")[2])
 
         def kill() -> None:
             deadline = time.monotonic() + 60
-            while not list(parts_folder.glob("*.part")) and time.monotonic() < deadline:
+            while not plan.exists() and time.monotonic() < deadline:
                 time.sleep(0.01)
+            # It answers nobody from here on: what the actors ask it is under way when it dies.
+            doomed.process.send_signal(signal.SIGSTOP)
+            while time.monotonic() < deadline:
+                if ray_processes.are_connected(ray_processes.actors(os.getpid()), port):
+                    break
+                time.sleep(0.05)
             doomed.process.kill()
 
         killer = threading.Thread(target=kill)
@@ -268,6 +275,20 @@ def test_a_stopped_run_leaves_no_process_and_the_next_asks_for_the_rest(
     assert len(served.asked) == 200 - kept
     assert set(served.asked.values()) == {1}
     assert by_ray == measured(tmp_path / "plain", data, *line_options(server))
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_cluster_is_found_by_its_address(line: tuple[Line, SmallServer], tmp_path: Path) -> None:
+    import ray
+
+    data = shards_of_a_line(tmp_path / "data", 4, 10)
+    address = ray.get_runtime_context().gcs_address
+    options = line_options(line[1], "--engine", "ray", "--ray-address", address, "--actors", 1)
+    done = command("evaluate", data, *options, "--reports", tmp_path / "reports", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["dataset"]["examples"] == 40
+    # What the command is told to use it leaves as it is.
+    assert any("raylet/raylet" in line for line in ray_processes.descendants(os.getpid()).values())
 
 
 @pytest.mark.usefixtures("ray_here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -40,17 +41,25 @@ def await_end(pids: dict[int, str], seconds: float = 20) -> list[str]:
     return left
 
 
-def listened_on(pids: dict[int, str]) -> set[str]:
+def listened_on(pids: Iterable[int]) -> set[str]:
     """The addresses, in hexadecimal as in /proc/net/tcp, on which the processes listen."""
-    sockets: set[str] = set()
+    return {local.partition(":")[0] for local, _, state in _sockets(pids) if state == "0A"}
+
+
+def are_connected(pids: Iterable[int], port: int) -> bool:
+    """True when one of the processes has a connection to a port of this machine."""
+    return any(remote.endswith(f":{port:04X}") for _, remote, state in _sockets(pids) if state == "01")
+
+
+def _sockets(pids: Iterable[int]) -> Iterator[tuple[str, str, str]]:
+    """Local address, remote address and state of each TCP socket of the processes."""
+    own: set[str] = set()
     for pid in pids:
         for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
             with contextlib.suppress(OSError):
-                sockets.add(str(descriptor.readlink()))
-    found = set()
+                own.add(str(descriptor.readlink()))
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             cells = line.split()
-            if cells[3] == "0A" and f"socket:[{cells[9]}]" in sockets:
-                found.add(cells[1].partition(":")[0])
-    return found
+            if f"socket:[{cells[9]}]" in own:
+                yield cells[1], cells[2], cells[3]
