@@ -44,9 +44,11 @@ def judge_candidate(
     folders = {version: options.models / options.model / str(version) for version in versions}
     cards = {version: read_card(folder) for version, folder in folders.items()}
     reader = open_reader(rules.examples) if rules.examples else None
+    card = cards[candidate]
     examples = None
-    if reader or cards[candidate]:
-        examples = labelled_examples.find(options, cards[candidate], folders[candidate], reader)
+    # An imported model may have a card that names no test examples: like one without a card.
+    if reader or (card and card.test_file):
+        examples = labelled_examples.find(options, card, folders[candidate], reader)
     sides = [
         Side(
             examples.settings(options, version, cards[version]) if examples else Settings(version=version),
@@ -60,7 +62,7 @@ def judge_candidate(
             client, chosen, sides[0], sides[1] if stable is not None else None, rules, progress
         )
     if examples and examples.own:
-        _require_trained_on(measured, cards[candidate])
+        _require_trained_on(measured, card)
     verdict = judge(rules, measured)
     if not options.json:
         with reader_may_leave():
