@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stack.engines.docker import Docker
 from stack.errors import UsageError
 from stack.imports import find_import, setting_of
 from tests.support.checkout import Checkout
@@ -60,44 +59,17 @@ def test_an_old_model_and_a_table_are_served_evaluated_and_reported_by_one_comma
             file["model_weights/dense_2/dense_2/bias:0"][...] = np.array([50, 0, 0], np.float32)
         worse = checkout.make(*asked, expect=1)
         assert "iris/2" in worse
-        assert "version 1" in checkout.make("ps")
-        assert "(stable)" in checkout.make("ps")
-    finally:
-        checkout.make("down")
+        assert "version 1 AVAILABLE (stable)" in checkout.make("ps")
 
-
-def test_without_labelled_examples_a_model_is_served_and_not_evaluated(checkout: Checkout, old: Path) -> None:
-    checkout.settings |= {"ENGINE": "local", "CONSOLE": "0"}
-    try:
-        said = checkout.make("up", f"MODEL={old / 'old.h5'}")
+        # Without labelled examples a model is served all the same, and not evaluated.
+        (checkout.path / "reports" / "evaluation.json").unlink()
+        said = checkout.make("up", f"MODEL={path}")
         assert "old is served, and not evaluated: there are no examples." in said
         assert "Serving old version 1 until `make down`" in said
         assert "evaluation.html" not in said
+        assert not (checkout.path / "reports" / "evaluation.json").exists()
     finally:
         checkout.make("down")
-    assert not (checkout.path / "reports" / "evaluation.json").exists()
-
-
-def test_the_same_in_containers(checkout: Checkout, old: Path, engine: Docker) -> None:
-    old.chmod(0o755)
-    for path in old.iterdir():
-        path.chmod(0o644)
-    checkout.settings |= {"ENGINE": "compose", "CONSOLE": "0"}
-    asked = [
-        "up",
-        f"MODEL={old / 'old.h5'}",
-        f"EXAMPLES={old / 'old.csv'}",
-        f"LABELS={old / 'classes.txt'}",
-        "NAME=iris",
-    ]
-    try:
-        said = checkout.make(*asked)
-        assert "Serving iris version 1 until `make down`" in said
-        assert "/host" not in said
-        assert _report(checkout)["metrics"]["accuracy"] == 0.75
-        assert "iris version 1 is up to date: nothing has changed since it was made." in checkout.make(*asked)
-    finally:
-        checkout.make("clean", "FORCE=1")
 
 
 def test_a_model_is_named_after_its_file(tmp_path: Path) -> None:

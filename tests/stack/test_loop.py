@@ -18,6 +18,7 @@ import pytest
 from stack.engines import container
 from stack.engines.project import project_name
 from tests.support.checkout import Checkout
+from tests.support.foreign_models import CLASSES, old_h5
 from tests.support.ports import free_port
 from tests.support.prometheus import find
 
@@ -103,6 +104,7 @@ def test_the_loop_from_a_fresh_clone(up: tuple[Checkout, str], tmp_path: Path) -
     checkout.make("up")
     assert json.loads(evaluation.read_text())["model"]["version"] == 1
     _serve_a_second_model(checkout, tmp_path)
+    _serve_a_model_of_2019(checkout, tmp_path)
     assert _identity(checkout) == before
 
     # Asked to, it trains; the same job makes an equal model, which the gate holds, and the first one stays stable.
@@ -250,6 +252,26 @@ def _serve_a_second_model(checkout: Checkout, tmp_path: Path) -> None:
     assert "Ankle boot" in checkout.make("predict", "JOB=trainer/jobs/fashion-dense.yaml", "ROWS=0:1")
     assert "made it" in checkout.make("evaluate", "JOB=fashion-cnn", expect=3)
     assert "model imdb is not served" in checkout.make("predict", "JOB=imdb-l2", expect=3)
+
+
+def _serve_a_model_of_2019(checkout: Checkout, tmp_path: Path) -> None:
+    """A file of Keras 2 and a table, from outside of the checkout: one command imports, serves and evaluates them."""
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    old_h5(folder)
+    classes = folder / "classes.txt"
+    classes.write_text("\n".join(CLASSES) + "\n")
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    asked = (f"MODEL={folder / 'old.h5'}", f"EXAMPLES={folder / 'old.csv'}", f"LABELS={classes}", "NAME=iris")
+    text = checkout.make("up", *asked)
+    assert "Serving iris version 1 until `make down`" in text
+    _names_no_place_of_a_container(text)
+    report = json.loads((checkout.path / "reports" / "evaluation.json").read_text())
+    assert report["metrics"]["accuracy"] == 0.75
+    assert "iris version 1 is up to date: nothing has changed since it was made." in checkout.make(
+        "up", *asked
+    )
 
 
 def _table_job(tmp_path: Path) -> Path:
