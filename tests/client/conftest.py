@@ -22,7 +22,8 @@ from tests.support.models import publish_untrained
 from tests.support.server import running_server
 
 
-@pytest.fixture(scope="session", autouse=True)
+# Not for the session: other tests run in this process too.
+@pytest.fixture(scope="module", autouse=True)
 def model() -> Iterator[Any]:
     """The commands ask for the served model, unless told otherwise."""
     with pytest.MonkeyPatch.context() as patch:

@@ -364,7 +364,8 @@ def check_partial(report: Any, errors: Any, folder: Path) -> None:
 
 def test_ctrl_c_exits_130(models: Path, tmp_path: Path) -> None:
     with start("status", "--wait", "60", "--target", f"127.0.0.1:{free_port()}") as process:
-        time.sleep(1)
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("Waiting up to 60 s")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 130

@@ -64,6 +64,9 @@ def served(repository: Path) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def client(served: Any) -> Iterator[Client]:
     with Client(served.grpc, "fashion") as opened:
+        # The server answers as soon as one version does.
+        for version in (1, 2):
+            opened.wait_ready(60, version)
         yield opened
 
 

@@ -69,6 +69,10 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     )
     labels = "--allow_version_labels_for_unavailable_models"
     with running_server(folder, f"--model_config_file={config}", labels) as running:
+        # A server answers as soon as one of the versions does.
+        with Client(running.grpc, "kinds") as client:
+            for version in (1, 2):
+                client.wait_ready(60, version)
         yield running
 
 

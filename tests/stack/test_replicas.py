@@ -66,7 +66,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     try:
         engine.serve(state)
         replicas._await_server(state, ["fashion"], 0)
-        yield Service(settings, engine, state)
+        yield (service := Service(settings, engine, state))
+        # A test may have read it anew.
+        state = service.state
     finally:
         engine.stop(state)
     assert not engine.running(state)

@@ -29,14 +29,18 @@ def save_toys(folder: Path) -> None:
     (folder / "models.config").write_text(CONFIG.format(folder=folder / "toy"))
 
 
-def serving_toys(folder: Path) -> contextlib.AbstractContextManager[RunningServer]:
-    """A server of the two versions with both labels."""
-    return running_server(
-        folder,
+@contextlib.contextmanager
+def serving_toys(folder: Path) -> Iterator[RunningServer]:
+    """A server of the two versions with both labels. It answers as soon as one version does, so both are waited for."""
+    flags = (
         f"--model_config_file={folder / 'models.config'}",
         "--allow_version_labels_for_unavailable_models=true",
-        model="toy",
     )
+    with running_server(folder, *flags, model="toy") as server:
+        with Client(server.grpc, "toy") as client:
+            for version in LABELS.values():
+                client.wait_ready(60, version)
+        yield server
 
 
 def relabel(server: RunningServer, folder: Path, labels: dict[str, int], versions: Any = (1, 2)) -> None:

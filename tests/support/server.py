@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.support.ports import free_port
 
-START_SECONDS = 60
+START_SECONDS = 120
 # `make soak` asks for the front that is not the default (ATELIER_GRPC_FRONT=grpcio).
 FRONT = os.environ.get("ATELIER_GRPC_FRONT", "auto")
 # The console script of this environment.
