@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -20,6 +21,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from atelier_client import Client, __version__
+from atelier_client.evaluation.passes.undivided import undivided
 from atelier_client.report.example import data_uri
 from numpy.typing import NDArray
 from PIL import Image
@@ -28,7 +30,6 @@ from tests.support.client_command import command, start
 from tests.support.idx_files import split_examples, write_split
 from tests.support.models import publish_untrained
 from tests.support.page_layout import what_overflows
-from tests.support.ports import free_port
 from tests.support.server import running_server
 
 # The classes of Fashion-MNIST in another order than the card's.
@@ -363,11 +364,12 @@ def check_partial(report: Any, errors: Any, folder: Path) -> None:
 
 
 def test_ctrl_c_exits_130(models: Path, tmp_path: Path) -> None:
-    with start("status", "--wait", "60", "--target", f"127.0.0.1:{free_port()}") as process:
-        assert process.stderr is not None
-        assert process.stderr.readline().startswith("Waiting up to 60 s")
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        with start("status", "--wait", "60", "--target", f"127.0.0.1:{silent.getsockname()[1]}") as process:
+            silent.accept()[0].close()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in errors
 
@@ -458,3 +460,15 @@ def test_the_help_speaks_to_users() -> None:
     text = command("--help").stdout
     assert "atelier-client evaluate" in text
     assert "argparse" not in text
+
+
+def test_ctrl_c_divides_no_batch() -> None:
+    counted = []
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        for batch in range(3):
+            with undivided():
+                counted.append(batch)
+                signal.raise_signal(signal.SIGINT)
+                counted.append(batch)
+    assert counted == [0, 0]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

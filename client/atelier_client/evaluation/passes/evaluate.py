@@ -22,6 +22,7 @@ from atelier_client.errors import (
 from atelier_client.evaluation.findings import Findings
 from atelier_client.evaluation.outputs import not_measured
 from atelier_client.evaluation.passes.ask import ask
+from atelier_client.evaluation.passes.undivided import undivided
 from atelier_client.evaluation.progress import Progress
 from atelier_client.evaluation.question import Question
 from atelier_client.evaluation.retrying_sender import RetryingSender
@@ -113,7 +114,8 @@ def add(
     asked = result.question
     sender: RetryingSender[_Batch] = RetryingSender(client, asked.request, settings.patience, waiting)
     for batch, prediction in sender.predictions(_batches(tables, first, result, settings)):
-        _count(result, batch, prediction, sliced=bool(settings.slices))
+        with undivided():
+            _count(result, batch, prediction, sliced=bool(settings.slices))
         yield len(batch.labels)
 
 
