@@ -77,7 +77,7 @@ lint: venv  ## check style, types and workflows (what pre-commit runs)
 	$(BIN)/shellcheck .ci/run examples/mutual_tls/make_certificates.sh stack/lock.sh
 
 test: lint  ## lint, and run all tests but the long ones (PYTHON=3.12, TENSORFLOW=2.21: the components' tests with it)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(TESTS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(TESTS)
 
 site: venv  ## execute the tutorials, build the documentation site in site/
 	$(BIN)/python -m docs.tools.tutorials .atelier/tutorials
