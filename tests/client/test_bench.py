@@ -77,7 +77,7 @@ def test_an_open_loop_shows_the_queue_that_a_closed_loop_hides(
     monkeypatch.setattr("atelier_client.bench.generator.MOST_WINDOWS", 6)
     light, heavy = measure(slow, LoadPoint(1, rate=100), LoadPoint(1, rate=1600))
     assert 50 < light.requests_per_s < 150
-    assert heavy.requests_per_s < 500
+    assert heavy.requests_per_s < 1600 / 2
     assert heavy.latency_ms["p50"] > max(200, 2 * light.latency_ms["p50"])
     assert not heavy.stable
     # The requests leave one by one, not in bunches after a tick; the latency has the lateness in it.
