@@ -13,7 +13,7 @@ import pytest
 from tests.support.import_graph import ImportGraph
 
 # Imports from one room into another.
-ARROWS = 330
+ARROWS = 340
 PUBLIC = {"atelier_client.errors", "atelier_client.request_log", "atelier_client.testing"}
 ROOT = Path(__file__).parents[2]
 

@@ -9,13 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier_client.cli.options import add_command, add_folder, connect, say, version_asked
+from atelier_client.cli.options import add_command, add_folder, connect, connection, say, version_asked
+from atelier_client.distributed import options as engine
 from atelier_client.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from atelier_client._model_card import ModelCard
     from atelier_client.client import Client
     from atelier_client.data.prediction_inputs import InputBatch
+
+
+# So many classes of a row are shown.
+_TOP = 3
 
 
 def register(commands: Any) -> None:
@@ -29,6 +34,7 @@ def register(commands: Any) -> None:
         "atelier-client predict holdout.csv --rows 0:5",
         "atelier-client predict --model reviews --text 'A film to remember.'",
         "atelier-client predict shoe.jpg --target v2+http://127.0.0.1:8000 --model shoes",
+        "atelier-client predict shards/ predictions/ --engine ray --actors 8",
         "echo '{\"features\": [5.1, 3.5, 1.4, 0.2]}' | atelier-client predict - --model flowers --json",
     )
     command.add_argument(
@@ -37,12 +43,14 @@ def register(commands: Any) -> None:
         nargs="*",
         metavar="FILE",
         help="PNG or JPEG files, or one of: .csv, .npz, .npy, IDX, .tfrecord, .parquet, .txt (one text a line), "
-        ".jsonl, - for JSON lines on stdin (default: the test split that the model card names)",
+        ".jsonl, - for JSON lines on stdin (default: the test split that the model card names); with --engine ray the "
+        "examples and the folder that gets the predictions as Parquet files",
     )
+    engine.add_options(command)
     command.add_argument("--text", action="append", default=[], help="a text; may be repeated")
     command.add_argument("--rows", default=":", help="rows A:B (default: all)")
     command.add_argument(
-        "--top", type=int, default=3, metavar="K", help="so many classes (default: %(default)s)"
+        "--top", type=int, default=_TOP, metavar="K", help="so many classes (default: %(default)s)"
     )
     command.add_argument("--signature", default="serving_default", help="default: %(default)s")
     add_folder(command, "models", "the model repository, for class names")
@@ -59,14 +67,14 @@ def _predict(options: argparse.Namespace) -> int:
         raise InputError(f"--top {options.top}: expected 1 or more.")
     if options.text and options.files:
         raise InputError("Give files or --text, not both.")
+    if engine.by_ray(options):
+        return _predict_by_ray(options)
     with connect(options) as client:
         version = version_asked(options, client)
         folder = options.models / options.model / str(version)
         card = read_card(folder)
         class_names = card.class_names if card else ()
-        # Of logits, say, nothing was measured.
-        known = card is not None and card.document.get("unmeasured") is None
-        measured = card.document.get("output") if card and known else None
+        measured = _measured(card)
         readable: list[dict[str, Any]] = []
         for part in _parts(client, options, version, card, rows):
             prediction = client.predict(part.inputs, signature=options.signature, version=version)
@@ -92,6 +100,61 @@ def _predict(options: argparse.Namespace) -> int:
 
         print_predictions(readable)
     return 0
+
+
+def _predict_by_ray(options: argparse.Namespace) -> int:
+    from atelier_client._layout import UNKNOWN
+    from atelier_client._model_card import read_card
+    from atelier_client.data.open import open_reader
+    from atelier_client.data.parts import require_parts
+    from atelier_client.distributed.cluster import connected
+    from atelier_client.distributed.pool import Connection, Source
+    from atelier_client.distributed.predict import check_folder_for, predict
+    from atelier_client.evaluation.progress import Progress
+
+    if len(options.files) != 2 or options.text or options.rows != ":" or options.top != _TOP:
+        raise InputError(
+            "--engine ray takes the examples and the folder for their predictions (predict IN OUT --engine ray), all "
+            "rows of them: --text, --rows and --top are for predict without it."
+        )
+    path, folder = options.files
+    if path.suffix.lower() in (".txt", ".jsonl") or str(path) == "-":
+        raise DataError(f"{path}: texts and JSON lines are for predict without --engine ray.")
+    check_folder_for(folder)
+    with connect(options) as client:
+        version = version_asked(options, client)
+        card = read_card(options.models / options.model / str(version))
+        layout = card.layout if card else UNKNOWN
+        reader = require_parts(open_reader(path, layout), path)
+        with (
+            connected(options.ray_address, options.actors) as actors,
+            Progress(reader.rows, f"predict {options.model}") as progress,
+        ):
+            done = predict(
+                client,
+                reader,
+                folder,
+                progress,
+                connection=Connection(options.target, options.model, connection(options)),
+                source=Source(path.resolve(), layout),
+                layout=layout,
+                version=version,
+                signature=options.signature,
+                class_names=card.class_names if card else (),
+                measured=_measured(card),
+                actors=actors,
+            )
+    if options.json:
+        print(json.dumps({"version": version, "folder": str(folder), "rows": done.rows, "files": done.files}))
+    else:
+        say(f"{done.rows:,} rows in {done.files:,} files: {folder}")
+    return 0
+
+
+def _measured(card: ModelCard | None) -> str | None:
+    """The output that the card names. Of logits, say, nothing was measured."""
+    known = card is not None and card.document.get("unmeasured") is None
+    return card.document.get("output") if card and known else None
 
 
 def _parts(

@@ -36,7 +36,7 @@ class Part:
 
 
 @runtime_checkable
-class PartsReader(Protocol):
+class PartsReader(Reader, Protocol):
     """A reader whose source has parts."""
 
     files: list[Path]

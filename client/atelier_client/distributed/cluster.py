@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -53,12 +54,15 @@ def connected(address: str | None, actors: int | None) -> Iterator[int]:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     ray = _imported()
     if ray.is_initialized():
-        yield _room(ray, actors)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield _room(ray, actors)
         return
     folder = None if address else tempfile.mkdtemp(prefix="atelier-ray-")
     try:
         _connect(ray, address, actors, folder)
-        yield _room(ray, actors)
+        # Ray prints what died to stdout, whatever it is told; a command's stdout is its document.
+        with contextlib.redirect_stdout(sys.stderr):
+            yield _room(ray, actors)
     finally:
         ray.shutdown()
         if folder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from atelier_client.distributed.cluster import require_ray
 from atelier_client.errors import InputError
 
 
@@ -37,6 +36,9 @@ def by_ray(options: argparse.Namespace) -> bool:
     if options.engine == "ray":
         if options.actors is not None and options.actors < 1:
             raise InputError(f"--actors {options.actors}: expected 1 or more.")
+        # Most commands need none of it.
+        from atelier_client.distributed.cluster import require_ray
+
         require_ray()
         return True
     for name in ("ray_address", "actors"):
