@@ -87,6 +87,7 @@ NOT_RUN = {
     "ATELIER_TARGET=host:8500 *": "tests a server elsewhere",
     "pip install 'atelier-client[ray]'": "asks an index for a package that is not published",
     "atelier-client evaluate shards/ --engine ray *": "asks several servers; tests/client/test_ray.py does",
+    "atelier-client predict shards/ predictions/ --engine ray *": "starts Ray; tests/client/test_ray_predict.py does",
     "atelier-trainer import old.h5 *": "imports somebody's file; tests/trainer/test_import.py imports each kind",
     "atelier-trainer mirror fashion": "writes to a tracking server; tests/trainer tests it with one",
     "atelier-trainer track *": "writes to a tracking server; tests/trainer tests it with one",
