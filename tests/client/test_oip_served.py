@@ -71,8 +71,8 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with running_server(folder, f"--model_config_file={config}", labels) as running:
         # A server answers as soon as one of the versions does.
         with Client(running.grpc, "kinds") as client:
-            for version in (1, 2):
-                client.wait_ready(60, version)
+            for number in (1, 2):
+                client.wait_ready(60, number)
         yield running
 
 
