@@ -1,10 +1,10 @@
-"""What a second worker, a second replica and a cluster cost, and what they give, on one machine."""
+"""What several workers, evaluating processes and replicas cost, and what they give, on one machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks import scale_queue, scale_training
+from benchmarks import scale_evaluation, scale_queue, scale_training
 from benchmarks.row import Row
 
 NOTE = (
@@ -17,3 +17,4 @@ def measure() -> Iterator[Row]:
     """Every row, as it is measured."""
     yield from scale_training.measure()
     yield from scale_queue.measure()
+    yield from scale_evaluation.measure()

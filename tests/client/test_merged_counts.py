@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from atelier_client.distributed.state import PartState
+from atelier_client.errors import InputError
 from atelier_client.evaluation import sums
 from atelier_client.evaluation.classification.curves import Scores
 from atelier_client.evaluation.classification.findings import ClassificationFindings
 from atelier_client.evaluation.elements import Elements
 from atelier_client.evaluation.multi_label.findings import MultiLabelFindings
 from atelier_client.evaluation.regression.findings import RegressionFindings
+from atelier_client.evaluation.slices import SliceMasks
 from numpy.typing import NDArray
 
 ROWS = 5000
@@ -100,6 +102,14 @@ def test_a_sum_does_not_depend_on_the_order_and_is_exact_enough() -> None:
     shares, at = RANDOM.random(10_000), RANDOM.integers(0, 7, 10_000)
     by_bin = sums.units_by_bin(shares, at, 7)
     assert by_bin.tolist() == [sums.units(shares[at == number]) for number in range(7)]
+
+
+def test_slices_of_parts_may_have_too_many_values_together() -> None:
+    masks = SliceMasks(["region"])
+    for part in range(2):
+        masks.know({"region": {f"{part}-{number}" for number in range(25)}})
+    with pytest.raises(InputError, match="slice region: the column has more than 50 different values"):
+        masks.know({"region": {"one more"}})
 
 
 class _Runs:

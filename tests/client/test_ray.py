@@ -18,7 +18,7 @@ import pytest
 from atelier_client.cli.main import run
 from atelier_client.data import parts
 from atelier_client.distributed.cluster import connected
-from atelier_client.errors import ClientError, DataError, InputError, SettingsError
+from atelier_client.errors import ClientError, DataError, InputError, ServerFailure, SettingsError
 from atelier_client.testing import InMemoryServer
 from PIL import Image
 
@@ -41,11 +41,12 @@ MEASURED = ("latency_ms", "latency_histogram", "throughput", "environment")
 
 
 class Line:
-    """Serves y = 2x and counts how often each x was asked; slowly after `slow` was set."""
+    """Serves y = 2x, counts how often each x was asked; slowly after `slow` was set; fails from `fails_at` on."""
 
     def __init__(self) -> None:
         self.asked: Counter[float] = Counter()
         self.slow = 0.0
+        self.fails_at = np.inf
         self.first = threading.Event()
 
     def __call__(self, inputs: Any) -> Any:
@@ -53,6 +54,8 @@ class Line:
         self.asked.update(rows.tolist())
         self.first.set()
         time.sleep(self.slow)
+        if rows.max() >= self.fails_at:
+            raise ServerFailure("it failed", "INTERNAL", "it failed")
         return {"prediction": rows * 2}
 
 
@@ -275,6 +278,23 @@ def test_a_stopped_run_leaves_no_process_and_the_next_asks_for_the_rest(
     assert len(served.asked) == 200 - kept
     assert set(served.asked.values()) == {1}
     assert by_ray == measured(tmp_path / "plain", data, *line_options(server))
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_server_that_fails_leaves_a_partial_report(line: tuple[Line, SmallServer], tmp_path: Path) -> None:
+    served, server = line
+    reports = tmp_path / "reports"
+    asked = [shards_of_a_line(tmp_path / "data", 10, 10), *line_options(server), "--engine", "ray"]
+    served.fails_at = 85.0
+    with pytest.raises(ServerFailure, match="it failed"):
+        measured(reports, *asked, "--actors", 1)
+    partial = json.loads((reports / "evaluation.json").read_text())
+    assert partial["partial"]
+    assert 0 < partial["dataset"]["examples"] <= 80
+    served.fails_at = np.inf
+    served.asked.clear()
+    assert measured(reports, *asked)["dataset"]["examples"] == 100
+    assert len(served.asked) == 100 - partial["dataset"]["examples"]
 
 
 @pytest.mark.usefixtures("ray_here")

@@ -93,8 +93,9 @@ def evaluate(
     try:
         if left:
             for part, packed in pool.run(connection, source, left, work, actors):
-                # Before the whole is asked, when a slice has too many values.
-                values.know(PartState.unpacked(packed).values)
+                if settings.slices:
+                    # Too many values of a slice are told now, not when all is asked.
+                    values.know(PartState.unpacked(packed).values)
                 before, moment = moment, time.perf_counter()
                 kept.put(part.key, packed, moment - before)
                 progress.advance(part.rows)
