@@ -33,7 +33,11 @@ def import_(
         typer.Option("--labels", help="The classes in the output's order: one a line, or a JSON list."),
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option("--label-column", help="The examples' column (or array) of the label.")
+        str | None,
+        typer.Option(
+            "--label-column",
+            help="The examples' column (or array) of the label; several of a CSV with commas between.",
+        ),
     ] = None,
     output: Annotated[str | None, typer.Option("--output", help="The output that is measured.")] = None,
     signature: Annotated[

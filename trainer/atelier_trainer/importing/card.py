@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from atelier_trainer.importing.examples.given import Given
+from atelier_trainer.importing.purpose import Purpose
 from atelier_trainer.importing.source import Source
-from atelier_trainer.importing.task import Purpose
 from atelier_trainer.publishing.model_card import git_revision, versions
 from atelier_trainer.publishing.model_signature import Signature
 

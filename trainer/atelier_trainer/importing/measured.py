@@ -13,10 +13,9 @@ import tensorflow as tf
 from atelier_trainer.data.columns import Column
 from atelier_trainer.data.dataset import DataSet, Examples
 from atelier_trainer.errors import AtelierTrainerError, ImportRefused
-from atelier_trainer.importing import task
 from atelier_trainer.importing.examples.given import Given
-from atelier_trainer.importing.task import Purpose
-from atelier_trainer.metrics import measure
+from atelier_trainer.importing.purpose import Purpose, probabilities, without_last_one
+from atelier_trainer.metrics import classification, multi_label, regression
 from atelier_trainer.publishing.exported_model import EVALUATION_BATCH, ExportedModel
 from atelier_trainer.publishing.extra_assets import GOLDEN_EXAMPLES, predict_log, save_golden
 from atelier_trainer.publishing.model_signature import DEFAULT, Signature
@@ -72,11 +71,15 @@ class Measured:
             raise ImportRefused(
                 f"The model answers row {row + 1} of the examples with what is no finite number."
             )
+        labels, rows = purpose.labels, {"examples": len(purpose.labels)}
+        # Each step of a sequence counts as one.
         if purpose.task == "classification":
-            return measure.evaluate("classification", task.probabilities(answers), purpose.labels)
-        if purpose.task == "regression":
-            return measure.evaluate("regression", answers.reshape(-1), purpose.labels)
-        return {}
+            shown = probabilities(answers)
+            return classification.evaluate(shown.reshape(-1, shown.shape[-1]), labels.reshape(-1)) | rows
+        if purpose.task == "multi_label":
+            classes = labels.shape[-1]
+            return multi_label.evaluate(answers.reshape(-1, classes), labels.reshape(-1, classes)) | rows
+        return regression.evaluate(answers.reshape(-1), labels.reshape(-1)) | rows
 
     def write_extra(
         self, model: str, given: Given | None, purpose: Purpose, answers: np.ndarray | None
@@ -99,11 +102,16 @@ class Measured:
             # NumPy has no bfloat16 of its own, which a file could hold.
             outputs = {name: value for name, value in self._ask(golden).items() if value.dtype.kind != "V"}
             save_golden(extra / "golden.npz", golden, outputs)
-        if purpose.task == "classification" and purpose.unmeasured is None and answers is not None:
-            write_reference(
-                extra / "reference.json",
-                reference(_data_set(given, purpose), task.probabilities(answers), model=model, run_id=None),
+        labels = purpose.labels
+        one_each = (
+            purpose.task in ("classification", "regression") and labels is not None and labels.ndim == 1
+        )
+        if one_each and purpose.unmeasured is None and answers is not None:
+            said = without_last_one(answers) if purpose.task == "regression" else probabilities(answers)
+            document = reference(
+                _data_set(given, purpose), said, model=model, run_id=None, prediction=purpose.output
             )
+            write_reference(extra / "reference.json", document)
 
     def _ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
@@ -148,6 +156,7 @@ def _data_set(given: Given, purpose: Purpose) -> DataSet:
         test_file={},
         columns=columns,
         features=features,
+        task="regression" if purpose.task == "regression" else "classification",
     )
 
 

@@ -30,16 +30,17 @@ def reference(
     model: str,
     run_id: str | None,
     words: Sequence[bytes] = (),
+    prediction: str | None = None,
 ) -> dict[str, Any]:
     """What the test examples, which are not trained on, look like, and what the model says of them.
 
     `answers` are the exported model's for `data_set.test`, probabilities float32 [N,C] or numbers float32 [N]; `words`
-    a text model's vocabulary, most frequent first.
+    a text model's vocabulary, most frequent first; `prediction` the output of a regression, if it has another name.
     """
     regression = data_set.task == "regression"
     known = list(words[:MOST_WORDS])
     columns = (
-        [summaries.number(OUTPUTS["regression"], "value", answers)]
+        [summaries.number(prediction or OUTPUTS["regression"], "value", answers)]
         if regression
         else [*_outputs(data_set.class_names, answers)]
     )

@@ -31,6 +31,18 @@ def named_label(path: Path, columns: Sequence[str], signature: Signature, wanted
     return next((lower[name] for name in LABEL_COLUMNS if name in lower), None)
 
 
+def named_labels(
+    path: Path, columns: Sequence[str], signature: Signature, wanted: str | None
+) -> tuple[str, ...]:
+    """The label's column as `named_label`, or several with commas between; none where nothing names it."""
+    if wanted is not None and wanted not in columns and "," in wanted:
+        asked = dict.fromkeys(name.strip() for name in wanted.split(","))
+        found = [named_label(path, columns, signature, name) for name in asked]
+    else:
+        found = [named_label(path, columns, signature, wanted)]
+    return tuple(name for name in found if name is not None)
+
+
 def missing(path: Path, columns: Sequence[str], signature: Signature) -> ImportRefused:
     """The error for examples that lack an input."""
     lacking = next(name for name in signature.inputs if name not in columns)

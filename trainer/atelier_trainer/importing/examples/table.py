@@ -22,10 +22,10 @@ _BLOCK = 5000
 
 @dataclass(frozen=True)
 class _Roles:
-    """Which columns each input takes, by their places in the header, and which the label is."""
+    """Which columns each input takes, by their places in the header, and which the label is, or are."""
 
     inputs: dict[str, list[int]]
-    label: int | None
+    labels: list[int]
     card: dict[str, object]
 
 
@@ -34,28 +34,43 @@ def read(path: Path, signature: Signature, label_column: str | None) -> Given:
     header = csv_header.names(path)
     roles: _Roles | None = None
     parts: dict[str, list[np.ndarray]] = {name: [] for name in signature.inputs}
-    labels: list[str] = []
+    labels: list[list[str]] = []
     first = 1
     for block in _blocks(path, header):
         roles = roles or _roles(path, header, block, signature, label_column)
         for name, places in roles.inputs.items():
             cells = [[row[place] for place in places] for row in block]
             parts[name].append(_values(path, header, places, cells, signature.inputs[name], first))
-        if roles.label is not None:
-            labels += [row[roles.label].strip() for row in block]
-            if "" in labels[first - 1 :]:
-                row = labels.index("", first - 1) + 1
-                raise ImportRefused(
-                    f"{path}, row {row}, column {header[roles.label]}: the label is empty; remove the row or give "
-                    "it one."
-                )
+        labels += [[row[place].strip() for place in roles.labels] for row in block]
+        _require_labels(path, header, roles.labels, labels, first)
         first += len(block)
     if roles is None:
         raise ImportRefused(f"{path} has a header and no rows.")
     inputs = {name: np.concatenate(values) for name, values in parts.items()}
-    place = str(path) if roles.label is None else f"{path}, column {header[roles.label]}"
-    found = np.array(labels, object) if roles.label is not None else None
-    return Given(inputs, found, file_digest(path), place, roles.card)
+    names = [header[place] for place in roles.labels]
+    if not names:
+        return Given(inputs, None, file_digest(path), str(path), roles.card)
+    if len(names) == 1:
+        one = np.array([row[0] for row in labels], object)
+        return Given(inputs, one, file_digest(path), f"{path}, column {names[0]}", roles.card)
+    try:
+        several = np.array(labels, np.float64)
+    except ValueError:
+        several = np.array(labels, object)
+    place = f"{path}, columns {' '.join(names)}"
+    return Given(inputs, several, file_digest(path), place, roles.card, tuple(names))
+
+
+def _require_labels(
+    path: Path, header: Sequence[str], places: Sequence[int], labels: Sequence[Sequence[str]], first: int
+) -> None:
+    """Raises `ImportRefused` for an empty label in a row from `first` on."""
+    for row, cells in enumerate(labels[first - 1 :], first):
+        if "" in cells:
+            raise ImportRefused(
+                f"{path}, row {row}, column {header[places[cells.index('')]]}: the label is empty; remove the row or "
+                "give it one."
+            )
 
 
 def _blocks(path: Path, header: Sequence[str]) -> Iterator[list[list[str]]]:
@@ -83,21 +98,21 @@ def _blocks(path: Path, header: Sequence[str]) -> Iterator[list[list[str]]]:
 def _roles(
     path: Path, header: list[str], rows: list[list[str]], signature: Signature, label_column: str | None
 ) -> _Roles:
-    label = columns.named_label(path, header, signature, label_column)
+    labels = columns.named_labels(path, header, signature, label_column)
     if len(signature.inputs) > 1 or all(name in header for name in signature.inputs):
         if not all(name in header for name in signature.inputs):
             raise columns.missing(path, header, signature)
         free = [name for name in header if name not in signature.inputs]
-        if label is None and len(free) == 1:
-            label = _guessed(path, free[0], "the only one that the model does not take")
-        return _of_names(path, header, signature, label)
+        if not labels and len(free) == 1:
+            labels = _guessed(path, free[0], "the only one that the model does not take")
+        return _of_names(path, header, signature, labels)
     ((name, tensor),) = signature.inputs.items()
     if tensor.is_text:
-        return _of_text(path, header, rows, name, label)
-    return _of_numbers(path, header, rows, (name, tensor), label)
+        return _of_text(path, header, rows, name, labels)
+    return _of_numbers(path, header, rows, (name, tensor), labels)
 
 
-def _of_names(path: Path, header: list[str], signature: Signature, label: str | None) -> _Roles:
+def _of_names(path: Path, header: list[str], signature: Signature, labels: tuple[str, ...]) -> _Roles:
     """A column for each input, under its name."""
     for name, tensor in signature.inputs.items():
         if columns.width(tensor) not in (1, None):
@@ -106,16 +121,20 @@ def _of_names(path: Path, header: list[str], signature: Signature, label: str | 
                 "holds; give "
                 "the examples as an .npz with an array for each input."
             )
-    _say_passed_over(path, [name for name in header if name not in signature.inputs and name != label])
+    _say_passed_over(path, [name for name in header if name not in signature.inputs and name not in labels])
     kinds = {name: "category" if tensor.is_text else "number" for name, tensor in signature.inputs.items()}
     card = {"kind": "table", "shape": [len(kinds)], "columns": list(kinds), "kinds": kinds, "missing": [""]}
     return _Roles(
-        {name: [header.index(name)] for name in signature.inputs}, _place(header, label), _with(card, label)
+        {name: [header.index(name)] for name in signature.inputs},
+        _places(header, labels),
+        _with(card, labels),
     )
 
 
-def _of_text(path: Path, header: list[str], rows: list[list[str]], name: str, label: str | None) -> _Roles:
-    free = [column for column in header if column != label]
+def _of_text(
+    path: Path, header: list[str], rows: list[list[str]], name: str, labels: tuple[str, ...]
+) -> _Roles:
+    free = [column for column in header if column not in labels]
     texts = [column for column in free if not _is_number(rows, header.index(column))]
     chosen = texts if len(texts) == 1 else free
     if len(chosen) != 1:
@@ -124,34 +143,35 @@ def _of_text(path: Path, header: list[str], rows: list[list[str]], name: str, la
             "right one to "
             f"{name}."
         )
-    if label is None and len(free) == 2:
-        label = _guessed(
+    if not labels and len(free) == 2:
+        labels = _guessed(
             path, next(column for column in free if column != chosen[0]), "the only one beside the text"
         )
     say(f"{path}: the text is taken from the column {chosen[0]!r}, the only one that fits.")
     card = {"kind": "text", "shape": [], "columns": [], "text": chosen[0]}
-    return _Roles({name: [header.index(chosen[0])]}, _place(header, label), _with(card, label))
+    return _Roles({name: [header.index(chosen[0])]}, _places(header, labels), _with(card, labels))
 
 
 def _of_numbers(
-    path: Path, header: list[str], rows: list[list[str]], item: tuple[str, Tensor], label: str | None
+    path: Path, header: list[str], rows: list[list[str]], item: tuple[str, Tensor], labels: tuple[str, ...]
 ) -> _Roles:
     """All columns but the label for the one input, in their order."""
     name, tensor = item
-    free = [column for column in header if column != label]
+    free = [column for column in header if column not in labels]
     size = columns.width(tensor)
-    if label is None and size is not None and len(free) == size + 1:
+    if not labels and size is not None and len(free) == size + 1:
         words = [column for column in free if not _is_number(rows, header.index(column))]
         if len(words) == 1:
-            label = _guessed(path, words[0], "the only one that holds no numbers")
+            labels = _guessed(path, words[0], "the only one that holds no numbers")
         else:
-            label = _guessed(path, free[-1], "the last one, because the model takes one column fewer")
-        free.remove(label)
+            labels = _guessed(path, free[-1], "the last one, because the model takes one column fewer")
+        free.remove(labels[0])
     if size is not None and len(free) != size:
+        beside = f"beside the label {columns.listed(labels)!r} " if labels else ""
+        advice = "" if labels else " --label-column NAME says which one is the label."
         raise ImportRefused(
             f"{path} does not fit the input {columns.described(name, tensor)}: it takes {size} numbers a row, and "
-            f"{f'beside the label {label!r} ' if label else ''}there are {len(free)} columns: {columns.listed(free)}."
-            + ("" if label else " --label-column NAME says which one is the label.")
+            f"{beside}there are {len(free)} columns: {columns.listed(free)}.{advice}"
         )
     if len(free) > 1:
         say(
@@ -163,13 +183,13 @@ def _of_numbers(
     shape = [len(free)] if flat else list(tensor.row)
     card = {"kind": kind, "shape": shape, "columns": free}
     return _Roles(
-        {name: [header.index(column) for column in free]}, _place(header, label), _with(card, label)
+        {name: [header.index(column) for column in free]}, _places(header, labels), _with(card, labels)
     )
 
 
-def _guessed(path: Path, label: str, why: str) -> str:
+def _guessed(path: Path, label: str, why: str) -> tuple[str, ...]:
     say(f"{path}: the label is taken from the column {label!r}, {why} (--label-column NAME).")
-    return label
+    return (label,)
 
 
 def _say_passed_over(path: Path, names: Sequence[str]) -> None:
@@ -177,12 +197,13 @@ def _say_passed_over(path: Path, names: Sequence[str]) -> None:
         say(f"{path}: the model does not take the columns {columns.listed(names)}; they are passed over.")
 
 
-def _with(card: Mapping[str, object], label: str | None) -> dict[str, object]:
-    return dict(card) if label is None else {**card, "label": label}
+def _with(card: Mapping[str, object], labels: Sequence[str]) -> dict[str, object]:
+    """The card's entry with the label; several columns are the classes, whose names it has elsewhere."""
+    return {**card, "label": labels[0]} if len(labels) == 1 else dict(card)
 
 
-def _place(header: list[str], label: str | None) -> int | None:
-    return None if label is None else header.index(label)
+def _places(header: list[str], labels: Sequence[str]) -> list[int]:
+    return [header.index(label) for label in labels]
 
 
 def _is_number(rows: list[list[str]], place: int) -> bool:

@@ -20,11 +20,11 @@ def write(
 ) -> dict[str, str]:
     """Write the examples under `data_folder` in one step; return `data.test.file` of the model card.
 
-    `labels` are class numbers [N], numbers [N], or 0 and 1 [N,C]; `names` are the classes. One text a row becomes a
-    CSV, else
-    an .npz has an array for each input, under its name.
+    `labels` are class numbers, numbers, or 0 and 1 [N,C]; `names` are the classes. One text a row with one label, if
+    any, becomes a CSV, else an .npz has an array for each input, under its name.
     """
-    suffix = "csv" if given.input.get("kind") == "text" else "npz"
+    one_each = labels is None or labels.ndim == 1
+    suffix = "csv" if given.input.get("kind") == "text" and one_each else "npz"
     content = "\n".join([given.sha256, suffix, *names, *given.inputs])
     path = Path(model, f"test-{sha256_of(content.encode())[:12]}-{len(given)}.{suffix}")
     target = data_folder / path
@@ -54,7 +54,7 @@ def _write_texts(path: Path, given: Given, labels: np.ndarray | None, names: Seq
         writer.writerow(["label", "text"])
         shown = [names[number] for number in labels] if names else [f"{value:.17g}" for value in labels]
         writer.writerows(zip(shown, cells, strict=True))
-    return {"label": "label", **({"labels": "names"} if names else {})}
+    return {"label": "label", **_kind(labels, names, "names")}
 
 
 def _write_arrays(
@@ -68,7 +68,14 @@ def _write_arrays(
     while label in arrays:
         label += "_"
     write_npz(path, **arrays, **{label: labels})
-    return {"label": label, **({"labels": "numbers"} if names else {})}
+    return {"label": label, **_kind(labels, names, "numbers")}
+
+
+def _kind(labels: np.ndarray, names: Sequence[str], of_classes: str) -> dict[str, str]:
+    """What stands for labels in the file (docs/contracts.md); empty where no task is known."""
+    if names:
+        return {"labels": of_classes}
+    return {"labels": "values"} if labels.dtype.kind == "f" else {}
 
 
 def _storable(values: np.ndarray) -> np.ndarray:
