@@ -227,7 +227,9 @@ def test_what_cannot_be_measured_is_said(
 
     nothing = measured_by(client, None, two, one, Rules())
     assert refused(nothing, Rules()) == (
-        "Version 2 was not evaluated against version 1: accuracy was not measured: there are no labelled examples."
+        "Version 2 was not evaluated against version 1: accuracy was not measured: there are no labelled examples; "
+        "name a file of them in gate.yaml (examples: FILE), publish the version again with some (--examples of "
+        "atelier-trainer import, EXAMPLES= of make up), or release it unmeasured (--force --reason TEXT)."
     )
     assert nothing.size
     names = one.settings.class_names

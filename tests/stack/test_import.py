@@ -68,6 +68,16 @@ def test_an_old_model_and_a_table_are_served_evaluated_and_reported_by_one_comma
         assert "Serving old version 1 until `make down`" in said
         assert "evaluation.html" not in said
         assert not (checkout.path / "reports" / "evaluation.json").exists()
+
+        # Nothing says that another one without examples is as good.
+        (old / "old.h5").write_bytes((old / "old.h5").read_bytes() + b" ")
+        said = checkout.make("up", f"MODEL={old / 'old.h5'}", expect=1)
+        assert (
+            "Version 2 was not evaluated against version 1: accuracy was not measured: there are no" in said
+        )
+        assert "EXAMPLES= of make up" in said
+        assert "Version 1 stays stable" in said
+        assert "Serving old version 1" in said
     finally:
         checkout.make("down")
 

@@ -25,6 +25,11 @@ from atelier_client.gate.measured import Change, Measured, Measurement, Part, pa
 from atelier_client.gate.rules import Rules
 
 _MEGABYTE = 1_000_000
+_NO_EXAMPLES = (
+    "there are no labelled examples; name a file of them in gate.yaml (examples: FILE), publish the version again with "
+    "some (--examples of atelier-trainer import, EXAMPLES= of make up), or release it unmeasured (--force --reason "
+    "TEXT)"
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def measure(
         task=candidate.settings.task,
     )
     if reader is None:
-        return dataclasses.replace(measured, reason="there are no labelled examples")
+        return dataclasses.replace(measured, reason=_NO_EXAMPLES)
     settings = dataclasses.replace(candidate.settings, slices=rules.slices)
     measured = dataclasses.replace(measured, dataset={"name": reader.name})
     try:
