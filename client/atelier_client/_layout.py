@@ -24,7 +24,8 @@ class Layout:
 
     A model with one input for each column has `kinds` ("number" or "category"); `missing` are the cell texts that mean
     "no value".
-    `kind` and `shape` are the model's input: [H,W] or [H,W,C] of an image.
+    `kind` and `shape` are the model's input: [H,W] or [H,W,C] of an image. `whole_pixels`: an input of floats takes
+    pixels as they are, 0 to 255, because the model divides them itself.
     """
 
     kind: Kind | None = None
@@ -37,6 +38,7 @@ class Layout:
     encoding: str = "utf-8"
     missing: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
+    whole_pixels: bool = False
 
     @property
     def missing_numbers(self) -> frozenset[float]:

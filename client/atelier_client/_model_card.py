@@ -84,6 +84,7 @@ class ModelCard:
             wide.columns,
             kinds=wide.kinds,
             missing=("",) if wide.kinds else (),
+            whole_pixels=wide.whole_pixels,
         )
 
 
@@ -192,6 +193,7 @@ def _layout(path: Path, card: Any) -> Layout:
         given.get("encoding") or "utf-8",
         _texts(path, card, "input.missing") if given.get("missing") else (),
         {str(name): str(value) for name, value in kinds.items()},
+        given.get("pixels") == "0..255",
     )
 
 

@@ -238,10 +238,7 @@ class Binding:
             raise DataError(
                 f"{self.source}: the images differ in size and the input {info} names none to bring them to."
             ) from None
-        if info.dtype == "uint8":
-            return pixels
-        # A model of float pixels takes them in [0,1], as the contract's `scaled` does (docs/contracts.md).
-        return (pixels / np.float32(255)).astype(np.float32)
+        return pixels if info.dtype == "uint8" else image_file.as_floats(pixels, self._layout)
 
     def _place(self, row: int, column: str) -> str:
         return f"{self.source}, {self._row_word} {row + 1}, column {column}"

@@ -58,9 +58,17 @@ def for_input(data: bytes, info: TensorInfo, layout: Layout, name: str, dark: bo
         )
     picture = decode(data, layout.shape if flat else shape, name, dark)
     steps = picture.steps
-    if info.dtype == "float32":
+    if info.dtype == "float32" and layout.whole_pixels:
+        steps += ("given as 0 to 255, because the model divides the pixels itself (model card)",)
+    elif info.dtype == "float32":
         steps += ("divided by 255, as an input of floats takes pixels",)
     return Picture(picture.pixels.reshape(shape) if flat else picture.pixels, steps)
+
+
+def as_floats(pixels: NDArray[Any], layout: Layout) -> NDArray[np.float32]:
+    """Pixels 0 to 255 as an input of floats takes them: in [0,1] (docs/contracts.md, `scaled`), or as they are."""
+    divisor = 1 if layout.whole_pixels else 255
+    return np.asarray(pixels / np.float32(divisor), np.float32)
 
 
 def decode(data: bytes, shape: Sequence[int], name: str, dark: bool | None = None) -> Picture:

@@ -49,7 +49,7 @@ def of_images(
         picture = image_file.for_input(read_bytes(path), info, layout, str(path), dark)
         pixels: NDArray[Any] = picture.pixels[None]
         if info.dtype == "float32":
-            pixels = pixels.astype(np.float32) / np.float32(255)
+            pixels = image_file.as_floats(pixels, layout)
         yield InputBatch({info.name: pixels}, [str(path)], [picture])
 
 

@@ -25,8 +25,13 @@ def card(
     test_file: Mapping[str, str] | None,
     metrics: Mapping[str, Any],
     parameters: int | None,
+    *,
+    whole_pixels: bool,
 ) -> dict[str, Any]:
-    """The document, without the seconds per stage. `examples` is the name of the file that they came from."""
+    """The document, without the seconds per stage. `examples` is the name of the file that they came from.
+
+    `whole_pixels`: its input of floats takes pictures as 0 to 255.
+    """
     test: dict[str, Any] = {
         "examples": len(given) if given else 0,
         "labelled": given is not None and given.labels is not None,
@@ -52,7 +57,10 @@ def card(
         "unmeasured": purpose.unmeasured,
         "inputs": {name: tensor.document() for name, tensor in signature.inputs.items()},
         "outputs": {name: tensor.document() for name, tensor in signature.outputs.items()},
-        "input": dict(given.input) if given else {"kind": None, "shape": [], "columns": []},
+        "input": {
+            **(given.input if given else {"kind": None, "shape": [], "columns": []}),
+            **({"pixels": "0..255"} if whole_pixels else {}),
+        },
         "data": {
             "name": examples,
             "train": None,

@@ -29,6 +29,8 @@ _ADVICE = (
     "Keras's "
     "own layers"
 )
+# 1/255 and 1/127.5 are below, 2 (of pixels in [0,1]) is above; some divide by less than 127.5.
+_MOST_SCALE = 0.05
 # Models, and what stands where layers do.
 _MODELS = (
     "Sequential",
@@ -110,9 +112,16 @@ def custom(source: Source, config: Mapping[str, Any], libraries: Sequence[Any]) 
     )
 
 
-def has_layer(config: Any, name: str) -> bool:
-    """Whether a layer of that class is somewhere in the model."""
-    return any(part.get("class_name") == name for part in _objects(config))
+def divides_pixels(config: Any) -> bool:
+    """Whether a Rescaling layer brings 0 to 255 to about 1: one that multiplies numbers of another size does not."""
+    for part in _objects(config):
+        inside = part.get("config")
+        if part.get("class_name") == "Rescaling" and isinstance(inside, Mapping):
+            scale = inside.get("scale")
+            factors = scale if isinstance(scale, list) else [scale]
+            if all(isinstance(one, (int, float)) and 0 < abs(one) < _MOST_SCALE for one in factors):
+                return True
+    return False
 
 
 def _layers(config: Any) -> Iterator[Mapping[str, Any]]:

@@ -21,7 +21,7 @@ from atelier_trainer.publishing.signature_names import placeholder, set_names
 
 @dataclass(frozen=True)
 class KerasModel:
-    """`loader` says which Keras loaded it, with its version; `rescales` that it scales pixels itself."""
+    """`loader` says which Keras loaded it, with its version; `rescales` that it divides pixels itself."""
 
     model: Any
     loader: str
@@ -56,7 +56,7 @@ def load(source: Source) -> KerasModel:
         if name == "tf_keras":
             said = "is a file of Keras 2" if old else f"is not loaded by Keras 3 ({reasons[0]})"
             say(f"{source.path.name} {said}: tf_keras {library.__version__} loads it.")
-        return KerasModel(model, f"{name} {library.__version__}", keras_config.has_layer(config, "Rescaling"))
+        return KerasModel(model, f"{name} {library.__version__}", keras_config.divides_pixels(config))
     if error := keras_config.custom(source, config, libraries):
         raise error
     if error := keras_config.custom(source, config, libraries):

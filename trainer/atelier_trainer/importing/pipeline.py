@@ -107,7 +107,7 @@ def _fill(
     """Write the version, all but its card, which is returned."""
     from atelier_trainer.importing import keras_model, saved_model, task
     from atelier_trainer.importing.card import card
-    from atelier_trainer.importing.examples import reading, test_file
+    from atelier_trainer.importing.examples import pictures, reading, test_file
     from atelier_trainer.importing.measured import Measured
     from atelier_trainer.publishing import model_signature as signatures
 
@@ -129,8 +129,8 @@ def _fill(
         )
     measured = Measured(folder, signature)
     given = None
+    rescales = loaded.rescales if loaded else None
     if asked.examples:
-        rescales = loaded.rescales if loaded else False
         given = reading.read(asked.examples, signature, asked.label_column, rescales=rescales)
     clock.lap("examples")
     answers = measured.answers(given, output) if given and output else None
@@ -157,6 +157,7 @@ def _fill(
         told,
         metrics,
         keras_model.parameters(loaded) if loaded else None,
+        whole_pixels=rescales is True and pictures.takes_floats(signature),
     )
 
 

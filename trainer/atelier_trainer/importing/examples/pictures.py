@@ -16,10 +16,29 @@ from atelier_trainer.publishing.model_signature import Signature
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _ROW_AXES = (2, 3)
+_SCALES = {
+    True: "given as 0 to 255: the model has a Rescaling layer.",
+    False: "divided by 255: the model has no Rescaling layer that does it.",
+    None: "divided by 255; a SavedModel does not show whether it does so itself: if it does, give the examples as an "
+    ".npz with the values that it takes.",
+}
 
 
-def read(path: Path, signature: Signature, rescales: bool) -> Given:
-    """The pictures, in the input's size. `rescales`: the model divides pixels itself and takes 0 to 255.
+def takes_pictures(signature: Signature) -> bool:
+    """Whether the one input has rows and columns, maybe with channels, of floats or bytes."""
+    (tensor, *more) = signature.inputs.values()
+    of_numbers = tensor.is_float or tensor.type_name == "uint8"
+    return not more and tensor.shape is not None and len(tensor.row) in _ROW_AXES and of_numbers
+
+
+def takes_floats(signature: Signature) -> bool:
+    """Whether it takes pictures as floats."""
+    return takes_pictures(signature) and all(tensor.is_float for tensor in signature.inputs.values())
+
+
+def read(path: Path, signature: Signature, rescales: bool | None) -> Given:
+    """The pictures, in the input's size. `rescales`: the model divides pixels itself and takes 0 to 255, None where
+    that is not known.
 
     Raises `ImportRefused` for a model without one input of pictures, and for a file that is no picture.
     """
@@ -36,12 +55,12 @@ def read(path: Path, signature: Signature, rescales: bool) -> Given:
             "examples are a .csv "
             "or .npz file."
         )
-    ((name, tensor), *more) = signature.inputs.items()
-    if more or len(tensor.row) not in _ROW_AXES or not (tensor.is_float or tensor.type_name == "uint8"):
+    if not takes_pictures(signature):
         raise ImportRefused(
             f"{path} holds pictures, and the model takes "
             f"{columns.listed([columns.described(*item) for item in signature.inputs.items()])}."
         )
+    ((name, tensor),) = signature.inputs.items()
     channels = tensor.row[2] if len(tensor.row) == 3 else 1
     if channels not in (1, 3, 4):
         raise ImportRefused(
@@ -56,12 +75,7 @@ def read(path: Path, signature: Signature, rescales: bool) -> Given:
     pixels = pixels if len(tensor.row) == 3 else pixels[..., 0]
     scaled = tensor.is_float and not rescales
     if tensor.is_float:
-        what = (
-            "divided by 255: the model has no Rescaling layer"
-            if scaled
-            else "given as 0 to 255: the model has a Rescaling layer"
-        )
-        say(f"{path}: the pixels are {what}.")
+        say(f"{path}: the pixels are {_SCALES[rescales]}")
     values = pixels / np.float32(255) if scaled else pixels
     digest = hashlib.sha256()
     for file in files:

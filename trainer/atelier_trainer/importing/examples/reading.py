@@ -13,7 +13,7 @@ from atelier_trainer.publishing.model_signature import Signature
 EXPECTED = "a .csv (or .csv.gz), an .npz, or a folder with one folder of PNG or JPEG files a class"
 
 
-def read(path: Path, signature: Signature, label_column: str | None, *, rescales: bool) -> Given:
+def read(path: Path, signature: Signature, label_column: str | None, *, rescales: bool | None) -> Given:
     """The examples as the signature takes them. Raises `ImportRefused` and `DataInvalid`."""
     require_format(path)
     if path.is_dir():
