@@ -209,6 +209,18 @@ def test_examples_that_do_not_fit_are_refused(tmp_path: Path, old: Path, content
         ({"x_test": np.full((3, 4), 1e300), "y_test": np.zeros(3, int)}, "does not take the value 1e+300"),
         ({"x_test": np.zeros((3, 4)), "y_test": np.array([0, 1, 7])}, "the label '7' is out of range"),
         ({"a": np.zeros((3, 4)), "b": np.zeros((3, 4))}, "has no column for the input dense_1_input"),
+        ({}, "has no column for the input dense_1_input (float32 [N, 4]). It has: nothing"),
+        (
+            {"x_test": np.full((3, 4), np.nan), "y_test": np.zeros(3, int)},
+            "row 1: expected finite numbers",
+        ),
+        ({"x_test": np.zeros((3, 4)), "y_test": np.array([0, np.nan, 1])}, "row 2: the label is 'nan'"),
+        ({"x_test": np.zeros((3, 4)), "y_test": np.array([[0, 1, 0.5]] * 3)}, "row 1: expected 0 or 1"),
+        (
+            {"x_test": np.zeros((3, 4)), "y_test": np.zeros((3, 2))},
+            "expected one label a row, got [3, 2]",
+        ),
+        ({"x_test": np.zeros((0, 4)), "y_test": np.zeros(0, int)}, "equally many rows, and not none"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(

@@ -98,7 +98,10 @@ def unreadable(path: Path, dialect: Dialect, error: Exception) -> str:
     """The message for an error of `UNREADABLE`, with advice when the encoding may be another."""
     hint = ""
     if isinstance(error, UnicodeError):
-        hint = " When it comes from Excel or an older program, data.encoding: cp1252 or latin-1 may read it."
+        hint = (
+            " When it comes from Excel or an older program, data.encoding: cp1252 or latin-1 of a job may read it; for "
+            "an import save it as UTF-8."
+        )
     return f"{path}: not readable as CSV in {dialect.encoding.upper()}: {error}.{hint}"
 
 

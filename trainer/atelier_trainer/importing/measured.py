@@ -42,7 +42,10 @@ class Measured:
         self._rows = next((size for size in sizes if size is not None), None)
 
     def answers(self, given: Given, output: str) -> np.ndarray | None:
-        """[N,..] of one output; None for a model that takes a number of rows that the examples are not."""
+        """[N,..] of one output; None for a model that takes a number of rows that the examples are not.
+
+        Raises `ImportRefused` for another number of rows, and where rows with labels are answered with no number.
+        """
         if self._rows is not None and self._rows != 1:
             return None
         at_once = self._rows or EVALUATION_BATCH
@@ -52,6 +55,14 @@ class Measured:
             raise ImportRefused(
                 f"The output {output} has {len(answers):,} rows for {len(given):,} examples; --output NAME chooses "
                 "another."
+            )
+        if given.labels is not None and not np.isfinite(answers).all():
+            row = int(np.argwhere(~np.isfinite(answers))[0][0])
+            floats = [values[row] for values in given.inputs.values() if values.dtype.kind == "f"]
+            missing = any(not np.isfinite(values).all() for values in floats)
+            why = ", which has NaN or an infinity itself; remove the row, or fill it" if missing else ""
+            raise ImportRefused(
+                f"The model answers no finite number in the output {output} for row {row + 1} of the examples{why}."
             )
         return answers
 
@@ -63,14 +74,9 @@ class Measured:
         return dataclasses.replace(purpose, unmeasured=why)
 
     def metrics(self, purpose: Purpose, answers: np.ndarray | None) -> dict[str, Any]:
-        """The card's metrics, empty where nothing is measured. Raises `ImportRefused` for infinite answers."""
+        """The card's metrics, empty where nothing is measured."""
         if purpose.unmeasured or answers is None or purpose.labels is None:
             return {}
-        if not np.isfinite(answers).all():
-            row = int(np.argwhere(~np.isfinite(answers))[0][0])
-            raise ImportRefused(
-                f"The model answers row {row + 1} of the examples with what is no finite number."
-            )
         labels, rows = purpose.labels, {"examples": len(purpose.labels)}
         # Each step of a sequence counts as one.
         if purpose.task == "classification":

@@ -112,7 +112,8 @@ def _by_labels(answers: np.ndarray, given: Given, names: tuple[str, ...]) -> str
         # A label for each value of the output.
         if two and (found.sum(axis=-1) == 1).all() and are_probabilities(answers):
             task, why = "classification", "each row of labels has one 1"
-        elif two:
+        elif two or are_probabilities(answers):
+            # Probabilities are no numbers to predict: labels that are not 0 and 1 do not fit them.
             task, why = "multi_label", "the labels are several a row"
         else:
             task, why = "regression", "the labels are several numbers a row"

@@ -40,6 +40,8 @@ def classification(output: str, answers: np.ndarray, given: Given, names: tuple[
         raise ImportRefused(
             f"--labels names {len(names)} classes, and the output {output} has {classes} values a row."
         )
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ImportRefused(f"{given.place}{_first_wrong(labels)} expected a class in every row.")
     if labels.ndim == shown.ndim and labels.shape[-1] == classes and labels.dtype.kind in "biuf":
         say(f"{given.place}: the labels are one-hot rows; the place of the largest value is the class.")
         labels = labels.argmax(axis=-1)
@@ -89,7 +91,13 @@ def multi_label(output: str, answers: np.ndarray, given: Given, names: tuple[str
         labels, names = _of_names(given, classes, names, output)
     elif given.labels.dtype.kind not in "biuf":
         labels = numbers(given.labels)
-    if labels is None or labels.shape != answers.shape or not np.isin(labels, (0, 1)).all():
+    if labels is not None and labels.shape == answers.shape and not (right := np.isin(labels, (0, 1))).all():
+        row, *at = np.argwhere(~right)[0].tolist()
+        raise ImportRefused(
+            f"{given.place}, row {row + 1}: expected 0 or 1 for each value of the output {output}, got "
+            f"{labels[(row, *at)]:g}."
+        )
+    if labels is None or labels.shape != answers.shape:
         raise ImportRefused(
             f"{given.place}: expected 0 or 1 for each of the {classes} values of the output {output}, got "
             f"{given.labels.dtype} {list(given.labels.shape)}."

@@ -72,6 +72,12 @@ def fitted(place: str, array: np.ndarray, name: str, tensor: Tensor) -> np.ndarr
         array = array.reshape(len(array), *(size or 1 for size in tensor.row))
     if tensor.is_text:
         return array
+    # NaN is a missing value where an input is one number a row, as an empty cell of a CSV is.
+    if tensor.is_float and columns.width(tensor) != 1 and not np.isfinite(array).all():
+        at = tuple(int(item) for item in np.argwhere(~np.isfinite(array))[0])
+        raise ImportRefused(
+            f"{place}, row {at[0] + 1}: expected finite numbers for the input {shown}, got {array[at]}."
+        )
     with np.errstate(over="ignore", invalid="ignore"):
         found = array.astype(tensor.dtype)
     same = np.isfinite(found) | ~np.isfinite(array) if tensor.is_float else found == array

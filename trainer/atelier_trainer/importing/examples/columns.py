@@ -79,4 +79,6 @@ def near(name: str, names: Sequence[str]) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """The first of the names, for a message."""
+    if not names:
+        return "nothing"
     return ", ".join(names[:_SHOWN]) + (f", .. ({len(names)} in all)" if len(names) > _SHOWN else "")
