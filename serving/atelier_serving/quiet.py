@@ -1,20 +1,26 @@
-"""Silences TensorFlow's messages at start-up. Commands import this module before TensorFlow."""
+"""Silences TensorFlow's messages at start-up. Commands import it by this module."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 
 def silence_startup() -> None:
-    """Keep the log of TensorFlow's C++ code off stderr. Call it before the import. Failures still raise in Python.
+    """Import TensorFlow, and keep the log of its C++ code off stderr. Failures still raise in Python.
 
     Without an NVIDIA device TensorFlow logs an error that there is no GPU. So the threshold is one level higher then.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
     # oneDNN sums in another order, so the last digits differ between machines. Its notice also ignores the log level.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    with _stderr_hidden():
+        # TensorFlow 2.21 notes at any log level that there is no CUDA.
+        import tensorflow as tf
+    tf.get_logger().setLevel(logging.ERROR)
 
 
 def silence_first_session(config: Any) -> None:
@@ -26,13 +32,17 @@ def silence_first_session(config: Any) -> None:
     """
     import tensorflow as tf
 
-    tf.get_logger().setLevel(logging.ERROR)
+    with _stderr_hidden(), tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
+        session.run(tf.constant(0))
+
+
+@contextlib.contextmanager
+def _stderr_hidden() -> Iterator[None]:
     saved = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        with tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
-            session.run(tf.constant(0))
+        yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)

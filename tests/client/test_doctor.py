@@ -39,7 +39,9 @@ def doctor(*arguments: Any) -> Any:
     findings = json.loads(printed.getvalue())
     assert code == any(finding["state"] == "error" for finding in findings)
     assert all(bool(finding["advice"]) == (finding["state"] != "ok") for finding in findings)
-    return findings
+    # With another TensorFlow than the stack's (`make test TENSORFLOW=2.21`) every version here is one to warn of.
+    written = f"was written by TensorFlow {metadata.version('tensorflow')};"
+    return [finding for finding in findings if written not in finding["text"]]
 
 
 def faults(*arguments: Any) -> Any:

@@ -251,9 +251,10 @@ def test_a_stopped_run_leaves_no_process_and_the_next_asks_for_the_rest(
     asked = [data, *line_options(server), "--engine", "ray", "--actors", 1]
     served.slow = 0.3
     with start("evaluate", *asked, "--reports", reports) as stopped:
-        deadline = time.monotonic() + 100
-        while len(list(reports.glob("evaluation-parts/*.part"))) < 3 and time.monotonic() < deadline:
+        deadline = time.monotonic() + 200
+        while len(list(reports.glob("evaluation-parts/*.part"))) < 3:
             assert stopped.poll() is None, stopped.communicate()[1]
+            assert time.monotonic() < deadline, "no part was done"
             time.sleep(0.02)
         processes = ray_processes.descendants(stopped.pid)
         addresses = ray_processes.listened_on(processes)

@@ -36,7 +36,7 @@ from atelier_trainer.distributed.cluster import cluster_of
 from atelier_trainer.errors import AtelierTrainerError
 from atelier_trainer.files import writing
 from atelier_trainer.printable import say
-from atelier_trainer.quiet import silence_startup
+from atelier_trainer.quiet import quick_import, silence_startup
 from atelier_trainer.standard_streams import open_closed_streams
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -135,9 +135,9 @@ def evaluate(
     Example: atelier-trainer evaluate models/fashion/1
     """
     silence_startup()
-    from atelier_trainer.data.held_out_file import read_test_file_of
-    from atelier_trainer.publishing.exported_model import ExportedModel
-
+    with quick_import():
+        from atelier_trainer.data.held_out_file import read_test_file_of
+        from atelier_trainer.publishing.exported_model import ExportedModel
     exported = ExportedModel(version)
     with writing(data_folder):
         examples = read_test_file_of(version, data_folder)

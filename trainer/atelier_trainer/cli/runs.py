@@ -14,7 +14,7 @@ from atelier_trainer.cli.options import DataFolder, Models, Reports, Runs, Set, 
 from atelier_trainer.errors import RunError
 from atelier_trainer.files import write_durably, writing
 from atelier_trainer.printable import say
-from atelier_trainer.quiet import silence_startup
+from atelier_trainer.quiet import quick_import, silence_startup
 from atelier_trainer.training import run as run_folders
 from atelier_trainer.training.run import Run
 
@@ -87,16 +87,16 @@ def save(
     found = run_folders.find(run, runs)
     silence_startup()
     if format_ in portable:
-        from atelier_trainer.portable.save import save as save_portable
-
+        with quick_import():
+            from atelier_trainer.portable.save import save as save_portable
         with writing(to.parent):
             difference = save_portable(found, format_, to, data_folder)  # type: ignore[arg-type]
         say(f"saved {to}: the golden examples come back, largest difference {difference:g}")
         answer = {"path": str(to), "format": format_, "run": str(found.folder), "difference": difference}
         print(json.dumps(answer), flush=True)
         return
-    from atelier_trainer.training import model_files
-
+    with quick_import():
+        from atelier_trainer.training import model_files
     with writing(to.parent):
         path = model_files.save(found, format_, to, data_folder)  # type: ignore[arg-type]
     say(f"saved {path}")
@@ -117,9 +117,9 @@ def restore(
     Example: atelier-trainer restore --from saved/imdb.weights.h5 --evaluate
     """
     silence_startup()
-    from atelier_trainer.metrics.measure import in_words
-    from atelier_trainer.training import model_files
-
+    with quick_import():
+        from atelier_trainer.metrics.measure import in_words
+        from atelier_trainer.training import model_files
     restored = model_files.restore(from_)
     restored.fitted.model.summary(print_fn=say)
     result: dict[str, Any] = {"format": restored.format}
