@@ -13,6 +13,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from stack.engines import container
@@ -259,19 +261,37 @@ def _serve_a_model_of_2019(checkout: Checkout, tmp_path: Path) -> None:
     folder = tmp_path / "my models"
     folder.mkdir()
     old_h5(folder)
-    classes = folder / "classes.txt"
+    model, classes = folder / "old.h5", folder / "classes.txt"
     classes.write_text("\n".join(CLASSES) + "\n")
     for path in folder.iterdir():
         path.chmod(0o644)
-    asked = (f"MODEL={folder / 'old.h5'}", f"EXAMPLES={folder / 'old.csv'}", f"LABELS={classes}", "NAME=iris")
-    text = checkout.make("up", *asked)
+    written = checkout.path / "reports" / "evaluation.json"
+    asked = ("up", f"MODEL={model}", f"EXAMPLES={folder / 'old.csv'}", f"LABELS={classes}", "NAME=iris")
+    text = checkout.make(*asked)
+    assert "is a file of Keras 2: tf_keras" in text
     assert "Serving iris version 1 until `make down`" in text
     _names_no_place_of_a_container(text)
-    report = json.loads((checkout.path / "reports" / "evaluation.json").read_text())
-    assert report["metrics"]["accuracy"] == 0.75
-    assert "iris version 1 is up to date: nothing has changed since it was made." in checkout.make(
-        "up", *asked
-    )
+    report = json.loads(written.read_text())
+    assert report["metrics"]["accuracy"] == report["trained"]["metrics"]["accuracy"] == 0.75
+    assert report["skew"]["max_abs_diff"] < 1e-6
+    again = checkout.make(*asked)
+    assert "iris version 1 is up to date: " in again
+    assert "left undisturbed" in again
+    assert "setosa" in checkout.make("predict", "ROWS=0:9")
+
+    # Other weights are another version, which does not pass the gate.
+    with h5py.File(model, "r+") as file:
+        file["model_weights/dense_2/dense_2/bias:0"][...] = np.array([50, 0, 0], np.float32)
+    assert "iris/2" in checkout.make(*asked, expect=1)
+    (line,) = (line for line in checkout.make("ps").splitlines() if line.startswith("model iris "))
+    assert "version 1 AVAILABLE (stable)" in line
+
+    # Without labelled examples a model is served all the same, and not evaluated.
+    written.unlink()
+    text = checkout.make("up", f"MODEL={model}")
+    assert "old is served, and not evaluated: there are no examples." in text
+    assert "Serving old version 1 until `make down`" in text
+    assert not written.exists()
 
 
 def _table_job(tmp_path: Path) -> Path:
