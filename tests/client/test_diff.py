@@ -16,7 +16,7 @@ from tests.support.client_command import command, start
 from tests.support.idx_files import split_examples, write_split
 from tests.support.models import publish_untrained
 from tests.support.page_layout import what_overflows
-from tests.support.server import running_server
+from tests.support.server import await_versions, running_server
 
 CONFIG = """model_config_list {{ config {{ name: "fashion" base_path: "{folder}" model_platform: "tensorflow"
   model_version_policy {{ specific {{ versions: 1 versions: 2 }} }}
@@ -41,10 +41,7 @@ def served(repository: Path) -> Iterator[Any]:
         "--allow_version_labels_for_unavailable_models=true",
     )
     with running_server(repository, *flags) as running:
-        # A server answers as soon as one of the versions does.
-        with Client(running.grpc, "fashion") as client:
-            for version in (1, 2):
-                client.wait_ready(60, version)
+        await_versions(running, "fashion", 1, 2)
         yield running
 
 

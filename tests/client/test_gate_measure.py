@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tests.support.idx_files import split_examples, write_split
 from tests.support.models import publish_untrained
 from tests.support.ports import free_port
-from tests.support.server import running_server
+from tests.support.server import await_versions, running_server
 from tests.support.toy_models import save_toy
 
 CONFIG = """model_config_list {{ config {{ name: "fashion" base_path: "{folder}/fashion" model_platform: "tensorflow"
@@ -63,10 +63,8 @@ def served(repository: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def client(served: Any) -> Iterator[Client]:
+    await_versions(served, "fashion", 1, 2)
     with Client(served.grpc, "fashion") as opened:
-        # The server answers as soon as one version does.
-        for version in (1, 2):
-            opened.wait_ready(60, version)
         yield opened
 
 

@@ -15,7 +15,7 @@ from atelier_client.errors import InputError, InvalidRequest, ModelNotFound
 from atelier_client.request_log import Recorder, read
 
 from tests.support.client_command import command
-from tests.support.server import running_server
+from tests.support.server import await_versions, running_server
 
 KINDS = [
     "bool",
@@ -69,10 +69,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     )
     labels = "--allow_version_labels_for_unavailable_models"
     with running_server(folder, f"--model_config_file={config}", labels) as running:
-        # A server answers as soon as one of the versions does.
-        with Client(running.grpc, "kinds") as client:
-            for number in (1, 2):
-                client.wait_ready(60, number)
+        await_versions(running, "kinds", 1, 2)
         yield running
 
 

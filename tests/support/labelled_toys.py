@@ -11,7 +11,7 @@ from typing import Any
 
 from atelier_client import AsyncClient, AsyncRouter, Client, Router, ServedModel
 
-from tests.support.server import RunningServer, running_server
+from tests.support.server import RunningServer, await_versions, running_server
 from tests.support.toy_models import save_toy
 
 CONFIG = """model_config_list {{ config {{ name: "toy" base_path: "{folder}" model_platform: "tensorflow"
@@ -31,15 +31,13 @@ def save_toys(folder: Path) -> None:
 
 @contextlib.contextmanager
 def serving_toys(folder: Path) -> Iterator[RunningServer]:
-    """A server of the two versions with both labels. It answers as soon as one version does, so both are waited for."""
+    """A server of the two versions with both labels."""
     flags = (
         f"--model_config_file={folder / 'models.config'}",
         "--allow_version_labels_for_unavailable_models=true",
     )
     with running_server(folder, *flags, model="toy") as server:
-        with Client(server.grpc, "toy") as client:
-            for version in LABELS.values():
-                client.wait_ready(60, version)
+        await_versions(server, "toy", *LABELS.values())
         yield server
 
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from atelier_client import Client
+
 from tests.support.ports import free_port
 
 START_SECONDS = 120
@@ -89,6 +91,13 @@ def running_server(
                     process.wait(timeout=20)
                 except subprocess.TimeoutExpired:
                     process.kill()
+
+
+def await_versions(server: Address, model: str, *versions: int) -> None:
+    """Wait for each of them: a server answers as soon as one version of a model does."""
+    with Client(server.grpc, model) as client:
+        for version in versions:
+            client.wait_ready(60, version)
 
 
 def await_answer(server: RunningServer, context: ssl.SSLContext | None) -> None:
